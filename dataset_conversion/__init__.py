@@ -1,0 +1,1 @@
+"""Converters that turn other data into a raw dataset folder."""

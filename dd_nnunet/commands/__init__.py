@@ -1,0 +1,1 @@
+"""Floor 10: command lines; heavy imports stay inside main."""

@@ -1,0 +1,1 @@
+"""Floor 0: records and rules; standard library and numpy only."""

@@ -1,0 +1,70 @@
+"""Errors that reach the user: one line naming the place, the reason and the remedy, and an exit code."""
+
+from collections.abc import Sequence
+
+
+class DDError(Exception):
+    """An expected failure that the command line turns into one line on stderr and an exit code.
+
+    Args:
+        where: the file, case, flag or record the error is about.
+        reason: what is wrong, with the value found and the allowed range.
+        remedy: what to do next, ideally a command.
+    """
+
+    exit_code = 1
+
+    def __init__(self, where: object, reason: str, remedy: str = "") -> None:
+        self.where = str(where)
+        self.reason = reason
+        self.remedy = remedy
+        super().__init__(self.line)
+
+    @property
+    def line(self) -> str:
+        """The one line shown to the user."""
+        text = f"{self.where}: {self.reason}"
+        return f"{text}; {self.remedy}" if self.remedy else text
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """All lines shown to the user (more than one only for `ManyErrors`)."""
+        return (self.line,)
+
+
+class UserError(DDError):
+    """Bad input, flag or data."""
+
+    exit_code = 2
+
+
+class ManyErrors(UserError):
+    """Several user errors found in one pass, shown one line each."""
+
+    def __init__(self, errors: Sequence[DDError]) -> None:
+        self.errors = tuple(errors)
+        first = self.errors[0]
+        super().__init__(first.where, first.reason, first.remedy)
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """One line per error, in the order found."""
+        return tuple(line for error in self.errors for line in error.lines)
+
+
+class SomeCasesFailedError(DDError):
+    """Some cases failed while the others were finished."""
+
+    exit_code = 3
+
+
+class DiskError(DDError):
+    """A write failed because the disk is full or gone; the old state is kept."""
+
+    exit_code = 74
+
+
+class StoppedError(DDError):
+    """The run was asked to stop and can be resumed by the same command."""
+
+    exit_code = 75

@@ -1,0 +1,76 @@
+"""What a dataset looks like, measured without labels."""
+
+from dataclasses import dataclass
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True)
+class ChannelFingerprint:
+    """Intensities of one channel inside the crop.
+
+    Args:
+        percentile_00_5, percentile_05, percentile_50, percentile_95, percentile_99_5: raw intensities.
+        mean, sd: raw intensities.
+        noise_sd: robust noise standard deviation after scaling the 0.5–99.5 percentile range to [0,1].
+    """
+
+    percentile_00_5: float
+    percentile_05: float
+    percentile_50: float
+    percentile_95: float
+    percentile_99_5: float
+    mean: float
+    sd: float
+    noise_sd: float
+
+
+@dataclass(frozen=True)
+class CaseFingerprint:
+    """One case.
+
+    Args:
+        case_id: the case.
+        shape_zyx, spacing_zyx_mm: of the raw volume.
+        crop_start_zyx, crop_stop_zyx: the non-constant bounding box in the raw array.
+        channels: one per channel.
+        diameters_mm: characteristic object diameters, largest first (granulometry).
+        constant: no channel varies.
+    """
+
+    case_id: str
+    shape_zyx: tuple[int, int, int]
+    spacing_zyx_mm: tuple[float, float, float]
+    crop_start_zyx: tuple[int, int, int]
+    crop_stop_zyx: tuple[int, int, int]
+    channels: tuple[ChannelFingerprint, ...]
+    diameters_mm: tuple[float, ...]
+    constant: bool
+
+    @property
+    def crop_shape_zyx(self) -> tuple[int, int, int]:
+        """Shape of the crop."""
+        (z0, y0, x0), (z1, y1, x1) = self.crop_start_zyx, self.crop_stop_zyx
+        return (z1 - z0, y1 - y0, x1 - x0)
+
+
+@dataclass(frozen=True)
+class DatasetFingerprint:
+    """All cases and what they have in common (medians over the cases that are not constant).
+
+    Args:
+        cases: in the order of their ids.
+        median_crop_shape_zyx, median_spacing_zyx_mm: per axis.
+        noise_sd: median over cases and channels, in the normalised [0,1] range.
+        diameters_mm: characteristic object diameters of the dataset, largest first.
+        warnings: what was odd.
+        schema_version: of this file.
+    """
+
+    cases: tuple[CaseFingerprint, ...]
+    median_crop_shape_zyx: tuple[int, int, int]
+    median_spacing_zyx_mm: tuple[float, float, float]
+    noise_sd: float
+    diameters_mm: tuple[float, ...]
+    warnings: tuple[str, ...]
+    schema_version: int = SCHEMA_VERSION

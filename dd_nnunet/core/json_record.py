@@ -1,0 +1,157 @@
+"""Frozen dataclasses to JSON and back, strictly: unknown keys, wrong types and duplicates are refused."""
+
+import dataclasses
+import json
+import math
+import types
+import typing
+from typing import Any, TypeVar
+
+from dd_nnunet.core.errors import UserError
+
+Record = TypeVar("Record")
+
+
+def parse_json(text: str, where: object) -> Any:
+    """Parse JSON strictly.
+
+    Args:
+        text: the file's text, decoded as UTF-8.
+        where: the file's name, used in errors.
+
+    Raises:
+        UserError: syntax error (with line:column), duplicate key, byte-order mark, NaN or Infinity.
+    """
+    if text.startswith("\ufeff"):
+        raise UserError(where, "starts with a byte-order mark", "save it as UTF-8 without BOM")
+
+    def no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        result: dict[str, Any] = {}
+        for key, value in pairs:
+            if key in result:
+                raise UserError(where, f"key {key!r} stands twice in one object", "keep one of them")
+            result[key] = value
+        return result
+
+    def no_constant(name: str) -> Any:
+        raise UserError(where, f"{name} is no JSON number", "use null or a finite number")
+
+    try:
+        return json.loads(text, object_pairs_hook=no_duplicates, parse_constant=no_constant)
+    except json.JSONDecodeError as error:
+        place = f"{where}:{error.lineno}:{error.colno}"
+        raise UserError(place, f"is not valid JSON ({error.msg})", "correct it there") from None
+    except RecursionError:
+        raise UserError(where, "is nested too deeply", "use a plain JSON object") from None
+
+
+def dump_json(data: Any) -> str:
+    """Write JSON text: two-space indent, order kept, finite numbers only, a final newline."""
+    return json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def record_to_json(record: Any) -> Any:
+    """Turn a record (dataclass, tuple, dict, plain value) into JSON data; non-finite floats become null."""
+    if dataclasses.is_dataclass(record) and not isinstance(record, type):
+        return {f.name: record_to_json(getattr(record, f.name)) for f in dataclasses.fields(record)}
+    if isinstance(record, dict):
+        return {str(key): record_to_json(value) for key, value in record.items()}
+    if isinstance(record, list | tuple):
+        return [record_to_json(value) for value in record]
+    if isinstance(record, float) and not math.isfinite(record):
+        return None
+    return record
+
+
+def record_from_json(cls: type[Record], data: Any, where: object) -> Record:
+    """Build a frozen dataclass from JSON data, checking every key and type.
+
+    Raises:
+        UserError: an unknown or missing key, or a value of another type, named by its JSON path.
+    """
+    return typing.cast(Record, _decode(cls, data, where, "$"))
+
+
+def _decode(kind: Any, data: Any, where: object, path: str) -> Any:
+    if dataclasses.is_dataclass(kind):
+        return _decode_dataclass(kind, data, where, path)
+    origin = typing.get_origin(kind)
+    arguments = typing.get_args(kind)
+    if origin in (typing.Union, types.UnionType):
+        return _decode_union(arguments, data, where, path)
+    if origin is typing.Literal:
+        if data in arguments:
+            return data
+        allowed = ", ".join(map(repr, arguments))
+        raise UserError(where, f"{path} is {data!r}", f"allowed: {allowed}")
+    if origin is tuple:
+        return _decode_tuple(arguments, data, where, path)
+    if origin is dict:
+        _expect(isinstance(data, dict), "an object", data, where, path)
+        return {k: _decode(arguments[1], v, where, f"{path}.{k}") for k, v in data.items()}
+    return _decode_plain(kind, data, where, path)
+
+
+def _decode_dataclass(kind: Any, data: Any, where: object, path: str) -> Any:
+    _expect(isinstance(data, dict), "an object", data, where, path)
+    fields = {f.name: f for f in dataclasses.fields(kind)}
+    unknown = sorted(set(data) - set(fields))
+    if unknown:
+        raise UserError(where, f"{path} has unknown key {unknown[0]!r}", f"allowed: {', '.join(fields)}")
+    hints = typing.get_type_hints(kind)
+    values = {}
+    for name, field in fields.items():
+        if name in data:
+            values[name] = _decode(hints[name], data[name], where, f"{path}.{name}")
+        elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
+            raise UserError(where, f"{path} lacks the key {name!r}", "write the file anew or add it")
+    try:
+        return kind(**values)
+    except ValueError as error:
+        raise UserError(where, f"{path}: {error}", "correct the value") from None
+
+
+def _decode_union(arguments: tuple[Any, ...], data: Any, where: object, path: str) -> Any:
+    if data is None and type(None) in arguments:
+        return None
+    rest = [a for a in arguments if a is not type(None)]
+    for option in rest[:-1]:
+        try:
+            return _decode(option, data, where, path)
+        except UserError:
+            continue
+    return _decode(rest[-1], data, where, path)
+
+
+def _decode_tuple(arguments: tuple[Any, ...], data: Any, where: object, path: str) -> Any:
+    _expect(isinstance(data, list), "a list", data, where, path)
+    if len(arguments) == 2 and arguments[1] is Ellipsis:
+        return tuple(_decode(arguments[0], v, where, f"{path}[{i}]") for i, v in enumerate(data))
+    _expect(len(data) == len(arguments), f"a list of {len(arguments)}", data, where, path)
+    pairs = zip(arguments, data, strict=True)
+    return tuple(_decode(a, v, where, f"{path}[{i}]") for i, (a, v) in enumerate(pairs))
+
+
+def _decode_plain(kind: Any, data: Any, where: object, path: str) -> Any:
+    if kind is Any:
+        return data
+    is_bool = isinstance(data, bool)
+    if kind is float:
+        _expect(isinstance(data, int | float) and not is_bool, "a number", data, where, path)
+        return float(data)
+    if kind is int:
+        _expect(isinstance(data, int) and not is_bool, "a whole number", data, where, path)
+        return data
+    if kind is bool:
+        _expect(is_bool, "true or false", data, where, path)
+        return data
+    if kind is str:
+        _expect(isinstance(data, str), "a text", data, where, path)
+        return data
+    raise AssertionError(f"no JSON form for {kind!r}")
+
+
+def _expect(holds: bool, what: str, data: Any, where: object, path: str) -> None:
+    if not holds:
+        shown = json.dumps(data, ensure_ascii=False)[:60]
+        raise UserError(where, f"{path} is {shown}", f"expected {what}")

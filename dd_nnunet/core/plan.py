@@ -1,0 +1,202 @@
+"""The plan: everything that was decided about a dataset, with the reasons. Written once, never changed by code."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from dd_nnunet.core.errors import UserError
+
+SCHEMA_VERSION = 1
+Zyx = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class Decision:
+    """One choice of the planner, for people: its name, its value and why."""
+
+    name: str
+    value: str
+    because: str
+
+
+@dataclass(frozen=True)
+class NormalizationPlan:
+    """How one channel is brought to [0,1].
+
+    Args:
+        scheme: "percentile": the two percentiles of the crop's non-background voxels become 0 and 1, clipped.
+        lower_percentile, upper_percentile: in [0,100].
+    """
+
+    scheme: Literal["percentile"]
+    lower_percentile: float
+    upper_percentile: float
+
+
+@dataclass(frozen=True)
+class DiffusionPlan:
+    """The diffusion U-Net and its pretraining (x0-prediction, L1, cosine schedule).
+
+    Args:
+        channels: per resolution, finest first.
+        strides_zyx: per down-sampling, finest first; one fewer than `channels`.
+        kernel_sizes_zyx: per resolution, finest first.
+        n_timesteps: length T of the noise schedule.
+        batch_size: volumes per iteration.
+        iterations: optimizer steps.
+        learning_rate: of Adam.
+        ema_decay: of the exponential moving average of the weights.
+    """
+
+    channels: tuple[int, ...]
+    strides_zyx: tuple[Zyx, ...]
+    kernel_sizes_zyx: tuple[Zyx, ...]
+    n_timesteps: int
+    batch_size: int
+    iterations: int
+    learning_rate: float
+    ema_decay: float
+
+    def __post_init__(self) -> None:
+        if not len(self.channels) == len(self.strides_zyx) + 1 == len(self.kernel_sizes_zyx):
+            raise ValueError("channels, strides_zyx (one fewer) and kernel_sizes_zyx differ in length")
+
+    @property
+    def n_stages(self) -> int:
+        """Decoder stages, 1 = coarsest … n = full resolution."""
+        return len(self.channels)
+
+    def stage_reduction_zyx(self, stage: int) -> Zyx:
+        """Voxels per feature cell and axis at a decoder stage."""
+        reduction = [1, 1, 1]
+        for stride in self.strides_zyx[: self.n_stages - stage]:
+            reduction = [r * s for r, s in zip(reduction, stride, strict=True)]
+        return (reduction[0], reduction[1], reduction[2])
+
+
+@dataclass(frozen=True)
+class FeaturePlan:
+    """What is taken from the frozen diffusion model, once per case.
+
+    Args:
+        timesteps: noise levels t at which features are read; their features are averaged.
+        n_draws: noise draws averaged per timestep.
+        scaling: "none", "standardise" (each channel to unit variance over the dataset) before the projection.
+        n_components: principal components kept per stage; 0 keeps all channels.
+        visual_target: what visual consistency (Eq. 7) compares: the "image" or its "denoised" x0-prediction.
+    """
+
+    timesteps: tuple[int, ...]
+    n_draws: int
+    scaling: Literal["none", "standardise"]
+    n_components: int
+    visual_target: Literal["image", "denoised"]
+
+
+@dataclass(frozen=True)
+class SegmenterPlan:
+    """The segmentation U-Net of a level and its training (Eq. 4–8).
+
+    Args:
+        features_per_stage, strides_zyx, kernel_sizes_zyx: as dynamic-network-architectures takes them.
+        n_convs_per_stage: convolutions per encoder and decoder stage.
+        batch_size: patches per iteration.
+        epochs: all epochs, the warm start included.
+        iterations_per_epoch: optimizer steps per epoch.
+        warm_start_epochs: epochs of cross-entropy on k-means pseudo-labels before the losses.
+        learning_rate: of Adam.
+        feature_weight, visual_weight, invariance_weight: λ_f, λ_v, λ_inv of Eq. 4.
+        scale_free: divide each consistency by the variance of its representation.
+        gamma_range: γ of the photometric transformation is uniform in it.
+    """
+
+    features_per_stage: tuple[int, ...]
+    strides_zyx: tuple[Zyx, ...]
+    kernel_sizes_zyx: tuple[Zyx, ...]
+    n_convs_per_stage: int
+    batch_size: int
+    epochs: int
+    iterations_per_epoch: int
+    warm_start_epochs: int
+    learning_rate: float
+    feature_weight: float
+    visual_weight: float
+    invariance_weight: float
+    scale_free: bool
+    gamma_range: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class LevelPlan:
+    """One level of the hierarchy: its number (1 = coarsest), its K and the decoder stages that feed it."""
+
+    level: int
+    n_parts: int
+    stages: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        if self.n_parts < 2:
+            raise ValueError(f"n_parts of level {self.level} is {self.n_parts}; at least 2")
+
+
+@dataclass(frozen=True)
+class ConfigurationPlan:
+    """One resolution at which the dataset is prepared and trained."""
+
+    spacing_zyx_mm: tuple[float, float, float]
+    median_shape_zyx: Zyx
+    patch_size_zyx: Zyx
+    normalization: tuple[NormalizationPlan, ...]
+    precision: Literal["bfloat16", "float32"]
+    diffusion: DiffusionPlan
+    features: FeaturePlan
+    segmenter: SegmenterPlan
+    levels: tuple[LevelPlan, ...]
+    gpu_memory_target_gb: float
+    estimated_gpu_memory_gb: float
+
+    def __post_init__(self) -> None:
+        total = self.diffusion.stage_reduction_zyx(1)
+        for axis, (patch, divisor) in enumerate(zip(self.patch_size_zyx, total, strict=True)):
+            if patch % divisor:
+                raise ValueError(f"patch_size_zyx[{axis}] is {patch}; must be a multiple of {divisor}")
+        for level in self.levels:
+            for stage in level.stages:
+                if not 1 <= stage <= self.diffusion.n_stages:
+                    raise ValueError(f"level {level.level} uses stage {stage}; stages are 1–{self.diffusion.n_stages}")
+
+    def level(self, number: int) -> LevelPlan:
+        """The plan of one level.
+
+        Raises:
+            UserError: a level that is not planned.
+        """
+        for level in self.levels:
+            if level.level == number:
+                return level
+        planned = ", ".join(str(level.level) for level in self.levels)
+        raise UserError(f"level {number}", "is not in the plan", f"planned levels: {planned}")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that is planned for a dataset; ddPlans.json."""
+
+    dataset_name: str
+    plans_name: str
+    planner: str
+    preset: str
+    channel_names: tuple[str, ...]
+    configurations: dict[str, ConfigurationPlan]
+    decisions: tuple[Decision, ...]
+    schema_version: int = SCHEMA_VERSION
+
+    def configuration(self, name: str) -> ConfigurationPlan:
+        """The plan of one configuration.
+
+        Raises:
+            UserError: a configuration that is not planned.
+        """
+        if name not in self.configurations:
+            planned = ", ".join(self.configurations)
+            raise UserError(f"configuration {name!r}", "is not in the plan", f"planned: {planned}")
+        return self.configurations[name]

@@ -1,0 +1,1 @@
+"""Rivals that need no training of ours, one file per method."""

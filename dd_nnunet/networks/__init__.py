@@ -1,0 +1,1 @@
+"""Floor 4: diffusion U-Net, segmenter and decoder features."""

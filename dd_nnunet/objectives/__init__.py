@@ -1,0 +1,1 @@
+"""Floor 5: pure tensor functions, one equation each."""

@@ -1,0 +1,1 @@
+"""Floor 7: sliding window, part alignment, whole cases."""

@@ -1,0 +1,1 @@
+"""Floor 3: from a raw volume to a prepared case and back."""

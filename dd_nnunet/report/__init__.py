@@ -1,0 +1,1 @@
+"""Floor 9: figures and the HTML page."""

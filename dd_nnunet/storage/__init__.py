@@ -1,0 +1,1 @@
+"""Floor 1: paths, environment and file formats."""

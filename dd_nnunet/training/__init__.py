@@ -1,0 +1,1 @@
+"""Floor 6: batches, loops and label-free selection."""
