@@ -1,0 +1,101 @@
+"""What every command shares: strict parsing, workspace flags, logging, and exit codes."""
+
+import argparse
+import difflib
+import errno
+import logging
+import sys
+from collections.abc import Callable, Sequence
+from typing import NoReturn
+
+from dd_nnunet import __version__
+from dd_nnunet.core.errors import DDError
+from dd_nnunet.storage.workspace import Workspace
+
+Body = Callable[[argparse.Namespace], int | None]
+EXIT_CODES = "exit codes: 0 ok, 2 user or data error, 3 some cases failed, 74 disk, 75 stopped (resumable), 1 our bug"
+
+
+class StrictParser(argparse.ArgumentParser):
+    """argparse without abbreviations, whose unknown flags are errors with a suggestion."""
+
+    def __init__(self, prog: str, description: str) -> None:
+        super().__init__(
+            prog=prog,
+            description=description,
+            epilog=EXIT_CODES,
+            allow_abbrev=False,
+            formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        )
+
+    def parse_args(self, args: Sequence[str] | None = None, namespace: None = None) -> argparse.Namespace:  # type: ignore[override]
+        """Parse, and refuse what is not known."""
+        known, unknown = self.parse_known_args(args, namespace)
+        if unknown:
+            flags = [flag for action in self._actions for flag in action.option_strings]
+            close = difflib.get_close_matches(unknown[0].split("=")[0], flags, n=1, cutoff=0.5)
+            hint = f"did you mean {close[0]}?" if close else f"see {self.prog} -h"
+            self.error(f"unknown argument {unknown[0]!r}; {hint}")
+        return known
+
+    def error(self, message: str) -> NoReturn:
+        """One line on stderr, exit code 2."""
+        self.exit(2, f"{self.prog}: error: {message}\n")
+
+
+def make_parser(prog: str, description: str) -> StrictParser:
+    """A parser with the flags that all commands have."""
+    parser = StrictParser(prog, description)
+    shared = parser.add_argument_group("shared flags")
+    shared.add_argument("--raw", metavar="DIR", help="raw datasets, instead of dd_raw or nnUNet_raw")
+    shared.add_argument("--preprocessed", metavar="DIR", help="prepared datasets, instead of dd_preprocessed")
+    shared.add_argument("--results", metavar="DIR", help="trained models, instead of dd_results")
+    shared.add_argument("-v", "--verbose", action="store_true", help="say more")
+    shared.add_argument("-q", "--quiet", action="store_true", help="say only warnings and errors")
+    shared.add_argument("--no_pbar", action="store_true", help="no progress bars")
+    parser.add_argument("--version", action="version", version=f"dd_nnunet {__version__}")
+    return parser
+
+
+def workspace(args: argparse.Namespace) -> Workspace:
+    """The three folders, from flags first and the environment second."""
+    return Workspace.from_environment(raw=args.raw, preprocessed=args.preprocessed, results=args.results)
+
+
+def run(parser: StrictParser, body: Body, argv: Sequence[str] | None = None) -> int:
+    """Parse, run the body, and turn what happens into an exit code.
+
+    Returns:
+        The exit code: the body's own, or that of the `DDError` it raised; 75 on Ctrl-C, 74 on a full disk.
+    """
+    args = parser.parse_args(argv)
+    _configure_logging(args)
+    try:
+        return body(args) or 0
+    except DDError as error:
+        for line in error.lines:
+            _say(parser, line)
+        return error.exit_code
+    except KeyboardInterrupt:
+        _say(parser, "stopped; the same command continues")
+        return 75
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            _say(parser, f"{error.filename or 'disk'}: no space left; free some and run the same command again")
+            return 74
+        raise
+
+
+def _say(parser: StrictParser, line: str) -> None:
+    one_line = " ".join(line.split())
+    sys.stderr.write(f"{parser.prog}: error: {one_line}\n")
+
+
+def _configure_logging(args: argparse.Namespace) -> None:
+    level = logging.WARNING if args.quiet else logging.DEBUG if args.verbose else logging.INFO
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    root = logging.getLogger("dd_nnunet")
+    root.handlers[:] = [handler]
+    root.setLevel(level)
+    root.propagate = False
