@@ -1,0 +1,143 @@
+"""Files that are old or new, never half: written beside, synced, then renamed."""
+
+import contextlib
+import errno
+import hashlib
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+from dd_nnunet.core.errors import DiskError, UserError
+from dd_nnunet.core.json_record import dump_json, parse_json, record_from_json, record_to_json
+
+Record = TypeVar("Record")
+
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+NOT_ALLOWED = (errno.EACCES, errno.EPERM, errno.EROFS)
+TEMPORARY_PREFIX = ".dd_tmp_"
+CHUNK_BYTES = 1 << 20
+
+
+@contextlib.contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Yield a temporary path to write; on success it takes the place of `path`, on error it is removed.
+
+    The temporary file lies in the same folder (so that the rename is one step) and has the same ending
+    (so that writers which choose the format by the ending work). The folder is made if it is missing.
+
+    Raises:
+        DiskError: no space left; what stood at `path` is kept.
+        UserError: the folder may not be written.
+    """
+    path = Path(path)
+    # a short name: the final one may already use the 255 bytes that file systems allow
+    temporary = path.with_name(f"{TEMPORARY_PREFIX}{secrets.token_hex(6)}{_ending(path)}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        _sync(temporary)
+        temporary.replace(path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise disk_error(path, error) from error
+    finally:
+        # a failed removal must not hide the error that led here
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def disk_error(path: Path, error: OSError) -> Exception:
+    """The error to raise for an `OSError` met while writing `path`; the same one if it is none of ours."""
+    if error.errno in DISK_FULL:
+        return DiskError(path, "no space left on the disk", "free some and run the same command again")
+    if error.errno in NOT_ALLOWED:
+        return UserError(path, f"may not be written ({error.strerror})", "correct the folder's permissions")
+    return error
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write bytes atomically."""
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write UTF-8 text atomically, with the line ends as they are."""
+    write_bytes(path, text.encode("utf-8"))
+
+
+def write_json(path: Path, data: Any) -> None:
+    """Write JSON-ready data or a record atomically; non-finite floats become null."""
+    write_text(path, dump_json(record_to_json(data)))
+
+
+def read_text(path: Path) -> str:
+    """Read UTF-8 text.
+
+    Raises:
+        UserError: missing, unreadable, or not UTF-8.
+    """
+    try:
+        return Path(path).read_bytes().decode("utf-8")
+    except FileNotFoundError:
+        raise UserError(path, "does not exist", "check the path and the dataset") from None
+    except UnicodeDecodeError as error:
+        raise UserError(path, f"is not UTF-8 text (byte {error.start})", "save it as UTF-8") from None
+    except OSError as error:
+        raise UserError(path, f"cannot be read ({error.strerror})", "check the path") from None
+
+
+def read_json(path: Path) -> Any:
+    """Read JSON strictly.
+
+    Raises:
+        UserError: missing, not UTF-8, or not valid JSON (with line:column).
+    """
+    return parse_json(read_text(path), path)
+
+
+def read_record(cls: type[Record], path: Path) -> Record:
+    """Read a frozen dataclass that `write_json` wrote.
+
+    Raises:
+        UserError: as `read_json`, or an unknown, missing or wrongly typed key.
+    """
+    return record_from_json(cls, read_json(path), path)
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file's bytes, in hexadecimal, read in pieces."""
+    digest = hashlib.sha256()
+    with Path(path).open("rb") as stream:
+        while chunk := stream.read(CHUNK_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove temporary files that a killed process left; only while no other process writes there."""
+    for leftover in Path(folder).glob(f"{TEMPORARY_PREFIX}*"):
+        leftover.unlink(missing_ok=True)
+
+
+def _ending(path: Path) -> str:
+    suffixes = path.suffixes
+    return "".join(suffixes[-2:] if suffixes[-1:] == [".gz"] else suffixes[-1:])
+
+
+def _sync(path: Path) -> None:
+    # opened for writing, because some systems sync only then
+    with path.open("r+b") as stream:
+        os.fsync(stream.fileno())
+
+
+def _sync_folder(folder: Path) -> None:
+    if os.name == "nt":  # folders cannot be opened there
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
