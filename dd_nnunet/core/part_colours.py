@@ -2,7 +2,7 @@
 
 Rgb = tuple[int, int, int]
 
-# Okabe and Ito, "Color Universal Design", 2008, without black; neighbours in the list are far apart in lightness or hue
+# Okabe and Ito, "Color Universal Design", 2008, without black; neighbours in the list are easy to tell apart
 OKABE_ITO: tuple[Rgb, ...] = (
     (230, 159, 0),
     (86, 180, 233),
@@ -16,7 +16,7 @@ BACKGROUND: Rgb = (150, 156, 164)
 
 
 def part_colour(part: int) -> Rgb:
-    """Colour of a part, RGB in 0–255: part 0 is grey, 1–7 are Okabe–Ito, 8–14 lighter, 15–21 darker, then again."""
+    """Colour of a part, RGB in 0–255: 0 grey, 1–7 Okabe–Ito, 8–14 lighter, 15–21 darker, then again."""
     if part == 0:
         return BACKGROUND
     turn, place = divmod(part - 1, len(OKABE_ITO))

@@ -22,7 +22,7 @@ LOSS_LINES = {
 
 @dataclass(frozen=True)
 class Theme:
-    """Colours of a figure: `ink` for text and axes, `faint` for grids, `paper` behind it ("none": see-through)."""
+    """Colours of a figure: `ink` for text and axes, `faint` for grids, `paper` behind ("none": clear)."""
 
     ink: str
     faint: str
