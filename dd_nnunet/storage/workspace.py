@@ -104,7 +104,7 @@ class Workspace:
         preprocessed: str | Path | None = None,
         results: str | Path | None = None,
     ) -> "Workspace":
-        """Take each folder from its argument, else from dd_raw (or nnUNet_raw), dd_preprocessed, dd_results."""
+        """Each folder is its argument, else dd_raw (or nnUNet_raw), dd_preprocessed, dd_results."""
         given = {"raw": raw, "preprocessed": preprocessed, "results": results}
         return cls(**{part: _find(given[part], names) for part, names in VARIABLES.items()})
 

@@ -1,0 +1,67 @@
+"""What every volume must be, whatever its format: 3-D, one number per voxel, a spacing, all its bytes."""
+
+import logging
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+from dd_nnunet.core.errors import UserError
+
+_logger = logging.getLogger(__name__)
+
+COPY_AGAIN = "copy or export the file again"
+SPLIT = (
+    "write every time point or channel as a file of its own, case_0000, case_0001, … "
+    "(e.g. SimpleITK: WriteImage(image[:, :, :, 0], …))"
+)
+
+
+def refuse_2d(path: Path) -> None:
+    """Raise for an image of one slice only."""
+    raise UserError(path, "is a 2-D image, 3-D volumes are expected", "stack the slices into one file")
+
+
+def refuse_4d(path: Path, n_volumes: int) -> None:
+    """Raise for a series of volumes in one file."""
+    raise UserError(path, f"is 4-D ({n_volumes} volumes in one file), 3-D is expected", SPLIT)
+
+
+def refuse_vector(path: Path, n_components: int) -> None:
+    """Raise for vector and colour images."""
+    raise UserError(path, f"has {n_components} components per voxel (vector or colour), 1 is expected", SPLIT)
+
+
+def refuse_complex(path: Path) -> None:
+    """Raise for complex numbers."""
+    raise UserError(path, "holds complex numbers", "write magnitude (or real part) as real numbers")
+
+
+def refuse_type(path: Path, name: object) -> None:
+    """Raise for numbers that are not read."""
+    raise UserError(
+        path, f"has the voxel type {name}, which is not supported", "convert it to int16 or float32"
+    )
+
+
+def check_sizes(path: Path, sizes: Sequence[int]) -> None:
+    """Raise unless every axis has at least one voxel."""
+    if any(size < 1 for size in sizes):
+        raise UserError(path, f"has the sizes {tuple(sizes)}, at least 1 is expected", COPY_AGAIN)
+
+
+def check_spacing(path: Path, spacing_xyz: Sequence[float]) -> None:
+    """Raise for a spacing of zero, NaN or infinity; warn about a negative one."""
+    if any(not math.isfinite(length) or length == 0 for length in spacing_xyz):
+        shown = ", ".join(f"{length:g}" for length in spacing_xyz)
+        raise UserError(
+            path, f"has the spacing ({shown}), numbers above 0 are expected", "correct its header"
+        )
+    if any(length < 0 for length in spacing_xyz):
+        _logger.warning("%s: has a negative spacing, its absolute value is taken", path)
+
+
+def check_found(path: Path, expected_bytes: int, found_bytes: int, fault: str = "") -> None:
+    """Raise if data is missing, or if unpacking it ended with a fault."""
+    if fault or found_bytes < expected_bytes:
+        reason = fault or "is cut off"
+        raise UserError(path, f"{reason} ({expected_bytes} bytes expected, {found_bytes} found)", COPY_AGAIN)

@@ -1,0 +1,141 @@
+"""The NIfTI-1 and NIfTI-2 header, read by ourselves: ITK repairs silently what we want to refuse.
+
+Source: nifti1.h and nifti2.h, https://nifti.nimh.nih.gov/nifti-1 and https://nifti.nimh.nih.gov/nifti-2.
+"""
+
+import math
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dd_nnunet.core.errors import UserError
+from dd_nnunet.storage import header_checks
+
+HEADER_BYTES = 540
+BYTES_OF_DATATYPE = {2: 1, 4: 2, 8: 4, 16: 4, 64: 8, 256: 1, 512: 2, 768: 4, 1024: 8, 1280: 8}
+COMPONENTS_OF_COLOUR = {128: 3, 2304: 4}
+COMPLEX_DATATYPES = (32, 1792, 2048)
+# ITK refuses a direction whose axes are this far from perpendicular
+MAX_COSINE = 1e-3
+
+
+@dataclass(frozen=True)
+class NiftiHeader:
+    """The entries we check, named as in nifti1.h; `sform` are the three rows of the affine."""
+
+    dim: tuple[int, ...]
+    datatype: int
+    pixdim: tuple[float, ...]
+    vox_offset: float
+    qform_code: int
+    sform_code: int
+    sform: tuple[tuple[float, ...], ...]
+
+    @property
+    def expected_bytes(self) -> int:
+        """Header and voxels together."""
+        return (
+            int(self.vox_offset) + math.prod(self.dim[1 : self.dim[0] + 1]) * BYTES_OF_DATATYPE[self.datatype]
+        )
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """Where a version keeps its entries: struct codes and byte offsets."""
+
+    magic: tuple[int, bytes]
+    dim: tuple[str, int]
+    datatype: tuple[str, int]
+    pixdim: tuple[str, int]
+    vox_offset: tuple[str, int]
+    codes: tuple[str, int]
+    sform: tuple[str, int]
+
+
+LAYOUTS = {
+    348: _Layout((344, b"n+1\0"), ("8h", 40), ("h", 70), ("8f", 76), ("f", 108), ("2h", 252), ("12f", 280)),
+    540: _Layout((4, b"n+2\0"), ("8q", 16), ("h", 12), ("8d", 104), ("q", 168), ("2i", 344), ("12d", 400)),
+}
+
+
+def parse_nifti_header(head: bytes, path: Path) -> NiftiHeader:
+    """Read the entries from the first bytes of an (unpacked) .nii file.
+
+    Raises:
+        UserError: these are not the first bytes of a NIfTI file.
+    """
+    for order in "<>":
+        layout = LAYOUTS.get(struct.unpack_from(f"{order}i", head.ljust(4, b"\0"))[0])
+        if layout is None or len(head) < layout.sform[1] + struct.calcsize(order + layout.sform[0]):
+            continue
+        at, magic = layout.magic
+        if head[at : at + len(magic)] == magic:
+            return _parse(head, order, layout)
+    raise UserError(path, "is no NIfTI file (its header is not one)", header_checks.COPY_AGAIN)
+
+
+def check_nifti_header(header: NiftiHeader, path: Path) -> None:
+    """Refuse what is not one 3-D volume of real numbers with a sound geometry.
+
+    Raises:
+        UserError: 2-D, 4-D, vector, colour, complex, unknown type, bad size, spacing or shear.
+    """
+    _check_dim(header.dim, path)
+    if header.datatype in COMPONENTS_OF_COLOUR:
+        header_checks.refuse_vector(path, COMPONENTS_OF_COLOUR[header.datatype])
+    if header.datatype in COMPLEX_DATATYPES:
+        header_checks.refuse_complex(path)
+    if header.datatype not in BYTES_OF_DATATYPE:
+        header_checks.refuse_type(path, f"NIfTI {header.datatype}")
+    header_checks.check_spacing(path, header.pixdim[1:4])
+    if not math.isfinite(header.vox_offset) or header.vox_offset < 0:
+        raise UserError(path, f"has the vox_offset {header.vox_offset:g}", header_checks.COPY_AGAIN)
+    # with a qform, ITK falls back to it
+    if header.sform_code > 0 and header.qform_code <= 0 and _is_sheared(header.sform):
+        raise UserError(
+            path, "has a sheared sform: its axes are not perpendicular", "resample it onto a rectangular grid"
+        )
+
+
+def _parse(head: bytes, order: str, layout: _Layout) -> NiftiHeader:
+    def unpack(entry: tuple[str, int]) -> tuple[Any, ...]:
+        return struct.unpack_from(order + entry[0], head, entry[1])
+
+    rows = unpack(layout.sform)
+    qform_code, sform_code = unpack(layout.codes)
+    return NiftiHeader(
+        dim=unpack(layout.dim),
+        datatype=unpack(layout.datatype)[0],
+        pixdim=unpack(layout.pixdim),
+        vox_offset=unpack(layout.vox_offset)[0],
+        qform_code=qform_code,
+        sform_code=sform_code,
+        sform=(rows[0:4], rows[4:8], rows[8:12]),
+    )
+
+
+def _check_dim(dim: tuple[int, ...], path: Path) -> None:
+    n_axes = dim[0]
+    if not 1 <= n_axes <= 7:
+        raise UserError(path, f"has {n_axes} axes in its header, 3 are expected", header_checks.COPY_AGAIN)
+    header_checks.check_sizes(path, dim[1 : n_axes + 1])
+    if n_axes < 3:
+        header_checks.refuse_2d(path)
+    # axis 5 holds vector components (nifti1.h), axis 4 the time
+    n_components = math.prod(dim[5 : n_axes + 1])
+    if n_components > 1:
+        header_checks.refuse_vector(path, n_components)
+    if n_axes >= 4 and dim[4] > 1:
+        header_checks.refuse_4d(path, dim[4])
+
+
+def _is_sheared(sform: tuple[tuple[float, ...], ...]) -> bool:
+    axes = [tuple(row[column] for row in sform) for column in range(3)]
+    for i, j in ((0, 1), (0, 2), (1, 2)):
+        product = math.hypot(*axes[i]) * math.hypot(*axes[j])
+        cosine = sum(a * b for a, b in zip(axes[i], axes[j], strict=True)) / product if product else math.inf
+        # not "greater", so that NaN counts as sheared
+        if not abs(cosine) <= MAX_COSINE:
+            return True
+    return False

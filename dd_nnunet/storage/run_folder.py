@@ -1,0 +1,272 @@
+"""The folder of one training: locked while in use, sure of its identity, with its logs."""
+
+import contextlib
+import datetime
+import importlib.metadata
+import json
+import logging
+import os
+import platform
+import socket
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import filelock
+
+from dd_nnunet import __version__
+from dd_nnunet.core.errors import UserError
+from dd_nnunet.core.json_record import record_to_json
+from dd_nnunet.storage.atomic import disk_error, read_json, remove_leftovers, write_json, write_text
+
+LOCK_NAME = ".lock"
+HOLDER_NAME = ".lock_holder.json"
+RECORDED_PACKAGES = (
+    "torch",
+    "numpy",
+    "scipy",
+    "SimpleITK",
+    "batchgenerators",
+    "dynamic-network-architectures",
+    "blosc2",
+)
+Entry = dict[str, Any]
+
+
+class RunFolder:
+    """An open run folder; made by `open_run_folder` only, which holds its lock.
+
+    Args:
+        path: the folder.
+        logger: writes to the folder's text log and to the console.
+    """
+
+    def __init__(self, path: Path, logger: logging.Logger) -> None:
+        self.path = path
+        self.logger = logger
+
+    @property
+    def log_path(self) -> Path:
+        """The log for programs: one JSON object per line and epoch."""
+        return self.path / "log.jsonl"
+
+    @property
+    def finished(self) -> bool:
+        """Whether `mark_finished` was reached, in this run or an earlier one."""
+        return is_finished(self.path)
+
+    def mark_finished(self, summary: Mapping[str, object]) -> None:
+        """Write finished.json, the last act of a run."""
+        write_json(_finished_path(self.path), dict(summary))
+
+    def append_log(self, entry: Mapping[str, object]) -> None:
+        """Append a line to log.jsonl and sync it; a line that does not fit on the disk is taken back.
+
+        Raises:
+            DiskError: no space left.
+        """
+        line = json.dumps(record_to_json(dict(entry)), ensure_ascii=False, allow_nan=False) + "\n"
+        try:
+            with self.log_path.open("ab", buffering=0) as stream:
+                start = stream.tell()
+                try:
+                    stream.write(line.encode("utf-8"))
+                    os.fsync(stream.fileno())
+                except OSError:
+                    stream.truncate(start)
+                    raise
+        except OSError as error:
+            raise disk_error(self.log_path, error) from error
+
+    def read_log(self) -> list[Entry]:
+        """All entries of log.jsonl; a last line torn by a kill is left out.
+
+        Raises:
+            UserError: a line before the last is no JSON.
+        """
+        if not self.log_path.exists():
+            return []
+        *lines, torn = self.log_path.read_bytes().split(b"\n")
+        entries = [_parse_line(line, self.log_path, number) for number, line in enumerate(lines, start=1)]
+        if torn:
+            self.logger.warning("%s: the last line was cut off and is left out", self.log_path)
+        return entries
+
+    def truncate_log(self, keep: Callable[[Entry], bool]) -> None:
+        """Keep only the entries for which `keep` is true, e.g. those before the checkpoint resumed from."""
+        kept = [json.dumps(entry, ensure_ascii=False) + "\n" for entry in self.read_log() if keep(entry)]
+        write_text(self.log_path, "".join(kept))
+
+
+@contextlib.contextmanager
+def open_run_folder(path: Path, identity: Mapping[str, object]) -> Iterator[RunFolder]:
+    """Make or reopen a run folder and hold its lock.
+
+    Args:
+        path: the folder, made if it is missing.
+        identity: what makes this run the same run (plan, fold, seed …), written to debug.json at first.
+
+    Raises:
+        UserError: another process holds it; it belongs to a run of another identity; it may not be written.
+    """
+    path = Path(path)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise disk_error(path, error) from error
+    with _locked(path):
+        remove_leftovers(path)
+        differences = _record_start(path / "debug.json", record_to_json(dict(identity)))
+        with _text_logger(path) as logger:
+            run = RunFolder(path, logger)
+            if run.log_path.exists() and not run.log_path.read_bytes().endswith(b"\n"):
+                run.truncate_log(lambda entry: True)
+            for difference in differences:
+                logger.warning("%s: %s since the last start", path, difference)
+            yield run
+
+
+def is_finished(path: Path) -> bool:
+    """Whether the run in this folder was finished; the folder may be missing."""
+    return _finished_path(Path(path)).exists()
+
+
+def move_aside(path: Path) -> Path | None:
+    """Rename a run folder to `{name}.bak_DATE` for a fresh start.
+
+    Returns:
+        The new path, or None where there was nothing to move.
+
+    Raises:
+        UserError: another process is using the folder.
+    """
+    path = Path(path)
+    if not path.exists():
+        return None
+    stem = f"{path.name}.bak_{_timestamp()}"
+    target = path.with_name(stem)
+    number = 2
+    while target.exists():
+        target = path.with_name(f"{stem}_{number}")
+        number += 1
+    with _locked(path):
+        path.rename(target)
+    (target / HOLDER_NAME).unlink(missing_ok=True)
+    return target
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Hold the folder's lock; the system frees it when the process ends, however it ends."""
+    # The holder's name lies beside the lock: who tries the lock in vain empties the lock file.
+    lock, holder = filelock.FileLock(path / LOCK_NAME), path / HOLDER_NAME
+    try:
+        lock.acquire(timeout=0)
+    except filelock.Timeout:
+        raise UserError(
+            path, f"is in use by {_holder_text(holder)}", "wait for it to end, or stop it"
+        ) from None
+    except OSError as error:
+        raise disk_error(path, error) from error
+    try:
+        write_json(holder, {"host": socket.gethostname(), "pid": os.getpid()})
+        yield
+    finally:
+        holder.unlink(missing_ok=True)
+        lock.release()
+
+
+def _holder_text(holder: Path) -> str:
+    try:
+        data = read_json(holder)
+        return f"process {data['pid']} on {data['host']}"
+    except (UserError, KeyError, TypeError):
+        return "another process"
+
+
+def _record_start(path: Path, identity: Entry) -> list[str]:
+    """Check debug.json against this run, or write the first one; add this start to it.
+
+    Returns:
+        What differs in the versions since the last start, as texts.
+    """
+    debug: Entry = read_json(path) if path.exists() else {"identity": identity, "starts": []}
+    _check_identity(path.parent, debug["identity"], identity)
+    start: Entry = {
+        "time": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
+        "host": socket.gethostname(),
+        "pid": os.getpid(),
+        "versions": _versions(),
+    }
+    old = debug["starts"][-1]["versions"] if debug["starts"] else start["versions"]
+    debug["starts"].append(start)
+    write_json(path, debug)
+    return [f"{name} changed from {a} to {b}" for name, a, b in _differences(old, start["versions"])]
+
+
+def _check_identity(folder: Path, old: Entry, new: Entry) -> None:
+    differences = [f"{key} was {a}, now {b}" for key, a, b in _differences(old, new)]
+    if differences:
+        shown = "; ".join(differences[:5]) + ("; …" if len(differences) > 5 else "")
+        raise UserError(
+            folder,
+            f"holds a run of another identity: {shown}",
+            "--fresh moves it aside and starts anew, or choose the old values",
+        )
+
+
+def _differences(old: Any, new: Any, key: str = "") -> Iterator[tuple[str, str, str]]:
+    """The differing keys of nested JSON data, as (dotted key, old value, new value)."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        for name in sorted({*old, *new}):
+            yield from _differences(old.get(name), new.get(name), f"{key}.{name}" if key else name)
+    elif old != new:
+        yield key, _shown(old), _shown(new)
+
+
+def _shown(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 60 else f"{text[:59]}…"
+
+
+def _versions() -> dict[str, str | None]:
+    versions: dict[str, str | None] = {"dd_nnunet": __version__, "python": platform.python_version()}
+    for package in RECORDED_PACKAGES:
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            versions[package] = None
+    return versions
+
+
+@contextlib.contextmanager
+def _text_logger(path: Path) -> Iterator[logging.Logger]:
+    # dots would make a hierarchy of loggers out of the path
+    logger = logging.getLogger(f"dd_nnunet.run.{str(path.resolve()).replace('.', '_')}")
+    log_path = path / f"training_log_{_timestamp()}_{os.getpid()}.txt"
+    handler = logging.FileHandler(log_path, encoding="utf-8", delay=True)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    logger.addHandler(handler)
+    # the file is complete whatever the console shows
+    logger.setLevel(logging.INFO)
+    try:
+        yield logger
+    finally:
+        logger.removeHandler(handler)
+        handler.close()
+
+
+def _timestamp() -> str:
+    return datetime.datetime.now().strftime("%Y_%m_%d_%H_%M_%S")
+
+
+def _finished_path(path: Path) -> Path:
+    return path / "finished.json"
+
+
+def _parse_line(line: bytes, path: Path, number: int) -> Entry:
+    try:
+        entry: Entry = json.loads(line)
+    except ValueError:
+        raise UserError(f"{path}:{number}", "is no JSON line", "start anew with --fresh") from None
+    return entry
