@@ -1,38 +1,39 @@
-"""The noise schedule of the diffusion model: how much of a volume is left at each timestep."""
+"""The cosine noise schedule of the diffusion model."""
+
+import math
 
 import numpy as np
 import numpy.typing as npt
 
-COSINE_OFFSET = 0.008
-LARGEST_BETA = 0.999
+OFFSET = 0.008
+MAX_BETA = 0.999
 
 
 def cosine_alphas_cumprod(n_timesteps: int) -> npt.NDArray[np.float64]:
-    """Cumulated signal fraction ᾱ_t of the cosine schedule for t = 0 … T-1.
+    """The share ᾱ_t of signal variance left after t + 1 noising steps.
 
-    With f(t) = cos²(((t/T + s) / (1 + s)) · π/2), β_t = min(1 - f(t+1)/f(t), 0.999), ᾱ_t = Π (1 - β).
+    Args:
+        n_timesteps: length T of the schedule, at least 1.
 
     Returns:
-        [T] float64 in (0,1), falling.
+        [T] float64, falling, in (0,1).
 
-    Source: Nichol & Dhariwal, "Improved Denoising Diffusion Probabilistic Models", ICML 2021, Eq. 17.
+    Source: Nichol & Dhariwal 2021 (arXiv 2102.09672), Eq. (17), with their offset and clipping of β at 0.999.
     """
     times = np.arange(n_timesteps + 1, dtype=np.float64) / n_timesteps
-    signal = np.cos((times + COSINE_OFFSET) / (1 + COSINE_OFFSET) * np.pi / 2) ** 2
-    betas = np.minimum(1 - signal[1:] / signal[:-1], LARGEST_BETA)
-    return np.asarray(np.cumprod(1 - betas))
+    f = np.cos((times + OFFSET) / (1 + OFFSET) * math.pi / 2) ** 2
+    betas = np.minimum(1 - f[1:] / f[:-1], MAX_BETA)
+    return np.cumprod(1 - betas)
 
 
 def added_noise_sd(n_timesteps: int) -> npt.NDArray[np.float64]:
-    """Noise that timestep t adds to a volume scaled to [0,1], as standard deviation.
+    """Noise that each timestep adds to a volume, in units of its [0,1] range.
 
-    The diffusion model sees 2·x - 1, so that x_t / sqrt(ᾱ_t) = x0 + sqrt((1-ᾱ_t)/ᾱ_t) ε in [-1,1]
-    is half of that in [0,1].
+    A volume is scaled to [-1,1] before noising (Eq. 2), and √ᾱ_t x0 + √(1-ᾱ_t) ε is x0 with noise of
+    sd √((1-ᾱ_t)/ᾱ_t), up to a factor; half of that is the sd in [0,1] units.
 
     Returns:
         [T] float64, rising.
-
-    Source: Eq. (2), rearranged.
     """
     alphas = cosine_alphas_cumprod(n_timesteps)
-    return np.asarray(np.sqrt((1 - alphas) / alphas) / 2)
+    return np.sqrt((1 - alphas) / alphas) / 2

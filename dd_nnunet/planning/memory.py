@@ -1,0 +1,86 @@
+"""How many bytes a training step needs, from the network's shape alone.
+
+    bytes = parameters · 20  +  1.15 · batch · bytes per value · Σ_r voxels_r · channels_r · tensors_r
+
+`parameters` counts every convolution; each float32 weight brings its gradient, two moments of Adam and its
+moving average (5 · 4 bytes). Of activations, autograd keeps what each layer needs to go back: a convolution
+its input, a normalisation its input, an activation its input. `tensors_r` counts these at a resolution r in
+units of its channels, decoder and skip included. The factor 1.15 is for
+workspace and the gradient on its way.
+"""
+
+import math
+from dataclasses import dataclass
+
+from dd_nnunet.core.plan import Zyx
+
+BYTES_PER_PARAMETER = 20
+WORKSPACE = 1.15
+# two residual blocks down, two up, each 2 x (convolution, normalisation, activation) and a sum; skip, resize
+DIFFUSION_TENSORS = 4 * (2 * 3 + 1) + 3
+# n convolutions down and up, each (convolution, normalisation; the activation is in place); skip and resize
+SEGMENTER_TENSORS_PER_CONV = 2 * 2
+SEGMENTER_SKIP_TENSORS = 3
+# the segmenter sees the volume and its photometric twin (Eq. 8)
+SEGMENTER_PASSES = 2
+GB = 1024**3
+
+
+@dataclass(frozen=True)
+class UNetShape:
+    """What memory depends on.
+
+    Args:
+        patch_size_zyx: voxels of one sample.
+        channels: per resolution, finest first.
+        strides_zyx: per down-sampling, one fewer than channels.
+        kernel_sizes_zyx: per resolution.
+        n_inputs: channels of the volume.
+    """
+
+    patch_size_zyx: Zyx
+    channels: tuple[int, ...]
+    strides_zyx: tuple[Zyx, ...]
+    kernel_sizes_zyx: tuple[Zyx, ...]
+    n_inputs: int
+
+
+def diffusion_training_bytes(shape: UNetShape, batch_size: int, bytes_per_value: int) -> float:
+    """Peak bytes of one optimizer step of the diffusion U-Net."""
+    activations = DIFFUSION_TENSORS * _channel_voxels(shape) * bytes_per_value
+    return BYTES_PER_PARAMETER * n_parameters(shape, n_convs=4) + WORKSPACE * batch_size * activations
+
+
+def segmenter_training_bytes(
+    shape: UNetShape, n_convs: int, n_parts: int, batch_size: int, bytes_per_value: int
+) -> float:
+    """Peak bytes of one optimizer step of a segmenter, both passes of the invariance loss alive."""
+    tensors = SEGMENTER_TENSORS_PER_CONV * n_convs + SEGMENTER_SKIP_TENSORS
+    # logits, probabilities and their gradients stay in float32
+    masks = 4 * 4 * n_parts * math.prod(shape.patch_size_zyx)
+    activations = SEGMENTER_PASSES * (tensors * _channel_voxels(shape) * bytes_per_value + masks)
+    return BYTES_PER_PARAMETER * n_parameters(shape, n_convs) + WORKSPACE * batch_size * activations
+
+
+def n_parameters(shape: UNetShape, n_convs: int) -> int:
+    """Weights of a U-Net with `n_convs` convolutions per resolution down and as many up."""
+    total = 0
+    before = shape.n_inputs
+    for level, (channels, kernel) in enumerate(zip(shape.channels, shape.kernel_sizes_zyx, strict=True)):
+        cells = math.prod(kernel)
+        total += cells * channels * (before + (n_convs - 1) * channels)
+        if level < len(shape.channels) - 1:
+            below = shape.channels[level + 1]
+            total += cells * channels * (2 * channels + (n_convs - 1) * channels)
+            total += math.prod(shape.strides_zyx[level]) * below * channels
+        before = channels
+    return total
+
+
+def _channel_voxels(shape: UNetShape) -> float:
+    voxels = float(math.prod(shape.patch_size_zyx))
+    total = voxels * shape.channels[0]
+    for channels, stride in zip(shape.channels[1:], shape.strides_zyx, strict=True):
+        voxels /= math.prod(stride)
+        total += voxels * channels
+    return total

@@ -1,0 +1,146 @@
+"""How much effort is spent: the table of presets. These values are tuned; everything else is derived."""
+
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Literal
+
+from dd_nnunet.core.errors import UserError
+
+
+@dataclass(frozen=True)
+class Preset:
+    """One column of the table.
+
+    Args:
+        max_patch_voxels: a bound on computing time, beside the bound on memory; None = memory only.
+        timesteps: read for features; None = from the measured noise.
+        segmenter_iterations: per epoch; None = one pass over the training cases.
+    """
+
+    because: str
+    max_patch_voxels: int | None
+    diffusion_channels: int
+    diffusion_batch_size: int
+    diffusion_iterations: int
+    diffusion_learning_rate: float
+    ema_decay: float
+    timesteps: tuple[int, ...] | None
+    n_draws: int
+    scaling: Literal["none", "standardise"]
+    n_components: int
+    visual_target: Literal["image", "denoised"]
+    segmenter_channels: int
+    segmenter_batch_size: int
+    segmenter_epochs: int
+    segmenter_iterations: int | None
+    warm_start_epochs: int
+    segmenter_learning_rate: float
+    scale_free: bool
+    feature_weight: float = 1.0
+    visual_weight: float = 1.0
+    invariance_weight: float = 1.0
+    gamma_range: tuple[float, float] = (0.9, 1.1)
+
+
+PRESETS = MappingProxyType(
+    {
+        "fast": Preset(
+            because="preset fast: minutes on a laptop's CPU",
+            max_patch_voxels=64**3,
+            diffusion_channels=16,
+            diffusion_batch_size=4,
+            diffusion_iterations=1500,
+            diffusion_learning_rate=3e-4,
+            ema_decay=0.995,
+            timesteps=None,
+            n_draws=4,
+            scaling="standardise",
+            n_components=32,
+            visual_target="denoised",
+            segmenter_channels=16,
+            segmenter_batch_size=2,
+            segmenter_epochs=12,
+            segmenter_iterations=50,
+            warm_start_epochs=3,
+            segmenter_learning_rate=1e-3,
+            scale_free=True,
+        ),
+        "standard": Preset(
+            because="preset standard: hours on one GPU",
+            max_patch_voxels=None,
+            diffusion_channels=32,
+            diffusion_batch_size=4,
+            diffusion_iterations=20_000,
+            diffusion_learning_rate=2e-4,
+            ema_decay=0.9995,
+            timesteps=None,
+            n_draws=4,
+            scaling="standardise",
+            n_components=32,
+            visual_target="denoised",
+            segmenter_channels=32,
+            segmenter_batch_size=2,
+            segmenter_epochs=50,
+            segmenter_iterations=100,
+            warm_start_epochs=5,
+            segmenter_learning_rate=3e-4,
+            scale_free=True,
+        ),
+        "paper": Preset(
+            because="preset paper: the settings of arXiv 2305.00067",
+            max_patch_voxels=None,
+            diffusion_channels=64,
+            diffusion_batch_size=4,
+            diffusion_iterations=50_000,
+            diffusion_learning_rate=1e-4,
+            ema_decay=0.995,
+            timesteps=(25,),
+            n_draws=1,
+            scaling="none",
+            n_components=0,
+            visual_target="image",
+            segmenter_channels=32,
+            segmenter_batch_size=2,
+            segmenter_epochs=100,
+            segmenter_iterations=None,
+            warm_start_epochs=0,
+            segmenter_learning_rate=3e-4,
+            scale_free=False,
+        ),
+    }
+)
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What the user and the machine allow; an argument of the planner, not part of a plan.
+
+    Args:
+        gpu_memory_target_gb: bytes of a training step stay below it (RAM where there is no GPU).
+        preset: a key of `PRESETS`.
+        parts: K per level, level 1 first; None = from dataset.json, else planned.
+        target_spacing_zyx_mm: overrules the planned spacing.
+        fast_bf16: this machine computes bfloat16 fast.
+        plans_name: name of the plans file.
+        hardware: named in the reason of the precision.
+    """
+
+    gpu_memory_target_gb: float = 8.0
+    preset: str = "standard"
+    parts: tuple[int, ...] | None = None
+    target_spacing_zyx_mm: tuple[float, float, float] | None = None
+    fast_bf16: bool = False
+    plans_name: str = "ddPlans"
+    hardware: str = "this machine"
+
+    def __post_init__(self) -> None:
+        if self.preset not in PRESETS:
+            raise UserError(
+                f"preset {self.preset!r}", "does not exist", f"choose one of: {', '.join(PRESETS)}"
+            )
+        if self.gpu_memory_target_gb <= 0:
+            raise UserError("-gpu_memory_target", f"is {self.gpu_memory_target_gb:g} GB", "give more than 0")
+        if self.parts is not None and min(self.parts, default=0) < 2:
+            raise UserError("--parts", f"is {self.parts}", "give a whole number from 2 for every level")
+        if self.target_spacing_zyx_mm is not None and min(self.target_spacing_zyx_mm) <= 0:
+            raise UserError("-overwrite_target_spacing", "has an axis of 0 mm or less", "give three mm > 0")
