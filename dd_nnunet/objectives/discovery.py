@@ -1,0 +1,55 @@
+"""The total loss of the segmenter (Eq. 4), as named parts."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from dd_nnunet.core.plan import SegmenterPlan
+from dd_nnunet.objectives.consistency import Representation, consistency
+from dd_nnunet.objectives.invariance import photometric_invariance
+
+
+@dataclass(frozen=True)
+class DiscoveryLoss:
+    """Eq. 4 and its terms, each averaged over the batch (scalars)."""
+
+    total: Tensor
+    feature: Tensor
+    visual: Tensor
+    invariance: Tensor
+
+    def named(self) -> dict[str, float]:
+        """Plain numbers for the log."""
+        names = ("total", "feature", "visual", "invariance")
+        return {name: float(getattr(self, name).detach()) for name in names}
+
+
+def discovery_loss(
+    masks: Tensor,
+    transformed: Tensor,
+    features: Sequence[Representation],
+    visual: Representation,
+    plan: SegmenterPlan,
+) -> DiscoveryLoss:
+    """L = λ_f L_f + λ_v L_v + λ_inv L_inv.
+
+    Args:
+        masks: [B,K,Z,Y,X] f(x).
+        transformed: [B,K,Z,Y,X] f(T(x)).
+        features: one representation per decoder stage; their consistencies are averaged.
+        visual: the image or its denoised copy.
+        plan: the λ and whether each consistency is divided by its variance.
+
+    Source: Eq. (4), with Eq. (6), (7), (8).
+    """
+    feature_term = torch.stack([consistency(masks, h, plan.scale_free).mean() for h in features]).mean()
+    visual_term = consistency(masks, visual, plan.scale_free).mean()
+    invariance_term = photometric_invariance(masks, transformed).mean()
+    total = (
+        plan.feature_weight * feature_term
+        + plan.visual_weight * visual_term
+        + plan.invariance_weight * invariance_term
+    )
+    return DiscoveryLoss(total, feature_term, visual_term, invariance_term)
