@@ -1,0 +1,130 @@
+"""A raw volume to a prepared case, and a prediction on the prepared grid back to the raw one."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from acvl_utils.cropping_and_padding.bounding_boxes import crop_to_bbox
+
+from dd_nnunet.core.case import CaseProperties, FloatArray, PreparedCase, Volume
+from dd_nnunet.core.plan import ConfigurationPlan, Zyx
+from dd_nnunet.planning.foreground import bounding_box, foreground_mask
+from dd_nnunet.planning.resolution import resampled_shape
+from dd_nnunet.preprocessing.normalize import intensity_range, scale_to_unit
+from dd_nnunet.preprocessing.resample import LINEAR, NEAREST, coarse_axis, resample_axis, resample_image
+
+SLAB_VOXELS = 2**22
+Labels = npt.NDArray[Any]
+
+
+def preprocess_case(volume: Volume, case_id: str, configuration: ConfigurationPlan) -> PreparedCase:
+    """Crop to what is not background, scale to [0,1], resample to the planned spacing.
+
+    Args:
+        volume: [C,Z,Y,X] raw intensities, one channel per entry of the plan's normalization.
+        case_id: kept in the properties.
+        configuration: spacing and normalization.
+    """
+    mask = foreground_mask(volume.array)
+    start, stop = bounding_box(mask)
+    box = [[a, b] for a, b in zip(start, stop, strict=True)]
+    cropped_mask = crop_to_bbox(mask, box)
+    spacing = volume.geometry.spacing_zyx_mm
+    target = configuration.spacing_zyx_mm
+    shape = resampled_shape(cropped_mask.shape, spacing, target)
+    apart = _apart(spacing, target)
+    prepared = np.empty((len(volume.array), *shape), dtype=np.float32)
+    limits, warnings = [], []
+    for index, (channel, plan) in enumerate(zip(volume.array, configuration.normalization, strict=True)):
+        cropped = crop_to_bbox(channel, box)
+        limits.append(intensity_range(cropped, cropped_mask, plan))
+        if limits[-1][0] == limits[-1][1]:
+            warnings.append(f"channel {index} is constant between its percentiles; it became all zero")
+        # splines overshoot at edges, hence the second clip
+        np.clip(resample_image(scale_to_unit(cropped, limits[-1]), shape, apart), 0, 1, out=prepared[index])
+    properties = CaseProperties(
+        case_id=case_id,
+        geometry=volume.geometry,
+        crop_start_zyx=start,
+        crop_stop_zyx=stop,
+        prepared_shape_zyx=shape,
+        prepared_spacing_zyx_mm=target,
+        intensity_ranges=tuple(limits),
+        warnings=tuple(warnings),
+    )
+    return PreparedCase(prepared, properties)
+
+
+def restore_labels(labels_zyx: Labels, properties: CaseProperties) -> Labels:
+    """Carry part numbers to the raw grid by the nearest voxel; part 0 outside the crop.
+
+    Args:
+        labels_zyx: [Z,Y,X] of the prepared shape.
+        properties: of the case.
+
+    Returns:
+        [Z,Y,X] of the raw shape, same type.
+    """
+    _check_shape(labels_zyx.shape, properties)
+    raw = np.zeros(properties.geometry.shape_zyx, dtype=labels_zyx.dtype)
+    inside = labels_zyx
+    for axis, size in enumerate(_crop_shape(properties)):
+        inside = resample_axis(inside, axis, size, NEAREST)
+    raw[_crop_slices(properties)] = inside
+    return raw
+
+
+def restore_probabilities(probabilities: FloatArray, properties: CaseProperties) -> Labels:
+    """Carry part probabilities to the raw grid, linearly, and take the most probable part.
+
+    Works in slabs along Z, so that never more than a few slices of K probabilities are held on the raw grid.
+
+    Args:
+        probabilities: [K,Z,Y,X] of the prepared shape; of equal ones the first part wins.
+        properties: of the case.
+
+    Returns:
+        [Z,Y,X] part numbers of the raw shape, uint8 or, for K > 256, uint16; part 0 outside the crop.
+    """
+    _check_shape(probabilities.shape[1:], properties)
+    n_parts = len(probabilities)
+    raw: Labels = np.zeros(properties.geometry.shape_zyx, dtype=np.uint8 if n_parts <= 256 else np.uint16)
+    inside = raw[_crop_slices(properties)]
+    shape = _crop_shape(properties)
+    apart = _apart(properties.geometry.spacing_zyx_mm, properties.prepared_spacing_zyx_mm)
+    orders = [NEAREST if axis == apart else LINEAR for axis in range(3)]
+    for slab in _slabs(shape, n_parts):
+        part = resample_axis(probabilities, 1, shape[0], orders[0], slab)
+        part = resample_axis(part, 2, shape[1], orders[1])
+        part = resample_axis(part, 3, shape[2], orders[2])
+        inside[slab] = part.argmax(axis=0)
+    return raw
+
+
+def _apart(raw_spacing: tuple[float, float, float], target: tuple[float, float, float]) -> int | None:
+    axis = coarse_axis(raw_spacing)
+    return coarse_axis(target) if axis is None else axis
+
+
+def _slabs(shape: Zyx, n_parts: int) -> Iterator[slice]:
+    thickness = max(1, SLAB_VOXELS // (n_parts * shape[1] * shape[2]))
+    for z in range(0, shape[0], thickness):
+        yield slice(z, min(z + thickness, shape[0]))
+
+
+def _crop_shape(properties: CaseProperties) -> Zyx:
+    (z0, y0, x0), (z1, y1, x1) = properties.crop_start_zyx, properties.crop_stop_zyx
+    return (z1 - z0, y1 - y0, x1 - x0)
+
+
+def _crop_slices(properties: CaseProperties) -> tuple[slice, slice, slice]:
+    (z0, y0, x0), (z1, y1, x1) = properties.crop_start_zyx, properties.crop_stop_zyx
+    return (slice(z0, z1), slice(y0, y1), slice(x0, x1))
+
+
+def _check_shape(shape: tuple[int, ...], properties: CaseProperties) -> None:
+    if tuple(shape) != properties.prepared_shape_zyx:
+        raise ValueError(
+            f"{properties.case_id}: shape {tuple(shape)} is not the prepared {properties.prepared_shape_zyx}"
+        )

@@ -1,0 +1,37 @@
+"""Intensities to [0,1]."""
+
+import numpy as np
+
+from dd_nnunet.core.case import FloatArray
+from dd_nnunet.core.plan import NormalizationPlan
+from dd_nnunet.planning.foreground import Mask
+
+
+def intensity_range(channel: FloatArray, foreground: Mask, plan: NormalizationPlan) -> tuple[float, float]:
+    """The raw intensities that become 0 and 1: two percentiles of the foreground (of all, if there is none).
+
+    Args:
+        channel: [Z,Y,X] raw intensities.
+        foreground: [Z,Y,X] bool.
+        plan: which percentiles.
+    """
+    voxels = channel[foreground] if foreground.any() else channel
+    low, high = np.percentile(voxels, (plan.lower_percentile, plan.upper_percentile))
+    return float(low), float(high)
+
+
+def scale_to_unit(channel: FloatArray, limits: tuple[float, float]) -> FloatArray:
+    """Map `limits` to 0 and 1 and clip; a range of no width gives zeros.
+
+    Args:
+        channel: raw intensities.
+        limits: raw intensities of 0 and of 1.
+
+    Returns:
+        float32 in [0,1], same shape.
+    """
+    low, high = limits
+    if high <= low:
+        return np.zeros(channel.shape, dtype=np.float32)
+    scaled = (channel.astype(np.float64) - low) / (high - low)
+    return np.clip(scaled, 0, 1).astype(np.float32)
