@@ -42,7 +42,9 @@ class Overlap:
             return 2.0 * self.intersection / sizes
 
 
-def count_overlap(prediction: LabelArray, truth: LabelArray, n_parts: int, classes: Classes) -> Overlap:
+def count_overlap(
+    prediction: LabelArray, truth: LabelArray, n_parts: int, classes: Classes, where: object = "prediction"
+) -> Overlap:
     """Count the voxels that parts and classes share.
 
     Args:
@@ -50,17 +52,17 @@ def count_overlap(prediction: LabelArray, truth: LabelArray, n_parts: int, class
         truth: [Z,Y,X] true labels.
         n_parts: number of parts P of the model, parts that win no voxel included.
         classes: name -> the true labels it merges; classes may share labels.
+        where: the prediction's file, for errors.
 
     Raises:
         UserError: the shapes differ, or a part number is outside 0 … n_parts-1.
     """
     if prediction.shape != truth.shape:
-        raise UserError(
-            "prediction", f"has shape {prediction.shape}, the truth {truth.shape}", "compare on the raw grid"
-        )
+        seen = f"has shape {prediction.shape}, the truth {truth.shape} (z, y, x)"
+        raise UserError(where, seen, "compare them on the raw grid")
     if prediction.size and not 0 <= int(prediction.min()) <= int(prediction.max()) < n_parts:
         found = f"{int(prediction.min())} to {int(prediction.max())}"
-        raise UserError("prediction", f"holds parts {found}", f"allowed: 0 to {n_parts - 1}")
+        raise UserError(where, f"holds parts {found}", f"allowed: 0 to {n_parts - 1}")
     labels, codes = np.unique(truth, return_inverse=True)
     pairs = prediction.ravel().astype(np.int64) * len(labels) + codes.ravel()
     joint = np.bincount(pairs, minlength=n_parts * len(labels)).reshape(n_parts, len(labels))  # [P,L]

@@ -4,8 +4,6 @@ import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import binary_erosion, distance_transform_edt
 
-from dd_nnunet.evaluation.matching import LabelArray
-
 BoolArray = npt.NDArray[np.bool_]
 FloatArray = npt.NDArray[np.float64]
 Spacing = tuple[float, float, float]
@@ -50,11 +48,6 @@ def hd95_mm(prediction: BoolArray, truth: BoolArray, spacing_zyx_mm: Spacing) ->
 def diagonal_mm(shape_zyx: tuple[int, ...], spacing_zyx_mm: Spacing) -> float:
     """Length of the volume's diagonal, from corner to corner of its outer voxels' faces."""
     return float(np.linalg.norm(np.multiply(shape_zyx, spacing_zyx_mm)))
-
-
-def mask_of(labels: LabelArray, values: tuple[int, ...]) -> BoolArray:
-    """Where a label map holds one of the values."""
-    return np.isin(labels, values)
 
 
 def bootstrap_interval(
