@@ -38,11 +38,13 @@ class Volume:
         array: [C,Z,Y,X] float32, raw intensities.
         geometry: of the first channel; all channels agree.
         source_dtypes: the pixel type of each channel's file, e.g. "int16".
+        warnings: what was odd about its files.
     """
 
     array: FloatArray
     geometry: Geometry
     source_dtypes: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

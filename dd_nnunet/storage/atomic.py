@@ -21,11 +21,12 @@ CHUNK_BYTES = 1 << 20
 
 
 @contextlib.contextmanager
-def atomic_path(path: Path) -> Iterator[Path]:
+def atomic_path(path: Path, ending: str | None = None) -> Iterator[Path]:
     """Yield a temporary path to write; on success it takes the place of `path`, on error it is removed.
 
     The temporary file lies in the same folder (so that the rename is one step) and has the same ending
-    (so that writers which choose the format by the ending work). The folder is made if it is missing.
+    (so that writers which choose the format by the ending work), or the one given. The folder is made if
+    it is missing.
 
     Raises:
         DiskError: no space left; what stood at `path` is kept.
@@ -33,7 +34,8 @@ def atomic_path(path: Path) -> Iterator[Path]:
     """
     path = Path(path)
     # a short name: the final one may already use the 255 bytes that file systems allow
-    temporary = path.with_name(f"{TEMPORARY_PREFIX}{secrets.token_hex(6)}{_ending(path)}")
+    name = f"{TEMPORARY_PREFIX}{secrets.token_hex(6)}{_ending(path) if ending is None else ending}"
+    temporary = path.with_name(name)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary

@@ -16,6 +16,7 @@ from dd_nnunet.core.dataset import check_case_id
 from dd_nnunet.core.errors import UserError
 from dd_nnunet.core.json_record import dump_json, record_to_json
 from dd_nnunet.storage.atomic import read_record, sha256_of, write_bytes, write_json
+from dd_nnunet.storage.integrity import parts_of
 
 MANIFEST_NAME = "manifest.json"
 CHUNK_EDGE_VOXELS = 64
@@ -172,11 +173,12 @@ class Manifest:
     ) -> bool:
         """Whether a case is prepared from these very raw files by this configuration, and undamaged."""
         record = self.cases.get(case_id)
+        if record is None or record.configuration_sha256 != configuration_sha256:
+            return False
+        files = _all_files(channel_files)
         return (
-            record is not None
-            and record.configuration_sha256 == configuration_sha256
-            and len(record.raw_files) == len(channel_files)
-            and all(map(_is_unchanged, record.raw_files, channel_files))
+            len(record.raw_files) == len(files)
+            and all(map(_is_unchanged, record.raw_files, files))
             and _has_hash(array_path(folder, case_id), record.array_sha256)
             and _has_hash(properties_path(folder, case_id), record.properties_sha256)
         )
@@ -187,7 +189,7 @@ def record_case(
 ) -> CaseRecord:
     """Hash the raw and the prepared files of a case that was just written."""
     return CaseRecord(
-        raw_files=tuple(map(_record_raw_file, channel_files)),
+        raw_files=tuple(map(_record_raw_file, _all_files(channel_files))),
         array_sha256=sha256_of(array_path(folder, case_id)),
         properties_sha256=sha256_of(properties_path(folder, case_id)),
         configuration_sha256=configuration_sha256,
@@ -197,6 +199,11 @@ def record_case(
 def sha256_of_record(record: Any) -> str:
     """SHA-256 of a record's JSON text; equal records have equal hashes."""
     return hashlib.sha256(dump_json(record_to_json(record)).encode("utf-8")).hexdigest()
+
+
+def _all_files(channel_files: Sequence[Path]) -> tuple[Path, ...]:
+    """The channel files and what belongs to them: detached data, a TIFF's spacing."""
+    return tuple(part for file in channel_files for part in parts_of(Path(file)))
 
 
 def _record_raw_file(path: Path) -> RawFileRecord:

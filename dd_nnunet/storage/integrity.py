@@ -1,0 +1,98 @@
+"""The gate before SimpleITK: it reads cut-off and damaged files without a word, we do not."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from dd_nnunet.core.dataset import FILE_ENDINGS
+from dd_nnunet.core.errors import UserError
+from dd_nnunet.storage import header_checks
+from dd_nnunet.storage.inflate import GZIP_MAGIC, inflate
+from dd_nnunet.storage.mrc_header import check_mrc
+from dd_nnunet.storage.nifti_header import HEADER_BYTES, check_nifti_header, parse_nifti_header
+from dd_nnunet.storage.text_headers import check_meta_image, check_nrrd, read_meta_header, read_nrrd_header
+from dd_nnunet.storage.tiff_pages import check_tiff
+
+
+def check_integrity(path: Path) -> None:
+    """Read a volume file to its end, in bounded memory, and check that it is whole and of a kind we take.
+
+    Raises:
+        UserError: missing, empty, of another format, cut off, a wrong checksum; 2-D, 4-D, vector, colour or
+            complex; a spacing of zero or NaN; a sheared grid.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(path, "does not exist", "check the path")
+    if path.stat().st_size == 0:
+        raise UserError(path, "is empty (0 bytes)", header_checks.COPY_AGAIN)
+    CHECKS[volume_ending(path)](path)
+
+
+def volume_ending(path: Path) -> str:
+    """The ending of a volume file, in lower case.
+
+    Raises:
+        UserError: none of those we read.
+    """
+    for ending in FILE_ENDINGS:
+        if path.name.lower().endswith(ending):
+            return ending
+    raise UserError(path, "has an unknown ending", f"allowed: {' '.join(FILE_ENDINGS)}")
+
+
+def parts_of(path: Path) -> tuple[Path, ...]:
+    """All files that make up a volume: itself, its detached data, its TIFF spacing.
+
+    Raises:
+        UserError: its header is damaged.
+    """
+    ending = volume_ending(path)
+    if ending in (".mha", ".mhd"):
+        return tuple(dict.fromkeys((path, read_meta_header(path).data_file)))
+    if ending == ".nrrd":
+        return tuple(dict.fromkeys((path, read_nrrd_header(path).data_file)))
+    if ending in (".tif", ".tiff"):
+        return (path, *(sidecar for sidecar in tiff_sidecars(path) if sidecar.is_file()))
+    return (path,)
+
+
+def tiff_sidecars(path: Path) -> tuple[Path, ...]:
+    """Where a TIFF's spacing may stand, as in nnU-Net: {case}.json beside {case}_0000.tif or {case}.tif."""
+    stem = path.name[: -len(volume_ending(path))]
+    without_channel = stem[:-5] if stem[-5:-4] == "_" and stem[-4:].isdigit() else stem
+    return tuple(path.with_name(f"{name}.json") for name in dict.fromkeys((stem, without_channel)))
+
+
+def _check_nifti(path: Path) -> None:
+    with path.open("rb") as stream:
+        header = parse_nifti_header(stream.read(HEADER_BYTES), path)
+    check_nifti_header(header, path)
+    header_checks.check_found(path, header.expected_bytes, path.stat().st_size)
+
+
+def _check_nifti_gz(path: Path) -> None:
+    with path.open("rb") as stream:
+        if stream.read(len(GZIP_MAGIC)) != GZIP_MAGIC:
+            raise UserError(
+                path, "is no gzip file (its first bytes are not gzip's)", header_checks.COPY_AGAIN
+            )
+        stream.seek(0)
+        inflated = inflate(stream, n_head_bytes=HEADER_BYTES)
+    if inflated.fault and inflated.size_bytes < HEADER_BYTES:
+        raise UserError(path, f"{inflated.fault} within its header", header_checks.COPY_AGAIN)
+    header = parse_nifti_header(inflated.head, path)
+    check_nifti_header(header, path)
+    header_checks.check_found(path, header.expected_bytes, inflated.size_bytes, inflated.fault)
+
+
+CHECKS: dict[str, Callable[[Path], None]] = {
+    ".nii.gz": _check_nifti_gz,
+    ".nii": _check_nifti,
+    ".nrrd": check_nrrd,
+    ".mha": check_meta_image,
+    ".mhd": check_meta_image,
+    ".tif": check_tiff,
+    ".tiff": check_tiff,
+    ".mrc": check_mrc,
+    ".rec": check_mrc,
+}

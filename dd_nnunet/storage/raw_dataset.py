@@ -1,0 +1,139 @@
+"""A raw dataset in nnU-Net's layout: its description, and which files make up which case."""
+
+import logging
+import re
+from collections import defaultdict
+from pathlib import Path
+
+from dd_nnunet.core.dataset import (
+    FILE_ENDINGS,
+    CaseFiles,
+    DatasetDescription,
+    check_case_id,
+    describe_dataset,
+)
+from dd_nnunet.core.errors import DDError, ManyErrors, UserError
+from dd_nnunet.storage.atomic import read_json
+from dd_nnunet.storage.integrity import volume_ending
+from dd_nnunet.storage.workspace import DatasetFolders
+
+_logger = logging.getLogger(__name__)
+
+JUNK_NAMES = ("thumbs.db", "desktop.ini")
+# data files of .mhd headers, and the spacings that stand beside TIFFs
+COMPANION_ENDINGS = (".raw", ".zraw", ".json")
+FILE_STEM = re.compile(r"(?P<case_id>.+)_(?P<channel>\d{4})", re.DOTALL)
+
+
+def load_description(source: DatasetFolders | Path) -> DatasetDescription:
+    """Read dataset.json.
+
+    Args:
+        source: the dataset's folders, a folder that holds dataset.json, or the file itself.
+
+    Raises:
+        UserError: missing, no valid JSON (with line:column), or a wrong entry (with its JSON path).
+    """
+    path = source.dataset_json if isinstance(source, DatasetFolders) else Path(source)
+    if path.is_dir():
+        path = path / "dataset.json"
+    return describe_dataset(read_json(path), path)
+
+
+def find_cases(folder: Path, description: DatasetDescription) -> tuple[CaseFiles, ...]:
+    """Find the cases of a folder of raw images, {case}_{channel}{ending}.
+
+    Returns:
+        The cases, sorted by id, each with one file per channel in channel order.
+
+    Raises:
+        UserError: no folder, no case, a name of another form, a missing channel, a case that stands there
+            twice (with another ending, or in another case of letters); `ManyErrors` where several are wrong.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise UserError(folder, "does not exist", "a raw dataset has its images in imagesTr")
+    volumes = [path for path in sorted(folder.iterdir()) if _is_volume(path, description.file_ending)]
+    errors: list[DDError] = []
+    channels: dict[str, dict[int, Path]] = defaultdict(dict)
+    for path in volumes:
+        try:
+            case_id, channel = _parse_name(path, description)
+            channels[case_id][channel] = path
+        except UserError as error:
+            errors.append(error)
+    errors += _twins(sorted(channels), folder) + _holes(channels, description, folder)
+    if errors:
+        raise errors[0] if len(errors) == 1 else ManyErrors(errors)
+    if not channels:
+        raise UserError(folder, "holds no case", f"expected files like {_pattern(description)}")
+    return tuple(
+        CaseFiles(case_id, tuple(files[c] for c in sorted(files)))
+        for case_id, files in sorted(channels.items())
+    )
+
+
+def _is_volume(path: Path, ending: str) -> bool:
+    """Whether a file is to be taken for a volume; junk and strangers are left out with a warning."""
+    name = path.name.lower()
+    if name.startswith(".") or name in JUNK_NAMES or path.is_dir():
+        _logger.warning("%s: is no volume and is left out", path)
+        return False
+    if name.endswith(ending) or name.endswith(FILE_ENDINGS):
+        return True
+    if not name.endswith(COMPANION_ENDINGS):
+        _logger.warning("%s: is no volume and is left out", path)
+    return False
+
+
+def _parse_name(path: Path, description: DatasetDescription) -> tuple[str, int]:
+    """The case id and the channel number of a file."""
+    ending = description.file_ending
+    if not path.name.endswith(ending):
+        expected = path.name[: -len(volume_ending(path))] + ending
+        if path.with_name(expected).exists():
+            raise UserError(path, f"stands twice, also as {expected}", "remove one of them")
+        raise UserError(path, f"has not the file_ending of dataset.json, {ending}", "convert or remove it")
+    match = FILE_STEM.fullmatch(path.name[: -len(ending)])
+    if match is None:
+        raise UserError(path, "has no channel number", f"expected a name like {_pattern(description)}")
+    channel = int(match["channel"])
+    if channel >= description.n_channels:
+        stated = f"dataset.json names {description.n_channels} channel(s)"
+        raise UserError(
+            path, f"is channel {channel}, but {stated}", "correct channel_names or remove the file"
+        )
+    return check_case_id(match["case_id"], path), channel
+
+
+def _holes(
+    channels: dict[str, dict[int, Path]], description: DatasetDescription, folder: Path
+) -> list[DDError]:
+    """Every file that a case lacks."""
+    return [
+        UserError(
+            folder / f"{case_id}_{channel:04d}{description.file_ending}",
+            f"is missing: case {case_id} lacks channel {channel} ({name})",
+            "add the file or remove the case",
+        )
+        for case_id, files in sorted(channels.items())
+        for channel, name in enumerate(description.channel_names)
+        if channel not in files
+    ]
+
+
+def _twins(case_ids: list[str], folder: Path) -> list[DDError]:
+    """Ids that are one on file systems that do not tell upper from lower case."""
+    seen: dict[str, str] = {}
+    errors: list[DDError] = []
+    for case_id in case_ids:
+        other = seen.setdefault(case_id.casefold(), case_id)
+        if other != case_id:
+            errors.append(
+                UserError(folder, f"cases {other} and {case_id} differ in case only", "rename one of them")
+            )
+    return errors
+
+
+def _pattern(description: DatasetDescription) -> str:
+    return f"CASE_0000{description.file_ending}"
