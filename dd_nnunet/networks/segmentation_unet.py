@@ -10,7 +10,7 @@ def build_segmenter(plan: SegmenterPlan, n_image_channels: int, n_parts: int) ->
     """Build f of the paper: [B,C,Z,Y,X] in [0,1] -> logits [B,K,Z,Y,X].
 
     Args:
-        plan: features, strides and kernels per stage; the first stage does not down-sample.
+        plan: features, strides and kernels per stage; strides of the first stage are 1.
         n_image_channels: C.
         n_parts: K.
     """
@@ -21,7 +21,7 @@ def build_segmenter(plan: SegmenterPlan, n_image_channels: int, n_parts: int) ->
         features_per_stage=list(plan.features_per_stage),
         conv_op=nn.Conv3d,
         kernel_sizes=[list(k) for k in plan.kernel_sizes_zyx],
-        strides=[[1, 1, 1], *(list(s) for s in plan.strides_zyx)],
+        strides=[list(s) for s in plan.strides_zyx],
         n_conv_per_stage=plan.n_convs_per_stage,
         num_classes=n_parts,
         n_conv_per_stage_decoder=plan.n_convs_per_stage,

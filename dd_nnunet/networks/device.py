@@ -1,0 +1,74 @@
+"""Which device runs, in which number format, and how tensors lie in its memory."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from dd_nnunet.core.errors import UserError
+
+DEVICES = ("auto", "cpu", "cuda", "mps")
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """How this run computes: the device, bfloat16 or not, and a line that says so."""
+
+    device: torch.device
+    bfloat16: bool
+    because: str
+
+    @contextmanager
+    def autocast(self) -> Iterator[None]:
+        """bfloat16 autocast where it is on; nothing otherwise."""
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
+            yield
+
+    def place_network(self, network: nn.Module) -> nn.Module:
+        """Move a network to the device in channels-last order, which its convolutions are fastest in."""
+        return network.to(self.device, memory_format=self._memory_format)  # type: ignore[call-overload, no-any-return]
+
+    def place(self, volumes: Tensor) -> Tensor:
+        """Move [B,C,Z,Y,X] to the device in channels-last order."""
+        return volumes.to(self.device, memory_format=self._memory_format, non_blocking=True)
+
+    @property
+    def _memory_format(self) -> torch.memory_format:
+        # MPS has no 3-D channels-last kernels
+        return torch.contiguous_format if self.device.type == "mps" else torch.channels_last_3d
+
+
+def choose_runtime(device: str, precision: str) -> Runtime:
+    """Choose the device and the number format.
+
+    Args:
+        device: "auto" takes CUDA, then MPS, then the CPU.
+        precision: the plan's; "bfloat16" is used only where the device has instructions for it.
+
+    Raises:
+        UserError: a device that is not there.
+    """
+    present = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if device == "auto":
+        device = next(name for name in ("cuda", "mps", "cpu") if present[name])
+    elif device not in present:
+        raise UserError(f"-device {device}", "is not known", f"choose one of: {' '.join(DEVICES)}")
+    elif not present[device]:
+        raise UserError(f"-device {device}", "is not available to torch here", "use -device auto or cpu")
+    bfloat16 = precision == "bfloat16" and _bfloat16_is_fast(device)
+    if precision == "bfloat16" and not bfloat16:
+        because = f"{device}, float32 (planned bfloat16, but this device is not fast at it)"
+    else:
+        because = f"{device}, {'bfloat16' if bfloat16 else 'float32'}"
+    return Runtime(torch.device(device), bfloat16, because)
+
+
+def _bfloat16_is_fast(device: str) -> bool:
+    if device == "cuda":
+        return torch.cuda.get_device_capability() >= (8, 0)
+    if device == "mps":
+        return False
+    names = ("_is_avx512_bf16_supported", "_is_amx_tile_supported", "_is_arm_bf16_supported")
+    return any(bool(getattr(torch.cpu, name, bool)()) for name in names)

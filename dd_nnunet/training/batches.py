@@ -1,0 +1,118 @@
+"""Random patches as batchgenerators serves them, reproducible whatever the number of workers."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from batchgenerators.dataloading.data_loader import SlimDataLoaderBase
+from batchgenerators.dataloading.multi_threaded_augmenter import MultiThreadedAugmenter
+from batchgenerators.dataloading.single_threaded_augmenter import SingleThreadedAugmenter
+from batchgenerators.transforms.abstract_transforms import AbstractTransform, Compose
+from batchgenerators.transforms.color_transforms import BrightnessMultiplicativeTransform, ContrastAugmentationTransform
+from batchgenerators.transforms.noise_transforms import GaussianNoiseTransform
+from batchgenerators.transforms.spatial_transforms import MirrorTransform
+
+from dd_nnunet.core.case import FloatArray
+from dd_nnunet.core.plan import Zyx
+from dd_nnunet.training.seeds import derive_seed
+
+LoadCase = Callable[[str], FloatArray]
+
+
+@dataclass(frozen=True)
+class BatchSource:
+    """Where patches come from.
+
+    Args:
+        case_ids: to draw from, each as often as any other.
+        load_case: case id -> padded volume [C,Z,Y,X] in [0,1], at least as large as the patch.
+        patch_zyx: shape of a patch.
+        batch_size: patches per batch.
+        seed: decides every draw together with the iteration.
+    """
+
+    case_ids: Sequence[str]
+    load_case: LoadCase
+    patch_zyx: Zyx
+    batch_size: int
+    seed: int
+
+
+class PatchLoader(SlimDataLoaderBase):
+    """Draws batch i from (seed, i) alone, so that resuming and the number of workers change nothing.
+
+    A batch holds `data` [B,C,Z,Y,X], `case_ids` and `starts_zyx` (first voxel of each patch), `iteration`.
+    """
+
+    def __init__(self, source: BatchSource, first_iteration: int, n_workers: int) -> None:
+        super().__init__(source, source.batch_size, max(n_workers, 1))
+        self.source = source
+        self.next_iteration = first_iteration
+        self.thread_id = 0
+
+    def generate_train_batch(self) -> dict[str, Any]:
+        """The next batch of this worker; worker w of n serves the iterations first + w, first + w + n, …"""
+        iteration = self.next_iteration + self.thread_id
+        self.next_iteration += self.number_of_threads_in_multithreaded
+        seed = derive_seed(self.source.seed, "batch", iteration)
+        # batchgenerators' transforms draw from numpy's global state, in this same process and right after
+        np.random.seed(derive_seed(seed, "transforms"))
+        random = np.random.default_rng(seed)
+        case_ids = [str(c) for c in random.choice(list(self.source.case_ids), self.source.batch_size)]
+        volumes = [self.source.load_case(case_id) for case_id in case_ids]
+        starts = [_draw_start(random, volume.shape[1:], self.source.patch_zyx) for volume in volumes]
+        patches = [_cut(v, s, self.source.patch_zyx) for v, s in zip(volumes, starts, strict=True)]
+        return {
+            "data": np.stack(patches).astype(np.float32),
+            "case_ids": case_ids,
+            "starts_zyx": starts,
+            "iteration": iteration,
+        }
+
+
+def mirroring() -> AbstractTransform:
+    """Random mirroring of all three axes, for the diffusion model."""
+    return Compose([MirrorTransform(axes=(0, 1, 2))])
+
+
+def photometric() -> AbstractTransform:
+    """Mild noise, brightness and contrast changes, for the segmenter; geometry stays, so features still fit."""
+    return Compose(
+        [
+            GaussianNoiseTransform(noise_variance=(0, 0.003), p_per_sample=0.3),
+            BrightnessMultiplicativeTransform(multiplier_range=(0.9, 1.1), p_per_sample=0.3),
+            ContrastAugmentationTransform(contrast_range=(0.9, 1.1), p_per_sample=0.3),
+        ]
+    )
+
+
+def iterate_batches(
+    source: BatchSource, transform: AbstractTransform, first_iteration: int, n_workers: int
+) -> Iterator[dict[str, Any]]:
+    """Batches first_iteration, first_iteration + 1, … without end; workers end with the iterator.
+
+    Args:
+        source: what to draw from.
+        transform: batchgenerators transform on `data`.
+        first_iteration: where to begin.
+        n_workers: background processes; 0 augments in this process.
+    """
+    loader = PatchLoader(source, first_iteration, n_workers)
+    if n_workers == 0:
+        yield from SingleThreadedAugmenter(loader, transform)
+    augmenter = MultiThreadedAugmenter(loader, transform, n_workers, num_cached_per_queue=2, pin_memory=False)
+    try:
+        yield from augmenter
+    finally:
+        augmenter._finish()
+
+
+def _draw_start(random: np.random.Generator, shape: tuple[int, ...], patch: Zyx) -> Zyx:
+    z, y, x = (int(random.integers(0, s - p + 1)) for s, p in zip(shape, patch, strict=True))
+    return (z, y, x)
+
+
+def _cut(volume: FloatArray, start: Zyx, patch: Zyx) -> FloatArray:
+    box = tuple(slice(s, s + p) for s, p in zip(start, patch, strict=True))
+    return volume[(slice(None), *box)]

@@ -1,0 +1,170 @@
+"""Features of the frozen diffusion model, computed once per case and kept at low resolution."""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from dd_nnunet.core.case import FloatArray
+from dd_nnunet.core.plan import FeaturePlan, Zyx
+from dd_nnunet.networks.checkpoint import load_checkpoint, save_checkpoint
+from dd_nnunet.networks.decoder_features import CaseFeatures, DecoderFeatures
+from dd_nnunet.networks.diffusion_unet import DiffusionUNet
+from dd_nnunet.storage.atomic import read_json, sha256_of, write_json
+from dd_nnunet.storage.case_store import read_array, write_array
+from dd_nnunet.training.bounded_cache import BoundedCache
+from dd_nnunet.training.pretrain_diffusion import TrainingSetup
+from dd_nnunet.training.seeds import derive_seed
+
+logger = logging.getLogger(__name__)
+PROJECTION_CASES = 16
+SMALLEST_SD = 1e-6
+
+
+class FeatureCache:
+    """Projected features per case and stage, float16 on disk, and the denoised copy.
+
+    Args:
+        folder: fold_k/features.
+        setup: plan, fold, cases, device, seed.
+        stages: every stage that any trained level needs.
+    """
+
+    def __init__(self, folder: Path, setup: TrainingSetup, stages: Sequence[int]) -> None:
+        self.folder = folder
+        self.setup = setup
+        self.stages = tuple(sorted(set(stages)))
+        self._memory: BoundedCache[FloatArray] = BoundedCache()
+
+    def build(self, diffusion_checkpoint: Path, network: DiffusionUNet) -> None:
+        """Compute what is missing; features of another diffusion model or plan are computed anew."""
+        self._check_identity(diffusion_checkpoint)
+        case_ids = [c for c in self.setup.fold.train if not self._is_complete(c)]
+        if not case_ids:
+            return
+        configuration = self.setup.configuration
+        reader = DecoderFeatures(
+            network, configuration.features, self.stages, configuration.diffusion.n_timesteps, self.setup.runtime
+        )
+        projections = self._projections(reader)
+        for case_id in tqdm(case_ids, desc="features", unit="case", disable=not self.setup.progress_bar):
+            self._write(case_id, self._compute(reader, case_id), projections)
+        size = sum(path.stat().st_size for path in self.folder.glob("*.b2nd"))
+        logger.info("features: %d cases, %.1f MB in %s", len(self.setup.fold.train), size / 1e6, self.folder)
+
+    def features(self, case_id: str, stage: int) -> FloatArray:
+        """Projected features [p,z,y,x] float32 of a stage."""
+        return self._read(f"{case_id}_stage{stage}")
+
+    def visual_target(self, case_id: str) -> FloatArray:
+        """What visual consistency compares: [C,Z,Y,X] in [0,1], the image or its denoised copy."""
+        if self.setup.configuration.features.visual_target == "image":
+            return self.setup.reader.image(case_id)
+        return self._read(f"{case_id}_denoised")
+
+    def _read(self, name: str) -> FloatArray:
+        return self._memory.get(name, lambda: read_array(self.folder / f"{name}.b2nd").astype(np.float32))
+
+    def _names(self, case_id: str) -> list[str]:
+        names = [f"{case_id}_stage{stage}" for stage in self.stages]
+        denoised = self.setup.configuration.features.visual_target == "denoised"
+        return [*names, f"{case_id}_denoised"] if denoised else names
+
+    def _is_complete(self, case_id: str) -> bool:
+        return all((self.folder / f"{name}.b2nd").exists() for name in self._names(case_id))
+
+    def _compute(self, reader: DecoderFeatures, case_id: str) -> CaseFeatures:
+        image = torch.from_numpy(self.setup.reader.image(case_id))
+        seed = derive_seed(self.setup.seed, "features", case_id)
+        return reader.of_volume(image, self.setup.configuration.patch_size_zyx, seed)
+
+    def _write(self, case_id: str, features: CaseFeatures, projections: dict[int, tuple[Tensor, Tensor]]) -> None:
+        for stage, activation in features.activations.items():
+            mean, directions = projections[stage]
+            projected = torch.einsum("pzyx,pn->nzyx", activation - mean[:, None, None, None], directions)
+            write_array(self.folder / f"{case_id}_stage{stage}.b2nd", projected.numpy().astype(np.float16))
+        if features.denoised is not None:
+            write_array(self.folder / f"{case_id}_denoised.b2nd", features.denoised.numpy().astype(np.float16))
+
+    def _check_identity(self, diffusion_checkpoint: Path) -> None:
+        plan = self.setup.configuration.features
+        identity = {"diffusion_sha256": sha256_of(diffusion_checkpoint), "plan": str(plan), "seed": self.setup.seed}
+        path = self.folder / "identity.json"
+        if path.exists() and read_json(path) == identity:
+            return
+        for old in [*self.folder.glob("*.b2nd"), *self.folder.glob("projection*.pth*")]:
+            old.unlink()
+        write_json(path, identity)
+
+    def _projections(self, reader: DecoderFeatures) -> dict[int, tuple[Tensor, Tensor]]:
+        paths = {stage: self.folder / f"projection_stage{stage}.pth" for stage in self.stages}
+        if not all(path.exists() for path in paths.values()):
+            train = self.setup.fold.train
+            chosen = train[:: max(len(train) // PROJECTION_CASES, 1)][:PROJECTION_CASES]
+            samples: dict[int, list[Tensor]] = {stage: [] for stage in self.stages}
+            for case_id in chosen:
+                for stage, activation in self._compute(reader, case_id).activations.items():
+                    samples[stage].append(activation.flatten(1))
+            for stage, path in paths.items():
+                mean, directions = fit_projection(torch.cat(samples[stage], dim=1), self.setup.configuration.features)
+                save_checkpoint(path, {"mean": mean, "directions": directions})
+        loaded = {stage: load_checkpoint(path) for stage, path in paths.items()}
+        return {stage: (content["mean"], content["directions"]) for stage, content in loaded.items()}
+
+
+def fit_projection(samples: Tensor, plan: FeaturePlan) -> tuple[Tensor, Tensor]:
+    """Centre, scale and principal directions of feature channels.
+
+    Distances between projected features are those between the (scaled) features, up to the dropped components;
+    `n_components` 0 keeps all channels.
+
+    Args:
+        samples: [p,N] features of many cells.
+        plan: scaling and number of components.
+
+    Returns:
+        mean [p] and directions [p,n]: projected = directionsᵀ (feature - mean).
+    """
+    values = samples.double()
+    mean = values.mean(dim=1)
+    centred = values - mean[:, None]
+    scale = torch.ones_like(mean)
+    if plan.scaling == "standardise":
+        scale = 1 / centred.square().mean(dim=1).sqrt().clamp(min=SMALLEST_SD)
+    scaled = centred * scale[:, None]
+    if not plan.n_components:
+        return mean.float(), torch.diag(scale).float()
+    _, vectors = torch.linalg.eigh(scaled @ scaled.T / scaled.shape[1])
+    directions = vectors.flip(1)[:, : plan.n_components]
+    # a fixed sign, so that the same data gives the same numbers on every machine
+    largest = directions.abs().argmax(dim=0)
+    directions = directions * directions[largest, torch.arange(directions.shape[1])].sign()
+    return mean.float(), (scale[:, None] * directions).float()
+
+
+def feature_window(size: int, cells: int, reduction: int, start: int) -> tuple[int, int]:
+    """Cells that a patch along one axis is interpolated from.
+
+    Args:
+        size: voxels of the patch.
+        cells: cells of the volume.
+        reduction: voxels per cell.
+        start: first voxel of the patch.
+
+    Returns:
+        First cell and number of cells; the number does not depend on `start`, so that patches can be stacked.
+    """
+    n_cells = min(cells, -(-size // reduction) + 3)
+    first = min(max(start // reduction - 1, 0), cells - n_cells)
+    return first, n_cells
+
+
+def feature_windows(patch: Zyx, cells: Zyx, reduction: Zyx, start: Zyx) -> tuple[Zyx, Zyx]:
+    """`feature_window` of each axis: first cells and numbers of cells."""
+    windows = [feature_window(*axis) for axis in zip(patch, cells, reduction, start, strict=True)]
+    (z, nz), (y, ny), (x, nx) = windows
+    return (z, y, x), (nz, ny, nx)
