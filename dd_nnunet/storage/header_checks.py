@@ -4,6 +4,7 @@ import logging
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from dd_nnunet.core.errors import UserError
 
@@ -16,27 +17,34 @@ SPLIT = (
 )
 
 
-def refuse_2d(path: Path) -> None:
+def refuse_2d(path: Path) -> NoReturn:
     """Raise for an image of one slice only."""
     raise UserError(path, "is a 2-D image, 3-D volumes are expected", "stack the slices into one file")
 
 
-def refuse_4d(path: Path, n_volumes: int) -> None:
+def refuse_4d(path: Path, n_volumes: int) -> NoReturn:
     """Raise for a series of volumes in one file."""
     raise UserError(path, f"is 4-D ({n_volumes} volumes in one file), 3-D is expected", SPLIT)
 
 
-def refuse_vector(path: Path, n_components: int) -> None:
+def refuse_vector(path: Path, n_components: int) -> NoReturn:
     """Raise for vector and colour images."""
     raise UserError(path, f"has {n_components} components per voxel (vector or colour), 1 is expected", SPLIT)
 
 
-def refuse_complex(path: Path) -> None:
+def refuse_complex(path: Path) -> NoReturn:
     """Raise for complex numbers."""
     raise UserError(path, "holds complex numbers", "write magnitude (or real part) as real numbers")
 
 
-def refuse_type(path: Path, name: object) -> None:
+def refuse_sheared(path: Path) -> NoReturn:
+    """Raise for axes that are not perpendicular."""
+    raise UserError(
+        path, "has a sheared grid: its axes are not perpendicular", "resample it onto a straight grid"
+    )
+
+
+def refuse_type(path: Path, name: object) -> NoReturn:
     """Raise for numbers that are not read."""
     raise UserError(
         path, f"has the voxel type {name}, which is not supported", "convert it to int16 or float32"

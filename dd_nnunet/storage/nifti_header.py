@@ -1,4 +1,4 @@
-"""The NIfTI-1 and NIfTI-2 header, read by ourselves: ITK repairs silently what we want to refuse.
+"""The NIfTI-1 header, read by ourselves: ITK repairs silently what we want to refuse.
 
 Source: nifti1.h and nifti2.h, https://nifti.nimh.nih.gov/nifti-1 and https://nifti.nimh.nih.gov/nifti-2.
 """
@@ -12,11 +12,13 @@ from typing import Any
 from dd_nnunet.core.errors import UserError
 from dd_nnunet.storage import header_checks
 
-HEADER_BYTES = 540
+HEADER_BYTES = 348
+NIFTI_2_HEADER_BYTES = 540
+MAGIC = b"n+1\0"
 BYTES_OF_DATATYPE = {2: 1, 4: 2, 8: 4, 16: 4, 64: 8, 256: 1, 512: 2, 768: 4, 1024: 8, 1280: 8}
 COMPONENTS_OF_COLOUR = {128: 3, 2304: 4}
 COMPLEX_DATATYPES = (32, 1792, 2048)
-# ITK refuses a direction whose axes are this far from perpendicular
+# more than rounding in the header; ITK itself refuses somewhere below
 MAX_COSINE = 1e-3
 
 
@@ -40,38 +42,20 @@ class NiftiHeader:
         )
 
 
-@dataclass(frozen=True)
-class _Layout:
-    """Where a version keeps its entries: struct codes and byte offsets."""
-
-    magic: tuple[int, bytes]
-    dim: tuple[str, int]
-    datatype: tuple[str, int]
-    pixdim: tuple[str, int]
-    vox_offset: tuple[str, int]
-    codes: tuple[str, int]
-    sform: tuple[str, int]
-
-
-LAYOUTS = {
-    348: _Layout((344, b"n+1\0"), ("8h", 40), ("h", 70), ("8f", 76), ("f", 108), ("2h", 252), ("12f", 280)),
-    540: _Layout((4, b"n+2\0"), ("8q", 16), ("h", 12), ("8d", 104), ("q", 168), ("2i", 344), ("12d", 400)),
-}
-
-
 def parse_nifti_header(head: bytes, path: Path) -> NiftiHeader:
-    """Read the entries from the first bytes of an (unpacked) .nii file.
+    """Read the entries, of either byte order, from the first bytes of an (unpacked) .nii file.
 
     Raises:
-        UserError: these are not the first bytes of a NIfTI file.
+        UserError: these are not the first bytes of a NIfTI-1 file.
     """
     for order in "<>":
-        layout = LAYOUTS.get(struct.unpack_from(f"{order}i", head.ljust(4, b"\0"))[0])
-        if layout is None or len(head) < layout.sform[1] + struct.calcsize(order + layout.sform[0]):
-            continue
-        at, magic = layout.magic
-        if head[at : at + len(magic)] == magic:
-            return _parse(head, order, layout)
+        (n_header_bytes,) = struct.unpack_from(f"{order}i", head.ljust(4, b"\0"))
+        if n_header_bytes == HEADER_BYTES <= len(head) and head[344:348] == MAGIC:
+            return _parse(head, order)
+        if n_header_bytes == NIFTI_2_HEADER_BYTES and head[4:7] == b"n+2":
+            raise UserError(
+                path, "is NIfTI-2, which SimpleITK does not read", "convert it to NIfTI-1 or NRRD"
+            )
     raise UserError(path, "is no NIfTI file (its header is not one)", header_checks.COPY_AGAIN)
 
 
@@ -89,29 +73,26 @@ def check_nifti_header(header: NiftiHeader, path: Path) -> None:
     if header.datatype not in BYTES_OF_DATATYPE:
         header_checks.refuse_type(path, f"NIfTI {header.datatype}")
     header_checks.check_spacing(path, header.pixdim[1:4])
-    if not math.isfinite(header.vox_offset) or header.vox_offset < 0:
+    if not math.isfinite(header.vox_offset) or header.vox_offset < HEADER_BYTES:
         raise UserError(path, f"has the vox_offset {header.vox_offset:g}", header_checks.COPY_AGAIN)
     # with a qform, ITK falls back to it
     if header.sform_code > 0 and header.qform_code <= 0 and _is_sheared(header.sform):
-        raise UserError(
-            path, "has a sheared sform: its axes are not perpendicular", "resample it onto a rectangular grid"
-        )
+        header_checks.refuse_sheared(path)
 
 
-def _parse(head: bytes, order: str, layout: _Layout) -> NiftiHeader:
-    def unpack(entry: tuple[str, int]) -> tuple[Any, ...]:
-        return struct.unpack_from(order + entry[0], head, entry[1])
+def _parse(head: bytes, order: str) -> NiftiHeader:
+    def unpack(code: str, offset: int) -> tuple[Any, ...]:
+        return struct.unpack_from(order + code, head, offset)
 
-    rows = unpack(layout.sform)
-    qform_code, sform_code = unpack(layout.codes)
+    qform_code, sform_code = unpack("2h", 252)
     return NiftiHeader(
-        dim=unpack(layout.dim),
-        datatype=unpack(layout.datatype)[0],
-        pixdim=unpack(layout.pixdim),
-        vox_offset=unpack(layout.vox_offset)[0],
+        dim=unpack("8h", 40),
+        datatype=unpack("h", 70)[0],
+        pixdim=unpack("8f", 76),
+        vox_offset=unpack("f", 108)[0],
         qform_code=qform_code,
         sform_code=sform_code,
-        sform=(rows[0:4], rows[4:8], rows[8:12]),
+        sform=(unpack("4f", 280), unpack("4f", 296), unpack("4f", 312)),
     )
 
 

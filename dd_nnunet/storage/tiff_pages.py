@@ -1,6 +1,9 @@
 """The pages of a TIFF: are they all there, alike, and undamaged?"""
 
+import contextlib
+import logging
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +23,21 @@ def check_tiff(path: Path) -> None:
         UserError: no TIFF, one page only, colour, complex, pages that differ, cut off, a wrong checksum.
     """
     try:
-        with tifffile.TiffFile(path) as tiff:
+        with _silent_tifffile(), tifffile.TiffFile(path) as tiff:
             _check_pages(path, [tiff.pages[number] for number in range(len(tiff.pages))])
     except (tifffile.TiffFileError, ValueError, IndexError, OSError) as error:
         raise UserError(path, f"is no sound TIFF file ({error})", header_checks.COPY_AGAIN) from None
+
+
+@contextlib.contextmanager
+def _silent_tifffile() -> Iterator[None]:
+    """Without the lines that tifffile logs of a damaged file: our error says it."""
+    logger = logging.getLogger("tifffile")
+    was_disabled, logger.disabled = logger.disabled, True
+    try:
+        yield
+    finally:
+        logger.disabled = was_disabled
 
 
 def _check_pages(path: Path, pages: list[Any]) -> None:

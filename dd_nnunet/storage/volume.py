@@ -157,7 +157,9 @@ def _naming(path: Path) -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        reason = str(error).strip().splitlines()[-1].strip()
+        reason = _last_line(error)
+        if "orthonormal" in reason:
+            header_checks.refuse_sheared(path)
         raise UserError(path, f"cannot be read ({reason})", header_checks.COPY_AGAIN) from None
 
 
@@ -251,7 +253,13 @@ def _oddities(image: Any, path: Path) -> list[str]:
 
 
 def _write_error(path: Path, array: npt.NDArray[Any], error: RuntimeError) -> DDError:
-    reason = str(error).strip().splitlines()[-1].strip()
     if shutil.disk_usage(path.parent).free < array.nbytes:
         return DiskError(path, "no space left on the disk", "free some and run the same command again")
-    return UserError(path, f"cannot be written as {array.dtype} ({reason})", "choose another file ending")
+    return UserError(
+        path, f"cannot be written as {array.dtype} ({_last_line(error)})", "choose another file ending"
+    )
+
+
+def _last_line(error: RuntimeError) -> str:
+    """What went wrong in ITK, without the place in its source."""
+    return str(error).strip().splitlines()[-1].strip()
