@@ -13,9 +13,9 @@ Log = Sequence[Mapping[str, Any]]
 
 # loss -> (name in the legend, colour, line style); line styles carry the difference in grey prints
 LOSS_LINES = {
-    "feature": ("feature consistency", "#0072b2", "-"),
-    "visual": ("visual consistency", "#d55e00", "--"),
-    "invariance": ("photometric invariance", "#009e73", "-."),
+    "feature": ("feature", "#0072b2", "-"),
+    "visual": ("visual", "#d55e00", "--"),
+    "invariance": ("invariance", "#009e73", "-."),
     "cross_entropy": ("cross-entropy", "#cc79a7", ":"),
 }
 
@@ -42,7 +42,7 @@ def write_progress(log: Log, path: Path, title: str) -> None:
     """
     figure = draw_progress(log, title)
     with atomic_path(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=120)
+        figure.savefig(temporary, format="png", dpi=150)
 
 
 def draw_progress(log: Log, title: str = "", theme: Theme = PAPER) -> Any:
@@ -62,14 +62,14 @@ def series(log: Log, key: str) -> list[float]:
 
 
 def new_figure(height_inches: float, ratios: Sequence[float], theme: Theme) -> tuple[Any, list[Any]]:
-    """An 8-inch-wide figure with panels below each other, in the colours of the theme.
+    """A 6.4-inch-wide figure with panels below each other, in the colours of the theme.
 
     It is built without pyplot, so no global list of figures keeps it alive.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(8, height_inches), layout="constrained", facecolor=theme.paper)
+    figure = Figure(figsize=(6.4, height_inches), layout="constrained", facecolor=theme.paper)
     FigureCanvasAgg(figure)
     grid = figure.add_gridspec(len(ratios), 1, height_ratios=ratios)
     axes = [figure.add_subplot(grid[row]) for row in range(len(ratios))]
@@ -106,7 +106,7 @@ def legend_above(panel: Any, theme: Theme) -> None:
 
 
 def _draw_diffusion(log: Log, title: str, theme: Theme) -> Any:
-    figure, (loss, rate, seconds) = new_figure(5.2, (3, 1, 1), theme)
+    figure, (loss, rate, seconds) = new_figure(4.6, (3, 1, 1), theme)
     iterations = series(log, "iteration")
     _line(loss, iterations, series(log, "loss"), color="#0072b2", label="training volumes")
     _line(
@@ -139,7 +139,7 @@ def _log_scale(panel: Any) -> None:
 
 
 def _draw_level(log: Log, title: str, theme: Theme) -> Any:
-    figure, panels = new_figure(8.2, (3, 1.6, 1.8, 1.2), theme)
+    figure, panels = new_figure(7.2, (3, 1.6, 1.8, 1.2), theme)
     losses, parts, shares, certainty = panels
     epochs = series(log, "epoch")
     _draw_losses(losses, log, epochs, theme)

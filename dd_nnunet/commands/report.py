@@ -1,0 +1,65 @@
+"""dd_report: one self-contained HTML page about a trained model."""
+
+import argparse
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+from dd_nnunet.commands import cli
+
+LOG = logging.getLogger(__name__)
+
+
+def build_parser() -> cli.StrictParser:
+    """The flags of dd_report."""
+    parser = cli.make_parser("dd_report", "Write one HTML page: pictures, part sizes, scores, curves, decisions.")
+    parser.add_argument("-d", "--dataset", required=True, metavar="ID", help="number or name of the dataset")
+    parser.add_argument("-c", "--configuration", default="3d_fullres", metavar="NAME", help="configuration")
+    parser.add_argument("-p", "--plans_name", default="ddPlans", metavar="NAME", help="name of the plan")
+    parser.add_argument("-f", "--fold", default="0", metavar="FOLD", help="0, 1, … or all")
+    parser.add_argument(
+        "-o", "--output", metavar="FILE", help="the page [default: report_fold_FOLD.html beside the model]"
+    )
+    parser.add_argument(
+        "--predictions", metavar="DIR", help="show these (level1/ … inside) instead of the held-out cases"
+    )
+    parser.add_argument("--images", metavar="DIR", help="raw images of those cases, instead of imagesTr")
+    parser.add_argument("--truth", metavar="DIR", help="true labels of those cases, instead of labelsTr")
+    parser.add_argument("--cases", type=int, default=3, metavar="N", help="cases shown as pictures")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point of dd_report."""
+    return cli.run(build_parser(), _run, argv)
+
+
+def _run(args: argparse.Namespace) -> int:
+    from dd_nnunet.core.errors import UserError
+    from dd_nnunet.report.collect import ReportRequest
+    from dd_nnunet.report.page import write_report
+
+    if args.cases < 0:
+        raise UserError("--cases", f"is {args.cases}", "give 0 or more")
+    folders = cli.workspace(args).dataset(args.dataset)
+    request = ReportRequest(
+        folders=folders,
+        plans_name=args.plans_name,
+        configuration=args.configuration,
+        fold=args.fold,
+        predictions=_path(args.predictions),
+        images=_path(args.images),
+        truth=_path(args.truth),
+        n_cases=args.cases,
+    )
+    beside_model = folders.model(args.plans_name, args.configuration) / f"report_fold_{args.fold}.html"
+    output = _path(args.output) or beside_model
+    page = write_report(request, output)
+    for warning in page.warnings:
+        LOG.warning("warning: %s", warning)
+    LOG.info("report written to %s (open it in any browser)", output)
+    return 0
+
+
+def _path(text: str | None) -> Path | None:
+    return None if text is None else Path(text).expanduser()

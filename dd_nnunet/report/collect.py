@@ -1,0 +1,250 @@
+"""Find everything a report can show: what is missing is None or empty, never an error."""
+
+import logging
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dd_nnunet.core.dataset import CaseFiles, DatasetDescription
+from dd_nnunet.core.errors import UserError
+from dd_nnunet.core.fingerprint import DatasetFingerprint
+from dd_nnunet.core.plan import LevelPlan, Plan
+from dd_nnunet.core.splits import Fold
+from dd_nnunet.storage.atomic import read_json, read_record
+from dd_nnunet.storage.raw_dataset import find_cases, load_description
+from dd_nnunet.storage.run_folder import RunFolder, is_finished
+from dd_nnunet.storage.workspace import DatasetFolders
+
+LOG = logging.getLogger(__name__)
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class ReportRequest:
+    """What to report on.
+
+    Args:
+        folders: of the dataset.
+        plans_name, configuration, fold: the model.
+        predictions: a folder with level1/, level2/ …, instead of the fold's validation cases.
+        images: raw images of those cases, instead of imagesTr.
+        truth: true labels of those cases, instead of labelsTr.
+        n_cases: cases shown as pictures, at most.
+    """
+
+    folders: DatasetFolders
+    plans_name: str
+    configuration: str
+    fold: str
+    predictions: Path | None = None
+    images: Path | None = None
+    truth: Path | None = None
+    n_cases: int = 3
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """One training run: its log, the content of debug.json, and of finished.json where it ended."""
+
+    log: tuple[Json, ...]
+    debug: Json
+    finished: Json | None
+
+
+@dataclass(frozen=True)
+class LevelResult:
+    """What there is of one level.
+
+    Args:
+        plan: of the level.
+        run: its training, or None.
+        predictions: label map file per case.
+        summary: scores of the validation cases, or None.
+        label_map: how the parts were numbered and matched, or None.
+    """
+
+    plan: LevelPlan
+    run: RunRecord | None
+    predictions: Mapping[str, Path]
+    summary: Json | None
+    label_map: Json | None
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """A rival on the same cases: the method's name and its summary per level."""
+
+    method: str
+    summaries: Mapping[int, Json]
+
+
+@dataclass(frozen=True)
+class Collected:
+    """All pieces of a report.
+
+    Args:
+        request: what was asked for.
+        plan, description, fingerprint: of the dataset; the fingerprint may be missing.
+        cases: that the fold trained on and validated, where the splits are known.
+        images: raw files per case; empty where the raw dataset is not at hand.
+        truth: file of true labels per case; empty for unlabelled data.
+        diffusion: the pretraining, or None.
+        levels: in the order of the plan.
+        baselines: found beside the model.
+        predicted: content of predictions.json, or None.
+    """
+
+    request: ReportRequest
+    plan: Plan
+    description: DatasetDescription
+    fingerprint: DatasetFingerprint | None
+    cases: Fold | None
+    images: Mapping[str, CaseFiles]
+    truth: Mapping[str, Path]
+    diffusion: RunRecord | None
+    levels: tuple[LevelResult, ...]
+    baselines: tuple[Baseline, ...]
+    predicted: Json | None
+
+    @property
+    def shown_cases(self) -> tuple[str, ...]:
+        """Ids of the cases to picture: predicted ones first, else held-out ones, else any image."""
+        predicted = sorted({case for level in self.levels for case in level.predictions} & set(self.images))
+        held_out = [case for case in (self.cases.val if self.cases else ()) if case in self.images]
+        return tuple((predicted or held_out or sorted(self.images))[: self.request.n_cases])
+
+
+def collect(request: ReportRequest) -> Collected:
+    """Read what the folders of a dataset hold.
+
+    Raises:
+        UserError: there is no plan of that name, the configuration is not in it, a given folder is missing,
+            or a file cannot be read.
+    """
+    folders = request.folders
+    model = folders.model(request.plans_name, request.configuration)
+    plan = _plan(request, model)
+    description = load_description(_first_file(model / "dataset.json", folders.dataset_json))
+    fold_folder = model / f"fold_{request.fold}"
+    images = _images(request, description)
+    fingerprint = _optional(model / "dataset_fingerprint.json", folders.fingerprint_json)
+    levels = plan.configuration(request.configuration).levels
+    return Collected(
+        request=request,
+        plan=plan,
+        description=description,
+        fingerprint=read_record(DatasetFingerprint, fingerprint) if fingerprint else None,
+        cases=_fold(request, images),
+        images=images,
+        truth=_truth(request, description),
+        diffusion=_run(fold_folder / "diffusion"),
+        levels=tuple(_level(request, level, fold_folder, description) for level in levels),
+        baselines=tuple(_baselines(request, levels)),
+        predicted=_json(request.predictions / "predictions.json") if request.predictions else None,
+    )
+
+
+def _plan(request: ReportRequest, model: Path) -> Plan:
+    path = _first_file(model / "plans.json", request.folders.plans_json(request.plans_name))
+    if not path.is_file():
+        remedy = f"run dd_plan_and_preprocess -d {request.folders.name} first, or name the plan with -p"
+        raise UserError(path, f"there is no plan {request.plans_name!r}", remedy)
+    return read_record(Plan, path)
+
+
+def _images(request: ReportRequest, description: DatasetDescription) -> dict[str, CaseFiles]:
+    folder = request.images
+    if folder is not None:
+        _check_folder(folder, "--images")
+    elif request.folders.raw is not None and request.folders.images_tr.is_dir():
+        folder = request.folders.images_tr
+    else:
+        return {}
+    return {case.case_id: case for case in find_cases(folder, description)}
+
+
+def _truth(request: ReportRequest, description: DatasetDescription) -> dict[str, Path]:
+    folder = request.truth
+    if folder is not None:
+        _check_folder(folder, "--truth")
+    elif request.predictions is None and request.folders.raw is not None and description.labels:
+        folder = request.folders.labels_tr
+    return {} if folder is None else _label_files(folder, description)
+
+
+def _label_files(folder: Path, description: DatasetDescription) -> dict[str, Path]:
+    ending = description.file_ending
+    files = sorted(folder.glob(f"*{ending}")) if folder.is_dir() else []
+    return {path.name.removesuffix(ending): path for path in files if not path.name.startswith(".")}
+
+
+def _fold(request: ReportRequest, images: Mapping[str, CaseFiles]) -> Fold | None:
+    path = request.folders.splits_json
+    if request.fold == "all":
+        return Fold(train=tuple(sorted(images)), val=tuple(sorted(images)))
+    folds = _json(path)
+    if not isinstance(folds, list) or not request.fold.isdigit() or int(request.fold) >= len(folds):
+        return None
+    chosen = folds[int(request.fold)]
+    return Fold(train=tuple(chosen["train"]), val=tuple(chosen["val"]))
+
+
+def _level(
+    request: ReportRequest, plan: LevelPlan, fold_folder: Path, description: DatasetDescription
+) -> LevelResult:
+    folder = fold_folder / f"level{plan.level}"
+    validation = folder / "validation"
+    if request.predictions is not None:
+        _check_folder(request.predictions, "--predictions")
+        shown = request.predictions / f"level{plan.level}"
+    else:
+        shown = validation
+    summary_folder = shown if (shown / "summary.json").is_file() else validation
+    label_map = _optional(shown / "label_map.json", validation / "label_map.json")
+    return LevelResult(
+        plan=plan,
+        run=_run(folder),
+        predictions=_label_files(shown, description),
+        summary=_json(summary_folder / "summary.json"),
+        label_map=_json(label_map) if label_map else None,
+    )
+
+
+def _run(folder: Path) -> RunRecord | None:
+    # a report only reads, so it takes no lock and may be made while training runs
+    log = RunFolder(folder, LOG).read_log()
+    if not log:
+        return None
+    finished = _json(folder / "finished.json") if is_finished(folder) else None
+    return RunRecord(log=tuple(log), debug=_json(folder / "debug.json") or {}, finished=finished)
+
+
+def _baselines(request: ReportRequest, levels: tuple[LevelPlan, ...]) -> Iterator[Baseline]:
+    wanted = request.folders.baseline("*", request.plans_name, request.configuration)
+    for folder in sorted(wanted.parent.glob(wanted.name)):
+        summaries = {}
+        for level in levels:
+            path = folder / f"fold_{request.fold}" / f"level{level.level}" / "validation" / "summary.json"
+            summary = _json(path)
+            if summary:
+                summaries[level.level] = summary
+        if summaries:
+            yield Baseline(method=folder.name.split("__")[1], summaries=summaries)
+
+
+def _json(path: Path) -> Any:
+    return read_json(path) if path.is_file() else None
+
+
+def _optional(*paths: Path) -> Path | None:
+    return next((path for path in paths if path.is_file()), None)
+
+
+def _first_file(*paths: Path) -> Path:
+    return _optional(*paths) or paths[-1]
+
+
+def _check_folder(folder: Path, flag: str) -> None:
+    if not folder.is_dir():
+        raise UserError(folder, f"the folder given by {flag} does not exist", "check the path")

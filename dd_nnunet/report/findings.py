@@ -1,0 +1,74 @@
+"""What a reader must know before believing the pictures: warnings first, then what is not there."""
+
+from collections.abc import Iterator
+
+from dd_nnunet.report.collect import Collected
+from dd_nnunet.report.progress import lost_parts
+from dd_nnunet.report.scores import ScoreTable, better_rivals
+
+
+def warnings_of(pieces: Collected, tables: tuple[ScoreTable, ...]) -> tuple[str, ...]:
+    """Everything that speaks against the result, the worst first."""
+    found = [line for level in pieces.levels for line in lost_parts(level)]
+    found += [line for table in tables for line in better_rivals(table)]
+    found += list(_evaluation_warnings(pieces))
+    found += list(_prediction_warnings(pieces))
+    found += pieces.fingerprint.warnings if pieces.fingerprint else ()
+    return tuple(found)
+
+
+def notes_of(pieces: Collected) -> tuple[str, ...]:
+    """What this report cannot show, and which command would add it."""
+    return tuple(_notes(pieces))
+
+
+def _evaluation_warnings(pieces: Collected) -> Iterator[str]:
+    for level in pieces.levels:
+        summary = level.summary or {}
+        missing = summary.get("missing") or []
+        if missing:
+            yield f"Level {level.plan.level}: no prediction for {', '.join(missing)}; these cases count as Dice 0."
+        unexpected = summary.get("unexpected_labels") or {}
+        if unexpected:
+            values = ", ".join(f"{label} ({voxels} voxels)" for label, voxels in unexpected.items())
+            yield f"Level {level.plan.level}: the truth holds labels that dataset.json does not name: {values}."
+
+
+def _prediction_warnings(pieces: Collected) -> Iterator[str]:
+    predicted = pieces.predicted or {}
+    for failure in predicted.get("failures") or []:
+        yield f"A case could not be predicted: {_as_text(failure)}"
+    for warning in predicted.get("warnings") or []:
+        yield f"Prediction: {_as_text(warning)}"
+
+
+def _notes(pieces: Collected) -> Iterator[str]:
+    request = pieces.request
+    again = f"dd_train {request.folders.name} {request.configuration} {request.fold}"
+    if pieces.diffusion is None:
+        yield f"The diffusion model of this fold is not trained yet: run {again}"
+    untrained = [str(level.plan.level) for level in pieces.levels if level.run is None]
+    if untrained:
+        yield f"No segmenter is trained yet for level {', '.join(untrained)}: run {again}"
+    if not any(level.predictions for level in pieces.levels):
+        yield "There are no predictions to show; the pictures show the images alone."
+    if not pieces.images:
+        yield "The raw images are not at hand, so there are no pictures: set dd_raw, or give --images DIR"
+    if not pieces.truth:
+        yield (
+            "There are no true labels, so nothing here is scored and no picture has a truth column. "
+            "That is the normal case: discovery needs no labels."
+        )
+    elif not any(level.summary for level in pieces.levels):
+        yield "There are true labels, but no scores yet: run dd_evaluate_folder, or dd_train to its end."
+    elif not pieces.baselines:
+        yield (
+            "No baseline stands beside the scores: "
+            f"run dd_baseline -d {request.folders.name} --method denoise-kmeans"
+        )
+
+
+def _as_text(item: object) -> str:
+    if isinstance(item, dict):
+        return ", ".join(f"{key}: {value}" for key, value in item.items())
+    return str(item)

@@ -1,0 +1,57 @@
+"""What the logs of a training say in words: how far it came, how long it took, which parts it lost."""
+
+from collections.abc import Iterator
+
+from dd_nnunet.core.plan import LevelPlan
+from dd_nnunet.report.collect import Json, LevelResult, RunRecord
+from dd_nnunet.training.progress_figure import selected_epoch
+
+
+def kept_entry(run: RunRecord) -> Json:
+    """The log entry of the epoch that training kept, else of the last one."""
+    kept = selected_epoch(run.log)
+    return next((entry for entry in run.log if entry["epoch"] == kept), run.log[-1])
+
+
+def seconds_of(run: RunRecord) -> float:
+    """Wall time spent in the epochs of a run."""
+    return sum(float(entry.get("seconds") or 0) for entry in run.log)
+
+
+def duration_text(seconds: float) -> str:
+    """Seconds for people: "48 s", "12 min 5 s", "3 h 20 min"."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def state_of(run: RunRecord | None) -> str:
+    """One word for how far a run came: "finished", "running or stopped", "not trained"."""
+    if run is None:
+        return "not trained"
+    return "running or stopped" if run.finished is None else "finished"
+
+
+def lost_parts(level: LevelResult) -> Iterator[str]:
+    """Loud sentences about parts that won no voxel, or almost none, at the epoch that was kept."""
+    if level.run is None:
+        return
+    entry, plan = kept_entry(level.run), level.plan
+    alive, effective = int(entry["alive_parts"]), float(entry["effective_parts"])
+    if alive < plan.n_parts:
+        yield (
+            f"Level {plan.level} has collapsed: only {alive} of {plan.n_parts} planned parts won any voxel "
+            f"at epoch {entry['epoch']}, which was kept. {_remedy(plan)}"
+        )
+    elif level.run.finished is not None and level.run.finished.get("collapsed"):
+        yield (
+            f"Level {plan.level} was marked as collapsed by training: its {plan.n_parts} parts count as "
+            f"{effective:.1f} effective ones. {_remedy(plan)}"
+        )
+
+
+def _remedy(plan: LevelPlan) -> str:
+    return f"Plan fewer parts for level {plan.level} (dd_plan_and_preprocess --parts …), or train longer."
