@@ -1,0 +1,141 @@
+"""Characteristic object diameters of a volume, found by thresholds within thresholds and openings with balls.
+
+Level 1 is the object that Otsu's threshold separates from what lies at the border; each further level is the
+smaller of the two classes that Otsu's threshold makes inside the object before. The size of a level is read
+from the granulometry of its mask, that is, from how much of it survives an opening with a ball of each
+radius (Matheron 1975; Serra 1982). Balls are in millimetres, by distance transforms, so that anisotropic
+volumes need no resampling.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+
+from dd_nnunet.planning.foreground import Mask
+
+Floats = npt.NDArray[np.floating[Any]]
+MAX_LEVELS = 3
+MAX_VOXELS = 64**3
+# noise splits objects and frays their edges but never thickens them: hence an upper quantile
+VOLUME_QUANTILE = 0.9
+# smoothing leaves sub-objects of a tenth of the object's diameter alone and removes what is far smaller
+SMOOTHING_SHARE = 1 / 16
+RIM = 1.5
+MIN_LEVEL_VOXELS = 50
+N_BINS = 128
+
+
+def characteristic_diameters(volume: Floats, spacing_zyx_mm: Sequence[float]) -> tuple[float, ...]:
+    """Diameters of the object, of what it contains, and of what that contains.
+
+    Args:
+        volume: [Z,Y,X] intensities in [0,1], cropped to what is not background.
+        spacing_zyx_mm: of the volume.
+
+    Returns:
+        One to three falling diameters in millimetres; none when the volume is constant.
+    """
+    volume, spacing = _shrink(volume, spacing_zyx_mm)
+    smallest_edge = min(n * s for n, s in zip(volume.shape, spacing, strict=True))
+    mask = np.ones(volume.shape, dtype=bool)
+    diameters: list[float] = []
+    scale = smallest_edge
+    while len(diameters) < MAX_LEVELS:
+        sd_mm = SMOOTHING_SHARE * scale
+        smooth = _smooth(volume, sd_mm, spacing)
+        mask = _smaller_class(smooth, _without_rim(mask, sd_mm, spacing)) if diameters else _object(smooth)
+        if mask.sum() < MIN_LEVEL_VOXELS:
+            break
+        quantile = 1.0 if not diameters else VOLUME_QUANTILE
+        diameter = thickness(mask, spacing, quantile)
+        if diameters and diameter >= diameters[-1]:
+            break
+        diameters.append(diameter)
+        scale = diameter
+    return tuple(round(d, 4) for d in diameters)
+
+
+def thickness(mask: Mask, spacing_zyx_mm: Sequence[float], quantile: float) -> float:
+    """The diameter of the largest ball whose opening keeps over `1 - quantile` of the mask's volume.
+
+    With quantile 1 this is the largest inscribed ball, with 0.5 the volume-weighted median thickness.
+    A ball of n voxels across is measured as n voxels; outside the array there is no object.
+
+    Args:
+        mask: [Z,Y,X], at least one true voxel.
+        spacing_zyx_mm: of the mask.
+        quantile: in [0,1].
+    """
+    padded = np.pad(mask, 1)
+    depth = ndimage.distance_transform_edt(padded, sampling=spacing_zyx_mm)
+    radii = np.unique(depth[padded])
+    wanted = (1 - quantile) * mask.sum()
+    low, high = 0, len(radii) - 1
+    while low < high:
+        middle = (low + high + 1) // 2
+        if _opened_volume(depth, float(radii[middle]), spacing_zyx_mm) > wanted:
+            low = middle
+        else:
+            high = middle - 1
+    return float(2 * radii[low] - np.prod(spacing_zyx_mm) ** (1 / 3))
+
+
+def _opened_volume(depth: Floats, radius: float, spacing_zyx_mm: Sequence[float]) -> int:
+    centres = depth >= radius
+    # voxels nearer than the radius, as the mask's own depth counts them
+    return int((ndimage.distance_transform_edt(~centres, sampling=spacing_zyx_mm) < radius).sum())
+
+
+def otsu_threshold(values: Floats) -> float:
+    """The threshold that maximises the variance between the two classes (Otsu 1979), over 128 bins."""
+    counts, edges = np.histogram(values, bins=N_BINS)
+    centres = (edges[:-1] + edges[1:]) / 2
+    below = np.cumsum(counts)[:-1]
+    above = counts.sum() - below
+    sum_below = np.cumsum(counts * centres)[:-1]
+    sum_above = (counts * centres).sum() - sum_below
+    between = below * above * (sum_below / np.maximum(below, 1) - sum_above / np.maximum(above, 1)) ** 2
+    return float(edges[1 + int(np.argmax(between))])
+
+
+def _object(smooth: Floats) -> Mask:
+    bright = smooth > otsu_threshold(smooth)
+    border = np.ones(smooth.shape, dtype=bool)
+    border[tuple(slice(1, -1) for _ in range(3))] = False
+    mask = bright if bright[border].mean() <= 0.5 else ~bright
+    filled: Mask = ndimage.binary_fill_holes(mask)
+    return filled
+
+
+def _smaller_class(smooth: Floats, within: Mask) -> Mask:
+    values = smooth[within]
+    bright = within & (smooth > otsu_threshold(values))
+    dark = within & ~bright
+    return bright if bright.sum() <= dark.sum() else dark
+
+
+def _without_rim(mask: Mask, sd_mm: float, spacing_zyx_mm: Sequence[float]) -> Mask:
+    """Leave out what smoothing mixed with the outside, or the rim would be taken for a sub-object."""
+    depth = ndimage.distance_transform_edt(np.pad(mask, 1), sampling=spacing_zyx_mm)
+    inside: Mask = depth[1:-1, 1:-1, 1:-1] > RIM * sd_mm
+    return inside
+
+
+def _smooth(volume: Floats, sd_mm: float, spacing_zyx_mm: Sequence[float]) -> Floats:
+    smoothed: Floats = ndimage.gaussian_filter(volume, [sd_mm / s for s in spacing_zyx_mm])
+    return smoothed
+
+
+def _shrink(volume: Floats, spacing_zyx_mm: Sequence[float]) -> tuple[Floats, list[float]]:
+    """Halve the finest axis by averaging pairs until there are at most 64³ voxels."""
+    spacing = list(spacing_zyx_mm)
+    while volume.size > MAX_VOXELS:
+        axis = min((a for a in range(3) if volume.shape[a] > 1), key=lambda a: spacing[a])
+        even = volume.take(range(0, volume.shape[axis] // 2 * 2), axis)
+        first, second = (even.take(range(o, even.shape[axis], 2), axis) for o in (0, 1))
+        volume = (first + second) / 2
+        spacing[axis] *= 2
+    return volume, spacing
