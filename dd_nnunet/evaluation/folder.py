@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from dd_nnunet.core.case import Geometry
 from dd_nnunet.core.dataset import DatasetDescription
 from dd_nnunet.core.errors import DDError, ManyErrors, UserError
 from dd_nnunet.evaluation.matching import (
@@ -25,14 +24,12 @@ from dd_nnunet.evaluation.matching import (
 from dd_nnunet.evaluation.metrics import BoolArray, hd95_mm
 from dd_nnunet.evaluation.summary import class_metrics, foreground_classes, key_of_class, summarise
 from dd_nnunet.storage.atomic import write_json
+from dd_nnunet.storage.grids import compare_grids
 from dd_nnunet.storage.volume import read_label_map
 
 LOGGER = logging.getLogger(__name__)
 SUMMARY = "summary.json"
 LABEL_MAP = "label_map.json"
-SPACING_TOLERANCE = 1e-3
-DIRECTION_TOLERANCE = 1e-3
-ORIGIN_TOLERANCE_VOXELS = 0.01
 
 
 @dataclass(frozen=True)
@@ -49,9 +46,10 @@ class CasePair:
         return not self.prediction.is_file()
 
 
-def has_labels(truth: Path, description: DatasetDescription, level: int = 1) -> bool:
-    """Whether there is anything to evaluate against: true labels on disk and in dataset.json."""
-    return bool(description.classes_of_level(level)) and bool(case_ids_in(truth, description.file_ending))
+def labelled_cases(truth: Path, description: DatasetDescription) -> tuple[str, ...]:
+    """The cases that can be evaluated: those with a true label map, if dataset.json names any labels."""
+    named = description.labels or description.levels
+    return case_ids_in(truth, description.file_ending) if named else ()
 
 
 def case_ids_in(folder: Path, file_ending: str) -> tuple[str, ...]:
@@ -208,27 +206,9 @@ def _overlap_of(pair: CasePair, n_parts: int, classes: Classes) -> Overlap:
     if pair.missing:
         return missing_prediction(truth, n_parts, classes)
     prediction, found = read_label_map(pair.prediction)
-    check_same_grid(pair.prediction, found, geometry)
+    for warning in compare_grids(pair.truth, geometry, pair.prediction, found):
+        LOGGER.warning("%s", warning)
     return count_overlap(prediction, truth, n_parts, classes, where=pair.prediction)
-
-
-def check_same_grid(path: Path, found: Geometry, expected: Geometry) -> None:
-    """Refuse a label map that lies on another grid than the truth; a shifted origin is a warning only.
-
-    Raises:
-        UserError: another shape, spacing (beyond 0.1 %) or direction.
-    """
-    remedy = "resample it to the grid of the raw image first"
-    if found.size_xyz != expected.size_xyz:
-        raise UserError(path, f"has size {found.size_xyz}, the truth {expected.size_xyz} (x, y, z)", remedy)
-    if not np.allclose(found.spacing_xyz_mm, expected.spacing_xyz_mm, rtol=SPACING_TOLERANCE, atol=0):
-        seen = f"has spacing {found.spacing_xyz_mm}, the truth {expected.spacing_xyz_mm} mm (x, y, z)"
-        raise UserError(path, seen, remedy)
-    if not np.allclose(found.direction, expected.direction, rtol=0, atol=DIRECTION_TOLERANCE):
-        raise UserError(path, "has another direction than the truth", remedy)
-    shift = np.abs(np.subtract(found.origin_xyz_mm, expected.origin_xyz_mm)) / expected.spacing_xyz_mm
-    if shift.max() > ORIGIN_TOLERANCE_VOXELS:
-        LOGGER.warning("%s: its origin is %.2f voxels from the truth's; compared by voxel", path, shift.max())
 
 
 def _score_case(

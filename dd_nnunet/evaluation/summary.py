@@ -99,13 +99,30 @@ def summarise(
 
 
 def merge_summaries(summaries: Mapping[str, dict[str, Any]], classes: Classes) -> dict[str, Any]:
-    """Put the summaries of several folds at one level together (fold name -> summary)."""
+    """Put the summaries of several folds at one level together.
+
+    Every image keeps the score it got under the label map of its fold; nothing is matched anew. The
+    nesting-violation rate is the case-weighted mean over folds.
+
+    Args:
+        summaries: fold -> its summary.json.
+        classes: of that level, name -> the true labels it merges.
+    """
     entries = [
         {**entry, "fold": fold} for fold, summary in summaries.items() for entry in summary["metric_per_case"]
     ]
     first = next(iter(summaries.values()))
     label_maps = {fold: summary["label_map"] for fold, summary in summaries.items()}
-    return summarise(entries, classes, first["level"], first["n_parts"], label_maps, MAP_PER_FOLD)
+    merged = summarise(entries, classes, first["level"], first["n_parts"], label_maps, MAP_PER_FOLD)
+    nesting = [(s["n_cases"], s["nesting"]) for s in summaries.values() if "nesting" in s]
+    rates = [(n, rate) for n, measured in nesting if (rate := measured["violation_rate"]) is not None]
+    if rates:
+        weights, values = zip(*rates, strict=True)
+        merged["nesting"] = {
+            "coarse_level": nesting[0][1]["coarse_level"],
+            "violation_rate": float(np.average(values, weights=weights)),
+        }
+    return merged
 
 
 def _mean_metrics(rows: Sequence[Mapping[str, float | None]]) -> dict[str, float | None]:

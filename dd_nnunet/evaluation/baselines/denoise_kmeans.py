@@ -44,7 +44,7 @@ def noise_sd(channel: FloatImage) -> float:
     """Robust standard deviation of the voxel-to-voxel noise of a volume [Z,Y,X], in its own units.
 
     The Laplacian (six neighbours minus six times the voxel) of white noise of variance σ² has variance 42 σ²;
-    its median absolute deviation ignores edges. Voxels where it is 0 are constant background and do not count.
+    its median absolute deviation ignores edges. Voxels where it is 0 are constant background, left out.
 
     Source: the pseudo-residuals of Coupé et al., IEEE Transactions on Medical Imaging 27 (2008), section III.
     """

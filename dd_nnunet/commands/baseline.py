@@ -1,0 +1,168 @@
+"""dd_baseline: training-free rivals on the same cases, levels and numbers of parts as the model."""
+
+import argparse
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from dd_nnunet.commands import cli
+from dd_nnunet.core.errors import SomeCasesFailedError, UserError
+
+if TYPE_CHECKING:
+    from dd_nnunet.core.dataset import DatasetDescription
+    from dd_nnunet.core.plan import ConfigurationPlan, LevelPlan
+    from dd_nnunet.evaluation.table import ScoreRow
+    from dd_nnunet.storage.workspace import DatasetFolders
+
+Item = TypeVar("Item")
+
+LOGGER = logging.getLogger(__name__)
+# the keys of evaluation.baselines.METHODS, which is imported only when a command runs
+METHOD_NAMES = ("kmeans", "denoise-kmeans")
+
+
+def build_parser() -> cli.StrictParser:
+    """The flags of dd_baseline."""
+    parser = cli.make_parser(
+        "dd_baseline",
+        "Run a training-free method on the validation cases of a dataset's folds, or on a folder of volumes.",
+    )
+    parser.add_argument("-d", "--dataset", required=True, metavar="ID", help="number or name of the dataset")
+    parser.add_argument("-c", "--configuration", default="3d_fullres", metavar="NAME", help="configuration")
+    parser.add_argument("-p", "--plans_name", default="ddPlans", metavar="NAME", help="name of the plan")
+    parser.add_argument("--method", required=True, choices=METHOD_NAMES, help="the baseline")
+    parser.add_argument("-f", "--fold", nargs="+", metavar="FOLD", help="0, 1, … or all; default: every fold")
+    parser.add_argument(
+        "-l", "--level", type=int, nargs="+", metavar="N", help="levels; default: all of the plan"
+    )
+    parser.add_argument("-i", "--input", metavar="IN", help="volumes to segment instead of the folds' cases")
+    parser.add_argument("-o", "--output", metavar="OUT", help="where the parts of IN go, as level{l}/")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point of dd_baseline."""
+    return cli.run(build_parser(), _run, argv)
+
+
+def _run(args: argparse.Namespace) -> None:
+    if (args.input is None) != (args.output is None):
+        raise UserError("-i and -o", "belong together", "give both, or neither to run on the folds")
+    if args.input is not None and args.fold is not None:
+        raise UserError("-f", "is for the folds' own cases", "leave it out with -i and -o")
+    job = _job(args)
+    if args.input is None:
+        _run_on_folds(args, job)
+    else:
+        _run_on_folder(args, job)
+
+
+@dataclass(frozen=True)
+class _Job:
+    """The dataset, its plan, and what is asked of them."""
+
+    folders: "DatasetFolders"
+    description: "DatasetDescription"
+    plan: "ConfigurationPlan"
+    levels: "tuple[LevelPlan, ...]"
+
+    def targets(self, folder: Path, case_id: str, below: str = "") -> "dict[Path, LevelPlan]":
+        """The file of a case at every level: folder/level{l}/below/{case}{ending}."""
+        name = f"{case_id}{self.description.file_ending}"
+        return {folder / f"level{level.level}" / below / name: level for level in self.levels}
+
+
+def _job(args: argparse.Namespace) -> _Job:
+    from dd_nnunet.core.plan import Plan
+    from dd_nnunet.storage.atomic import read_record
+    from dd_nnunet.storage.raw_dataset import load_description
+
+    folders = cli.workspace(args).dataset(args.dataset)
+    plan = read_record(Plan, folders.plans_json(args.plans_name)).configuration(args.configuration)
+    levels = tuple(map(plan.level, sorted(set(args.level)))) if args.level else plan.levels
+    return _Job(folders, load_description(folders), plan, levels)
+
+
+def _run_on_folds(args: argparse.Namespace, job: _Job) -> None:
+    from dd_nnunet.evaluation.baselines.predict import predict_case
+    from dd_nnunet.evaluation.table import score_table
+    from dd_nnunet.storage.case_store import read_case
+
+    prepared = job.folders.prepared(args.plans_name, args.configuration)
+    output = job.folders.baseline(args.method, args.plans_name, args.configuration)
+    rows: list[ScoreRow] = []
+    for fold, case_ids in _folds(args, job).items():
+        fold_folder = output / f"fold_{fold}"
+        for case_id in _progress(args, case_ids, f"{args.method} fold {fold}"):
+            targets = job.targets(fold_folder, case_id, "validation")
+            predict_case(args.method, read_case(prepared, case_id), targets)
+        LOGGER.info("%s: %d cases written to %s", args.method, len(case_ids), fold_folder)
+        rows += _evaluate(f"{args.method}, fold {fold}", job, fold_folder, case_ids)
+    if rows:
+        print(score_table(rows))
+
+
+def _folds(args: argparse.Namespace, job: _Job) -> dict[str, tuple[str, ...]]:
+    """Fold -> its validation cases."""
+    from dd_nnunet.core.splits import select_fold
+    from dd_nnunet.storage.case_store import Manifest
+    from dd_nnunet.storage.splits import read_splits
+
+    prepared = job.folders.prepared(args.plans_name, args.configuration)
+    case_ids = sorted(Manifest.load(prepared).cases)
+    if not case_ids:
+        remedy = f"run: dd_plan_and_preprocess -d {args.dataset} -c {args.configuration}"
+        raise UserError(prepared, "holds no prepared cases", remedy)
+    splits_json = job.folders.splits_json
+    splits = read_splits(splits_json)
+    names = args.fold or [str(number) for number in range(len(splits))] or ["all"]
+    return {name: select_fold(splits, name, case_ids, splits_json).val for name in names}
+
+
+def _evaluate(name: str, job: _Job, fold_folder: Path, case_ids: Sequence[str]) -> "list[ScoreRow]":
+    from dd_nnunet.evaluation.folder import evaluate_levels, labelled_cases, write_summary
+    from dd_nnunet.evaluation.table import score_row
+
+    raw = job.folders.raw
+    labelled = labelled_cases(job.folders.labels_tr, job.description) if raw is not None else ()
+    if not set(labelled) & set(case_ids):
+        LOGGER.info("%s: no labels, so nothing is evaluated", name)
+        return []
+    predictions = {level.level: fold_folder / f"level{level.level}" / "validation" for level in job.levels}
+    n_parts = {level.level: level.n_parts for level in job.levels}
+    truth = job.folders.labels_tr
+    summaries = evaluate_levels(predictions, truth, job.description, n_parts, case_ids)
+    for level, summary in summaries.items():
+        write_summary(predictions[level], summary)
+    return [score_row(name, summary) for summary in summaries.values()]
+
+
+def _run_on_folder(args: argparse.Namespace, job: _Job) -> None:
+    from dd_nnunet.evaluation.baselines.predict import predict_case
+    from dd_nnunet.preprocessing.case import preprocess_case
+    from dd_nnunet.storage.raw_dataset import find_cases
+    from dd_nnunet.storage.volume import read_volume
+
+    failed = []
+    cases = find_cases(Path(args.input), job.description)
+    for case in _progress(args, cases, args.method):
+        try:
+            prepared = preprocess_case(read_volume(case.channel_files), case.case_id, job.plan)
+        except UserError as error:
+            LOGGER.error("%s", error.line)
+            failed.append(case.case_id)
+            continue
+        predict_case(args.method, prepared, job.targets(Path(args.output), case.case_id))
+    LOGGER.info("%s: %d cases written to %s", args.method, len(cases) - len(failed), args.output)
+    if failed:
+        reason = f"{len(failed)} of {len(cases)} cases failed: {', '.join(failed)}"
+        raise SomeCasesFailedError(args.input, reason, "the errors above say why; the others are done")
+
+
+def _progress(args: argparse.Namespace, items: Sequence[Item], name: str) -> Iterable[Item]:
+    from tqdm import tqdm
+
+    bar: Iterable[Item] = tqdm(items, desc=name, unit="case", disable=args.no_pbar or args.quiet)
+    return bar
