@@ -48,7 +48,9 @@ def _draw_part_sizes(sizes: PartSizes, theme: Theme) -> Any:
         parts, volumes.mean(axis=0), height=0.62, color=[hex_colour(p) for p in parts], edgecolor=theme.ink
     )
     for part, values in zip(parts, volumes.T, strict=True):
-        panel.plot(values, part + _spread(values), "o", color=theme.ink, markersize=4, markeredgecolor="#ffffff")
+        panel.plot(
+            values, part + _spread(values), "o", color=theme.ink, markersize=4, markeredgecolor="#ffffff"
+        )
     panel.set_yticks(parts, [f"part {part}" for part in parts])
     panel.set_ylim(len(parts) + 0.5, 0.5)
     panel.grid(axis="y", visible=False)

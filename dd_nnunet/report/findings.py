@@ -24,14 +24,14 @@ def notes_of(pieces: Collected) -> tuple[str, ...]:
 
 def _evaluation_warnings(pieces: Collected) -> Iterator[str]:
     for level in pieces.levels:
-        summary = level.summary or {}
+        name, summary = f"Level {level.plan.level}", level.summary or {}
         missing = summary.get("missing") or []
         if missing:
-            yield f"Level {level.plan.level}: no prediction for {', '.join(missing)}; these cases count as Dice 0."
+            yield f"{name}: no prediction for {', '.join(missing)}; these cases count as Dice 0."
         unexpected = summary.get("unexpected_labels") or {}
         if unexpected:
             values = ", ".join(f"{label} ({voxels} voxels)" for label, voxels in unexpected.items())
-            yield f"Level {level.plan.level}: the truth holds labels that dataset.json does not name: {values}."
+            yield f"{name}: the truth holds labels that dataset.json does not name: {values}."
 
 
 def _prediction_warnings(pieces: Collected) -> Iterator[str]:

@@ -142,7 +142,7 @@ def _part_layer(level: LevelResult, labels: LabelArray) -> _Layer:
         for part in range(1, n_parts)
     )
     colours = {part: part_colour(part) for part in range(1, n_parts)}
-    return _Layer(f"Level {level.plan.level}: discovered parts", labels, colours, legend, discovered=True)
+    return _Layer(f"Level {level.plan.level} · parts", labels, colours, legend, discovered=True)
 
 
 def _truth_layer(level: LevelResult, classes: Mapping[str, tuple[int, ...]], truth: LabelArray) -> _Layer:
@@ -150,7 +150,7 @@ def _truth_layer(level: LevelResult, classes: Mapping[str, tuple[int, ...]], tru
     numbers = {name: number for number, name in enumerate(classes, start=1)}
     legend = tuple(Swatch(name, _hex(colour)) for name, colour in colours.items())
     painted = {numbers[name]: colour for name, colour in colours.items()}
-    return _Layer(f"Level {level.plan.level}: truth", merge_labels(truth, classes), painted, legend)
+    return _Layer(f"Level {level.plan.level} · truth", merge_labels(truth, classes), painted, legend)
 
 
 def _strip(layer: _Layer, grey: Oriented, position: Zyx, geometry: Geometry, case_id: str) -> Strip:
@@ -178,7 +178,9 @@ def _read_labels(path: Path, geometry: Geometry) -> LabelArray:
     labels, grid = read_label_map(path)
     if grid.size_xyz != geometry.size_xyz:
         raise UserError(
-            path, f"has {grid.size_xyz} voxels, its image {geometry.size_xyz}", "give the images it was made from"
+            path,
+            f"has {grid.size_xyz} voxels, its image {geometry.size_xyz}",
+            "give the images it was made from",
         )
     return labels
 

@@ -19,6 +19,7 @@ from dd_nnunet.report.parts import PartSizes, measure_parts
 from dd_nnunet.report.progress import duration_text, kept_entry, seconds_of, state_of
 from dd_nnunet.report.scores import Score, ScoreTable, score_table
 from dd_nnunet.storage.atomic import write_text
+from dd_nnunet.training.progress_figure import part_order
 
 TEMPLATE = "report.html.jinja"
 
@@ -90,6 +91,11 @@ class Page:
     diffusion_curves: Chart | None
     runs: tuple[RunPage, ...]
 
+    @property
+    def same_colours(self) -> bool:
+        """Whether the training curves have the colours of the pictures."""
+        return all(part_order(level.run.log) for level in self.pieces.levels if level.run)
+
 
 def write_report(request: ReportRequest, output: Path) -> Page:
     """Collect, draw and write the page.
@@ -146,7 +152,9 @@ def _facts(pieces: Collected) -> Iterator[Fact]:
         extent = [n * mm for n, mm in zip(shape, spacing, strict=True)]
         yield Fact("Median size", f"{_product(extent)} mm", f"{_product(shape)} voxels")
         yield Fact("Median voxel", f"{_product(spacing)} mm", "sizes are z × y × x")
-        yield Fact("Noise", f"{100 * print_count.noise_sd:.1f} %", "standard deviation, of the intensity range")
+        yield Fact(
+            "Noise", f"{100 * print_count.noise_sd:.1f} %", "standard deviation, of the intensity range"
+        )
         diameters = ", ".join(_number(mm) for mm in print_count.diameters_mm) or "none found"
         yield Fact("Typical object diameters", f"{diameters} mm" if print_count.diameters_mm else diameters)
     labels = "only to score and to compare" if pieces.truth else "none needed"

@@ -56,6 +56,18 @@ def selected_epoch(log: Log) -> int | None:
     return next((int(entry["epoch"]) for entry in reversed(log) if entry.get("selected")), None)
 
 
+def part_order(log: Log) -> tuple[int, ...] | None:
+    """Training's part numbers in the order of the final ones, logged at the kept epoch; None if they were not.
+
+    Parts get their final numbers after training, so the bands of `part_shares` have the colours of the pictures
+    only where the log tells which is which.
+    """
+    kept = selected_epoch(log)
+    entry = next((entry for entry in log if entry["epoch"] == kept), log[-1])
+    order = entry.get("part_order")
+    return tuple(order) if order else None
+
+
 def series(log: Log, key: str) -> list[float]:
     """One value per entry; NaN, which matplotlib leaves out, where the entry has none."""
     return [math.nan if entry.get(key) is None else float(entry[key]) for entry in log]
@@ -83,7 +95,7 @@ def style_axes(panel: Any, theme: Theme) -> None:
     panel.set_facecolor("none")
     panel.spines[["top", "right"]].set_visible(False)
     panel.spines[["left", "bottom"]].set_color(theme.ink)
-    panel.tick_params(colors=theme.ink, labelsize=9)
+    panel.tick_params(colors=theme.ink, labelsize=10)
     panel.grid(axis="y", color=theme.faint, linewidth=0.8)
     panel.set_axisbelow(True)
     for text in (panel.xaxis.label, panel.yaxis.label, panel.title):
@@ -97,7 +109,7 @@ def legend_above(panel: Any, theme: Theme) -> None:
         bbox_to_anchor=(0, 1.0),
         ncols=4,
         frameon=False,
-        fontsize=8.5,
+        fontsize=9.5,
         labelcolor=theme.ink,
         borderaxespad=0.2,
         handlelength=1.8,
@@ -118,7 +130,7 @@ def _draw_diffusion(log: Log, title: str, theme: Theme) -> Any:
     loss.set_ylabel("denoising error (L1)")
     legend_above(loss, theme)
     _line(rate, iterations, series(log, "learning_rate"), color=theme.ink)
-    rate.set_ylabel("learning rate", fontsize=9)
+    rate.set_ylabel("rate")
     rate.set_ylim(0, None)
     _line(seconds, iterations, series(log, "seconds"), color=theme.ink)
     seconds.set_ylabel("s / epoch")
@@ -180,13 +192,21 @@ def _draw_part_numbers(panel: Any, log: Log, epochs: list[float], theme: Theme) 
 
 
 def _draw_shares(panel: Any, log: Log, epochs: list[float]) -> None:
-    n_parts = _n_parts(log)
-    shares = [[float(entry["part_shares"][part]) for entry in log] for part in range(n_parts)]
+    order = part_order(log)
+    bands = list(order or range(_n_parts(log)))
+    colours = [hex_colour(part) if order else _tint(part) for part in range(len(bands))]
+    shares = [[float(entry["part_shares"][band]) for entry in log] for band in bands]
+    # a single epoch has no width of its own
     x = epochs if len(epochs) > 1 else [epochs[0] - 0.5, epochs[0] + 0.5]
     y = [row if len(row) > 1 else row * 2 for row in shares]
-    panel.stackplot(x, y, colors=[hex_colour(part) for part in range(n_parts)], linewidth=0)
+    panel.stackplot(x, y, colors=colours, linewidth=0)
     panel.set_ylim(0, 1)
     panel.set_ylabel("share of volume")
+
+
+def _tint(band: int) -> str:
+    """Blues that nobody takes for the colours of the pictures."""
+    return ("#c6dbef", "#6baed6", "#9ecae1", "#3182bd")[band % 4]
 
 
 def _mark_phases(panels: Sequence[Any], log: Log, epochs: list[float], theme: Theme) -> None:

@@ -27,7 +27,11 @@ def _level_entry(epoch, n_parts, n_epochs, warm_epochs, dies):
     weights = [1.0 / (part + 1) ** 2 if part < alive else 0.0 for part in range(n_parts)]
     shares = [weight / sum(weights) for weight in weights]
     falling = math.exp(-epoch / 6)
-    losses = {"feature": 0.35 + 0.3 * falling, "visual": 0.2 + 0.2 * falling, "invariance": 0.02 + 0.1 * falling}
+    losses = {
+        "feature": 0.35 + 0.3 * falling,
+        "visual": 0.2 + 0.2 * falling,
+        "invariance": 0.02 + 0.1 * falling,
+    }
     return {
         "epoch": epoch,
         "phase": "warm_start" if warm else "discovery",
@@ -38,6 +42,7 @@ def _level_entry(epoch, n_parts, n_epochs, warm_epochs, dies):
         "effective_parts": math.exp(-sum(s * math.log(s) for s in shares if s > 0)),
         "alive_parts": alive,
         "part_shares": shares,
+        "part_order": list(range(n_parts)),
         "reseeded": [n_parts - 1] if dies and epoch == warm_epochs + 3 else [],
         "selected": epoch in (warm_epochs, n_epochs - 4),
         "seconds": 3.5,

@@ -1,4 +1,4 @@
-"""A results folder as `dd_train` leaves it, made of small balls: a cell (part 1) with vesicles in it (parts 2, 3)."""
+"""A results folder as `dd_train` leaves it, made of balls: a cell (part 1), in it a vesicle (2) and a granule (3)."""
 
 from dataclasses import dataclass
 
@@ -92,7 +92,7 @@ def train_diffusion(run):
 
 
 def train_level(run, level, dies=False, n_errors=40):
-    """A level's folder of fold 0, with predictions of the held-out cases: the truth with some wrong voxels."""
+    """A level's folder of fold 0, with predictions of the held-out cases: the truth, some voxels wrong."""
     folder = run.model / "fold_0" / f"level{level}"
     _write_run(folder, level_log(PARTS[level], dies=dies))
     predict(run, folder / "validation", level, n_errors)
@@ -159,7 +159,9 @@ def image_of(labels, number):
 
 
 def geometry_of(size):
-    return Geometry((size,) * 3, (1.0, 1.0, 1.5), (0.0, 0.0, 0.0), (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0))
+    return Geometry(
+        (size,) * 3, (1.0, 1.0, 1.5), (0.0, 0.0, 0.0), (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
+    )
 
 
 def make_plan(size):
@@ -179,7 +181,9 @@ def make_plan(size):
         gpu_memory_target_gb=8.0,
         estimated_gpu_memory_gb=1.2,
     )
-    return Plan(NAME, "ddPlans", "default", "fast", ("brightfield",), {"3d_fullres": configuration}, DECISIONS)
+    return Plan(
+        NAME, "ddPlans", "default", "fast", ("brightfield",), {"3d_fullres": configuration}, DECISIONS
+    )
 
 
 def make_fingerprint(size, warnings=()):
