@@ -1,5 +1,6 @@
 """Random patches as batchgenerators serves them, reproducible whatever the number of workers."""
 
+import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -56,12 +57,13 @@ class PatchLoader(SlimDataLoaderBase):
         iteration = self.next_iteration + self.thread_id
         self.next_iteration += self.number_of_threads_in_multithreaded
         seed = derive_seed(self.source.seed, "batch", iteration)
-        # batchgenerators' transforms draw from numpy's global state, in this same process and right after
+        # batchgenerators' transforms draw from Python's and numpy's global states, in this process and right after
+        random.seed(derive_seed(seed, "transforms"))
         np.random.seed(derive_seed(seed, "transforms"))
-        random = np.random.default_rng(seed)
-        case_ids = [str(c) for c in random.choice(list(self.source.case_ids), self.source.batch_size)]
+        draws = np.random.default_rng(seed)
+        case_ids = [str(c) for c in draws.choice(list(self.source.case_ids), self.source.batch_size)]
         volumes = [self.source.load_case(case_id) for case_id in case_ids]
-        starts = [_draw_start(random, volume.shape[1:], self.source.patch_zyx) for volume in volumes]
+        starts = [_draw_start(draws, volume.shape[1:], self.source.patch_zyx) for volume in volumes]
         patches = [_cut(v, s, self.source.patch_zyx) for v, s in zip(volumes, starts, strict=True)]
         return {
             "data": np.stack(patches).astype(np.float32),
@@ -108,8 +110,8 @@ def iterate_batches(
         augmenter._finish()
 
 
-def _draw_start(random: np.random.Generator, shape: tuple[int, ...], patch: Zyx) -> Zyx:
-    z, y, x = (int(random.integers(0, s - p + 1)) for s, p in zip(shape, patch, strict=True))
+def _draw_start(draws: np.random.Generator, shape: tuple[int, ...], patch: Zyx) -> Zyx:
+    z, y, x = (int(draws.integers(0, s - p + 1)) for s, p in zip(shape, patch, strict=True))
     return (z, y, x)
 
 

@@ -25,7 +25,7 @@ from dd_nnunet.objectives.denoising import denoising_loss
 from dd_nnunet.storage.run_folder import RunFolder
 from dd_nnunet.training.batches import BatchSource, iterate_batches, mirroring
 from dd_nnunet.training.case_reader import CaseReader
-from dd_nnunet.training.progress_figure import write_progress
+from dd_nnunet.training.epoch_log import EpochLog
 from dd_nnunet.training.seeds import derive_seed
 
 BLOCKS = 50
@@ -79,6 +79,7 @@ def pretrain_diffusion(setup: TrainingSetup, run: RunFolder) -> DiffusionUNet:
     bar = tqdm(
         total=plan.iterations, initial=state.iteration, desc="diffusion", unit="it", disable=not setup.progress_bar
     )
+    log = EpochLog(run, "diffusion pretraining")
     while state.iteration < plan.iterations:
         started = time.monotonic()
         n_steps = min(block, plan.iterations - state.iteration)
@@ -95,7 +96,7 @@ def pretrain_diffusion(setup: TrainingSetup, run: RunFolder) -> DiffusionUNet:
             "seconds": time.monotonic() - started,
         }
         bar.set_postfix(loss=f"{entry['loss']:.4f}", val=f"{entry['val_loss']:.4f}")
-        _record(state, run, entry)
+        _record(state, run, log, entry)
     bar.close()
     batches.close()  # type: ignore[attr-defined]
     save_checkpoint(run.path / "checkpoint_final.pth", {"network": state.ema.module.state_dict(), "iteration": state.iteration})
@@ -225,13 +226,12 @@ def _finite_mean(losses: Sequence[float], run: RunFolder, iteration: int) -> flo
     return mean
 
 
-def _record(state: _State, run: RunFolder, entry: dict[str, Any]) -> None:
+def _record(state: _State, run: RunFolder, log: EpochLog, entry: dict[str, Any]) -> None:
     if entry["val_loss"] < state.best_val_loss:
         state.best_val_loss = entry["val_loss"]
         best = {"network": state.ema.module.state_dict(), "iteration": state.iteration}
         save_checkpoint(run.path / "checkpoint_best.pth", best)
-    run.append_log(entry)
-    write_progress(run.read_log(), run.path / "progress.png", "diffusion pretraining")
+    log.append(entry, last=state.iteration == state.plan.iterations)
     save_checkpoint(run.path / "checkpoint_latest.pth", state.content())
 
 

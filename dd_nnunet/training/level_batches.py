@@ -1,0 +1,84 @@
+"""What a level's losses need for a batch of patches: features, visual target and pseudo-labels, cut to fit."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dd_nnunet.core.case import FloatArray
+from dd_nnunet.core.plan import LevelPlan, Zyx
+from dd_nnunet.objectives.consistency import Representation, represent_cells, represent_voxels
+from dd_nnunet.objectives.upsampling import AxisMatrices, axis_matrices
+from dd_nnunet.training.bounded_cache import BoundedCache
+from dd_nnunet.training.feature_cache import FeatureCache, feature_windows
+from dd_nnunet.training.pseudo_labels import PartLabels, WarmStart
+
+
+class LevelTargets:
+    """Targets of one level, read from the feature cache.
+
+    Args:
+        cache: features and visual targets of the training cases.
+        level: which stages, how many parts.
+        warm_start: gives pseudo-labels; None where the plan has no warm start.
+        device: where the losses are computed.
+    """
+
+    def __init__(
+        self, cache: FeatureCache, level: LevelPlan, warm_start: WarmStart | None, device: torch.device
+    ) -> None:
+        self.cache = cache
+        self.level = level
+        self.warm_start = warm_start
+        self.device = device
+        self.patch: Zyx = cache.setup.configuration.patch_size_zyx
+        self._labels: BoundedCache[PartLabels] = BoundedCache()
+
+    def visual(self, batch: dict[str, Any]) -> Representation:
+        """Representation of Eq. 7 at every voxel of the batch's patches."""
+        patches = [
+            _cut(self.cache.visual_target(case_id), start, self.patch)
+            for case_id, start in zip(batch["case_ids"], batch["starts_zyx"], strict=True)
+        ]
+        return represent_voxels(torch.from_numpy(np.stack(patches)).to(self.device))
+
+    def features(self, batch: dict[str, Any]) -> list[Representation]:
+        """Representation of Eq. 6 per stage, at low resolution with its up-sampling."""
+        return [self._stage(batch["case_ids"], batch["starts_zyx"], stage) for stage in self.level.stages]
+
+    def pseudo_labels(self, batch: dict[str, Any]) -> Tensor:
+        """k-means parts [B,Z,Y,X] int64 of the batch's patches."""
+        patches = [
+            _cut(self._case_labels(case_id)[None], start, self.patch)[0]
+            for case_id, start in zip(batch["case_ids"], batch["starts_zyx"], strict=True)
+        ]
+        return torch.from_numpy(np.stack(patches)).long().to(self.device)
+
+    def _case_labels(self, case_id: str) -> PartLabels:
+        assert self.warm_start is not None, "pseudo-labels were asked for without a warm start"
+        warm_start = self.warm_start
+        return self._labels.get(case_id, lambda: warm_start.labels(self.cache.visual_target(case_id)))
+
+    def _stage(self, case_ids: Sequence[str], starts: Sequence[Zyx], stage: int) -> Representation:
+        reduction = self.cache.setup.configuration.diffusion.stage_reduction_zyx(stage)
+        windows, matrices = [], []
+        for case_id, start in zip(case_ids, starts, strict=True):
+            cells = self.cache.features(case_id, stage)
+            first, size = feature_windows(self.patch, _shape(cells), reduction, start)
+            windows.append(_cut(cells, first, size))
+            offset = tuple(s - f * r for s, f, r in zip(start, first, reduction, strict=True))
+            matrices.append(axis_matrices(self.patch, size, reduction, offset))  # type: ignore[arg-type]
+        z, y, x = (torch.stack(axis).to(self.device) for axis in zip(*matrices, strict=True))
+        stacked: AxisMatrices = (z, y, x)
+        return represent_cells(torch.from_numpy(np.stack(windows)).to(self.device), stacked)
+
+
+def _shape(array: FloatArray) -> Zyx:
+    return (array.shape[1], array.shape[2], array.shape[3])
+
+
+def _cut(array: Any, start: Zyx, size: Zyx) -> Any:
+    box = tuple(slice(s, s + n) for s, n in zip(start, size, strict=True))
+    return array[(slice(None), *box)]

@@ -1,0 +1,95 @@
+"""Which epoch is kept, and which part is which, without labels."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+ALIVE_SHARE = 2e-4
+
+
+@dataclass(frozen=True)
+class PartStatistics:
+    """How a segmenter splits the monitored training volumes.
+
+    Args:
+        shares: per part, the share of voxels it wins (argmax), over all volumes.
+        mean_max_probability: mean over voxels and volumes of the largest part probability: the paper's criterion.
+        effective_parts: exp of the entropy of `shares`.
+        border_shares: per part, the share of the volumes' outermost voxels it wins.
+    """
+
+    shares: tuple[float, ...]
+    mean_max_probability: float
+    effective_parts: float
+    border_shares: tuple[float, ...]
+
+    @property
+    def dead_parts(self) -> tuple[int, ...]:
+        """Parts that win (almost) no voxel: below 2 in 10 000."""
+        return tuple(k for k, share in enumerate(self.shares) if share < ALIVE_SHARE)
+
+    @property
+    def alive_parts(self) -> int:
+        """Number of the others."""
+        return len(self.shares) - len(self.dead_parts)
+
+
+class PartCounter:
+    """Collects `PartStatistics` volume by volume."""
+
+    def __init__(self, n_parts: int) -> None:
+        self.n_parts = n_parts
+        self.counts = torch.zeros(n_parts, dtype=torch.int64)
+        self.border_counts = torch.zeros(n_parts, dtype=torch.int64)
+        self.sum_max = 0.0
+
+    def add(self, masks: Tensor) -> None:
+        """Count one volume's masks [K,Z,Y,X]."""
+        largest, owner = masks.max(dim=0)
+        self.sum_max += float(largest.double().sum())
+        self.counts += torch.bincount(owner.flatten(), minlength=self.n_parts).cpu()
+        inner = owner[1:-1, 1:-1, 1:-1]
+        inner_counts = torch.bincount(inner.flatten(), minlength=self.n_parts)
+        self.border_counts += (torch.bincount(owner.flatten(), minlength=self.n_parts) - inner_counts).cpu()
+
+    def statistics(self) -> PartStatistics:
+        """What was counted."""
+        total = int(self.counts.sum())
+        shares = tuple((self.counts.double() / total).tolist())
+        border = tuple((self.border_counts.double() / max(int(self.border_counts.sum()), 1)).tolist())
+        entropy = -sum(share * math.log(share) for share in shares if share > 0)
+        return PartStatistics(shares, self.sum_max / total, math.exp(entropy), border)
+
+
+def selection_rank(statistics: PartStatistics, phase: str) -> tuple[int, int, float]:
+    """What the kept epoch has most of: living parts, then training by the losses, then certainty.
+
+    The gate on living parts comes first because mean largest probability alone rewards a collapsed solution.
+
+    Source: the last criterion is that of section 4.2 of the paper.
+    """
+    return (statistics.alive_parts, int(phase == "discovery"), statistics.mean_max_probability)
+
+
+def canonical_order(statistics: PartStatistics) -> tuple[int, ...]:
+    """Old part numbers in their canonical order.
+
+    Part 0 is the part that owns most border voxels (the background), the rest follow by falling volume.
+    """
+    background = int(np.argmax(statistics.border_shares))
+    rest = [k for k in range(len(statistics.shares)) if k != background]
+    return (background, *sorted(rest, key=lambda k: (-statistics.shares[k], k)))
+
+
+def as_log(statistics: PartStatistics) -> dict[str, Any]:
+    """The entries of log.jsonl."""
+    return {
+        "mean_max_probability": statistics.mean_max_probability,
+        "effective_parts": statistics.effective_parts,
+        "alive_parts": statistics.alive_parts,
+        "part_shares": list(statistics.shares),
+    }
