@@ -1,4 +1,4 @@
-"""What every volume must be, whatever its format: 3-D, one number per voxel, a spacing, all its bytes."""
+"""What every volume must be in any format: 3-D, one finite number per voxel, a spacing, all its bytes."""
 
 import logging
 import math
@@ -73,3 +73,13 @@ def check_found(path: Path, expected_bytes: int, found_bytes: int, fault: str = 
     if fault or found_bytes < expected_bytes:
         reason = fault or "is cut off"
         raise UserError(path, f"{reason} ({expected_bytes} bytes expected, {found_bytes} found)", COPY_AGAIN)
+
+
+def check_finite(path: Path, n_voxels: int, n_nan: int, n_infinite: int) -> None:
+    """Raise if there are voxels that are no numbers."""
+    if n_nan + n_infinite:
+        raise UserError(
+            path,
+            f"{n_nan + n_infinite} of {n_voxels} voxels are not finite ({n_nan} NaN, {n_infinite} infinite)",
+            "replace them by numbers in the file",
+        )

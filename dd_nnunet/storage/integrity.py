@@ -6,9 +6,8 @@ from pathlib import Path
 from dd_nnunet.core.dataset import FILE_ENDINGS
 from dd_nnunet.core.errors import UserError
 from dd_nnunet.storage import header_checks
-from dd_nnunet.storage.inflate import GZIP_MAGIC, inflate
 from dd_nnunet.storage.mrc_header import check_mrc
-from dd_nnunet.storage.nifti_header import HEADER_BYTES, check_nifti_header, parse_nifti_header
+from dd_nnunet.storage.nifti_scan import check_nifti, check_nifti_gz
 from dd_nnunet.storage.text_headers import check_meta_image, check_nrrd, read_meta_header, read_nrrd_header
 from dd_nnunet.storage.tiff_pages import check_tiff
 
@@ -18,7 +17,8 @@ def check_integrity(path: Path) -> None:
 
     Raises:
         UserError: missing, empty, of another format, cut off, a wrong checksum; 2-D, 4-D, vector, colour or
-            complex; a spacing of zero or NaN; a sheared grid.
+            complex; a spacing of zero or NaN; a sheared grid; in NIfTI files also NaN and infinite voxels,
+            which ITK would hide (those of other formats are found by `read_volume`).
     """
     path = Path(path)
     if not path.is_file():
@@ -63,31 +63,9 @@ def tiff_sidecars(path: Path) -> tuple[Path, ...]:
     return tuple(path.with_name(f"{name}.json") for name in dict.fromkeys((stem, without_channel)))
 
 
-def _check_nifti(path: Path) -> None:
-    with path.open("rb") as stream:
-        header = parse_nifti_header(stream.read(HEADER_BYTES), path)
-    check_nifti_header(header, path)
-    header_checks.check_found(path, header.expected_bytes, path.stat().st_size)
-
-
-def _check_nifti_gz(path: Path) -> None:
-    with path.open("rb") as stream:
-        if stream.read(len(GZIP_MAGIC)) != GZIP_MAGIC:
-            raise UserError(
-                path, "is no gzip file (its first bytes are not gzip's)", header_checks.COPY_AGAIN
-            )
-        stream.seek(0)
-        inflated = inflate(stream, n_head_bytes=HEADER_BYTES)
-    if inflated.fault and inflated.size_bytes < HEADER_BYTES:
-        raise UserError(path, f"{inflated.fault} within its header", header_checks.COPY_AGAIN)
-    header = parse_nifti_header(inflated.head, path)
-    check_nifti_header(header, path)
-    header_checks.check_found(path, header.expected_bytes, inflated.size_bytes, inflated.fault)
-
-
 CHECKS: dict[str, Callable[[Path], None]] = {
-    ".nii.gz": _check_nifti_gz,
-    ".nii": _check_nifti,
+    ".nii.gz": check_nifti_gz,
+    ".nii": check_nifti,
     ".nrrd": check_nrrd,
     ".mha": check_meta_image,
     ".mhd": check_meta_image,

@@ -7,7 +7,9 @@ import math
 import struct
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+import numpy as np
 
 from dd_nnunet.core.errors import UserError
 from dd_nnunet.storage import header_checks
@@ -16,6 +18,7 @@ HEADER_BYTES = 348
 NIFTI_2_HEADER_BYTES = 540
 MAGIC = b"n+1\0"
 BYTES_OF_DATATYPE = {2: 1, 4: 2, 8: 4, 16: 4, 64: 8, 256: 1, 512: 2, 768: 4, 1024: 8, 1280: 8}
+FLOAT_DATATYPES = {16: "f4", 64: "f8"}
 COMPONENTS_OF_COLOUR = {128: 3, 2304: 4}
 COMPLEX_DATATYPES = (32, 1792, 2048)
 # more than rounding in the header; ITK itself refuses somewhere below
@@ -24,7 +27,13 @@ MAX_COSINE = 1e-3
 
 @dataclass(frozen=True)
 class NiftiHeader:
-    """The entries we check, named as in nifti1.h; `sform` are the three rows of the affine."""
+    """The entries we check, named as in nifti1.h.
+
+    Args:
+        dim, datatype, pixdim, vox_offset, qform_code, sform_code: as they stand there.
+        sform: the three rows of the affine.
+        byte_order: of the file, as `struct` writes it.
+    """
 
     dim: tuple[int, ...]
     datatype: int
@@ -33,13 +42,23 @@ class NiftiHeader:
     qform_code: int
     sform_code: int
     sform: tuple[tuple[float, ...], ...]
+    byte_order: Literal["<", ">"]
+
+    @property
+    def n_voxels(self) -> int:
+        """Voxels over all axes."""
+        return math.prod(self.dim[1 : self.dim[0] + 1])
 
     @property
     def expected_bytes(self) -> int:
         """Header and voxels together."""
-        return (
-            int(self.vox_offset) + math.prod(self.dim[1 : self.dim[0] + 1]) * BYTES_OF_DATATYPE[self.datatype]
-        )
+        return int(self.vox_offset) + self.n_voxels * BYTES_OF_DATATYPE[self.datatype]
+
+    @property
+    def float_dtype(self) -> np.dtype[Any] | None:
+        """The type of floating-point voxels in the file, None for whole numbers."""
+        code = FLOAT_DATATYPES.get(self.datatype)
+        return None if code is None else np.dtype(self.byte_order + code)
 
 
 def parse_nifti_header(head: bytes, path: Path) -> NiftiHeader:
@@ -48,7 +67,8 @@ def parse_nifti_header(head: bytes, path: Path) -> NiftiHeader:
     Raises:
         UserError: these are not the first bytes of a NIfTI-1 file.
     """
-    for order in "<>":
+    orders: tuple[Literal["<"], Literal[">"]] = ("<", ">")
+    for order in orders:
         (n_header_bytes,) = struct.unpack_from(f"{order}i", head.ljust(4, b"\0"))
         if n_header_bytes == HEADER_BYTES <= len(head) and head[344:348] == MAGIC:
             return _parse(head, order)
@@ -80,7 +100,7 @@ def check_nifti_header(header: NiftiHeader, path: Path) -> None:
         header_checks.refuse_sheared(path)
 
 
-def _parse(head: bytes, order: str) -> NiftiHeader:
+def _parse(head: bytes, order: Literal["<", ">"]) -> NiftiHeader:
     def unpack(code: str, offset: int) -> tuple[Any, ...]:
         return struct.unpack_from(order + code, head, offset)
 
@@ -93,6 +113,7 @@ def _parse(head: bytes, order: str) -> NiftiHeader:
         qform_code=qform_code,
         sform_code=sform_code,
         sform=(unpack("4f", 280), unpack("4f", 296), unpack("4f", 312)),
+        byte_order=order,
     )
 
 

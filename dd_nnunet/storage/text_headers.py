@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from dd_nnunet.core.errors import UserError
 from dd_nnunet.storage import header_checks
-from dd_nnunet.storage.inflate import GZIP_ONLY, GZIP_OR_ZLIB, inflate
+from dd_nnunet.storage.inflate import GZIP_ONLY, GZIP_OR_ZLIB, count_inflated
 
 MAX_HEADER_BYTES = 1 << 20
 META_TYPE_BYTES = {
@@ -170,8 +170,8 @@ def _check_data(path: Path, header: TextHeader, skip: int, window: int | None, e
             header_checks.check_found(path, expected, max(0, header.data_file.stat().st_size - start))
         else:
             stream.seek(start)
-            inflated = inflate(stream, window)
-            header_checks.check_found(path, expected, inflated.size_bytes, inflated.fault)
+            found, fault = count_inflated(stream, window)
+            header_checks.check_found(path, expected, found, fault)
 
 
 def _check_axes(path: Path, sizes: Sequence[int]) -> None:

@@ -14,6 +14,8 @@ from dd_nnunet.storage import header_checks
 
 # Adobe's and the older code for the same zlib stream, TIFF 6.0 supplement 2
 ZLIB_COMPRESSIONS = (8, 32946)
+# ITK takes float16 for uint16 without a word, and has no 64-bit numbers
+READABLE_TYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "float32")
 
 
 def check_tiff(path: Path) -> None:
@@ -44,7 +46,7 @@ def _check_pages(path: Path, pages: list[Any]) -> None:
     first = pages[0].aspage()
     if first.samplesperpixel > 1:
         header_checks.refuse_vector(path, first.samplesperpixel)
-    if first.dtype is None or first.dtype.kind not in "uif":
+    if str(first.dtype) not in READABLE_TYPES:
         header_checks.refuse_type(path, first.dtype)
     if len(pages) < 2:
         header_checks.refuse_2d(path)

@@ -226,14 +226,9 @@ def _fill_channel(channel: FloatArray, image: Any, path: Path) -> str:
     # a double beyond float32's range becomes infinite here, and is found below
     with np.errstate(over="ignore"):
         channel[:] = voxels
-    n_bad = channel.size - int(np.count_nonzero(np.isfinite(channel)))
-    if n_bad:
-        n_nan = int(np.count_nonzero(np.isnan(channel)))
-        raise UserError(
-            path,
-            f"{n_bad} of {channel.size} voxels are not finite ({n_nan} NaN, {n_bad - n_nan} infinite)",
-            "replace them by numbers in the file",
-        )
+    if not np.isfinite(channel).all():
+        n_nan, n_infinite = int(np.isnan(channel).sum()), int(np.isinf(channel).sum())
+        header_checks.check_finite(path, channel.size, n_nan, n_infinite)
     return str(voxels.dtype)
 
 

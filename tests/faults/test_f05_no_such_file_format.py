@@ -1,0 +1,46 @@
+import numpy as np
+import pytest
+from fault_files import ENDINGS, error_of, write_volume
+
+from dd_nnunet.storage.integrity import check_integrity
+from dd_nnunet.storage.volume import read_volume
+
+NAMES = {
+    ".gz": "gzip",
+    ".nii": "NIfTI",
+    ".nrrd": "NRRD",
+    ".mha": "MetaImage",
+    ".mhd": "MetaImage",
+    ".tif": "TIFF",
+}
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_an_empty_file(tmp_path, ending):
+    path = tmp_path / f"case_0000{ending}"
+    path.write_bytes(b"")
+    error = error_of(check_integrity, path)
+    assert (error.where, error.reason) == (str(path), "is empty (0 bytes)")
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_random_bytes(tmp_path, ending):
+    path = tmp_path / f"case_0000{ending}"
+    path.write_bytes(np.random.default_rng(5).bytes(3000))
+    error = error_of(check_integrity, path)
+    assert error.where == str(path)
+    assert NAMES.get(path.suffix, "") in error.reason
+
+
+def test_a_missing_file(tmp_path):
+    assert error_of(read_volume, [tmp_path / "case_0000.nrrd"]).reason == "does not exist"
+
+
+def test_all_bad_files_are_listed_at_once(tmp_path):
+    files = [tmp_path / f"case_000{channel}.nii.gz" for channel in range(3)]
+    files[0].write_bytes(b"")
+    write_volume(files[1])
+    files[2].write_bytes(b"no volume")
+    first, second = error_of(read_volume, files).lines
+    assert first.startswith(f"{files[0]}: is empty (0 bytes)")
+    assert second.startswith(f"{files[2]}: is no gzip file")

@@ -1,0 +1,48 @@
+import logging
+import struct
+
+import pytest
+from fault_files import error_of, write_volume
+
+from dd_nnunet.storage.integrity import check_integrity
+from dd_nnunet.storage.volume import read_volume
+
+PIXDIM_Y = 84
+
+
+def write_with_pixdim(path, value):
+    content = bytearray(write_volume(path).read_bytes())
+    struct.pack_into("<f", content, PIXDIM_Y, value)
+    path.write_bytes(content)
+    return path
+
+
+@pytest.mark.parametrize(("value", "shown"), [(0.0, "0"), (float("nan"), "nan"), (float("inf"), "inf")])
+def test_no_length_is_refused(tmp_path, value, shown):
+    path = write_with_pixdim(tmp_path / "case_0000.nii", value)
+    error = error_of(check_integrity, path)
+    assert error.where == str(path)
+    assert error.reason == f"has the spacing (1, {shown}, 3), numbers above 0 are expected"
+
+
+def test_a_negative_length_is_warned_of(tmp_path, caplog):
+    path = write_with_pixdim(tmp_path / "case_0000.nii", -2.0)
+    with caplog.at_level(logging.WARNING):
+        volume = read_volume([path])
+    assert volume.geometry.spacing_zyx_mm == (3.0, 2.0, 1.0)
+    assert f"{path}: has a negative spacing, its absolute value is taken" in caplog.messages
+
+
+@pytest.mark.parametrize(
+    ("ending", "sound", "broken"),
+    [
+        (".mha", b"ElementSpacing = 1 2 3", b"ElementSpacing = 1 0 3"),
+        (".nrrd", b"(0,2,0)", b"(0,0,0)"),
+    ],
+)
+def test_other_formats_too(tmp_path, ending, sound, broken):
+    path = write_volume(tmp_path / f"case_0000{ending}")
+    content = path.read_bytes()
+    assert sound in content
+    path.write_bytes(content.replace(sound, broken))
+    assert "numbers above 0 are expected" in error_of(check_integrity, path).reason
