@@ -1,0 +1,136 @@
+"""Raw datasets in nnU-Net's layout, made whole or not at all; every converter writes through here."""
+
+import contextlib
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import filelock
+import numpy.typing as npt
+
+from dd_nnunet.core.case import Geometry
+from dd_nnunet.core.dataset import DATASET_NAME, check_case_id, describe_dataset
+from dd_nnunet.core.errors import UserError
+from dd_nnunet.storage.atomic import TEMPORARY_PREFIX, disk_error, write_json
+from dd_nnunet.storage.volume import write_image
+from dd_nnunet.storage.workspace import Workspace
+
+FILE_ENDING = ".nii.gz"
+
+
+def dataset_name(dataset_id: int, name: str) -> str:
+    """Return the full name, e.g. "Dataset007_Cells".
+
+    Raises:
+        UserError: an id below 1 or a name that no folder should have.
+    """
+    if dataset_id < 1:
+        raise UserError("-d", f"the dataset id is {dataset_id}, at least 1 is expected", "e.g. -d 7")
+    full_name = f"Dataset{dataset_id:03d}_{name}"
+    if not DATASET_NAME.fullmatch(full_name):
+        raise UserError(
+            "the dataset's name", f"{name!r} is not allowed", "use letters, digits, '_', '-', '+', '.' only"
+        )
+    return full_name
+
+
+@contextlib.contextmanager
+def new_dataset(workspace: Workspace, full_name: str, overwrite: bool) -> Iterator[Path]:
+    """Yield an empty folder to fill; on success it becomes the raw dataset, on error it is removed.
+
+    Args:
+        workspace: its raw folder takes the dataset (and is made if missing).
+        full_name: as `dataset_name` returns it.
+        overwrite: replace an existing dataset of that name.
+
+    Raises:
+        UserError: the dataset exists, another one has its number, or another process is making it.
+        DiskError: no space left; what stood there is kept.
+    """
+    raw = workspace.raw_folder()
+    target, temporary = raw / full_name, raw / f"{TEMPORARY_PREFIX}{full_name}"
+    _refuse_taken(workspace, full_name, overwrite)
+    try:
+        raw.mkdir(parents=True, exist_ok=True)
+        with _only_process(temporary.with_name(f"{temporary.name}.lock"), target):
+            # a killed run may have left it
+            shutil.rmtree(temporary, ignore_errors=True)
+            temporary.mkdir()
+            try:
+                yield temporary
+                _replace_folder(temporary, target)
+            finally:
+                shutil.rmtree(temporary, ignore_errors=True)
+    except OSError as error:
+        raise disk_error(target, error) from error
+
+
+def write_channels(
+    images: Path, case_id: str, channels_zyx: Sequence[npt.NDArray[Any]], geometry: Geometry
+) -> None:
+    """Write the channels [Z,Y,X] of one case as {case}_0000.nii.gz, {case}_0001.nii.gz and so on."""
+    check_case_id(case_id, images)
+    for channel, array_zyx in enumerate(channels_zyx):
+        write_image(images / f"{case_id}_{channel:04d}{FILE_ENDING}", array_zyx, geometry)
+
+
+def write_dataset_json(
+    folder: Path,
+    channel_names: Sequence[str],
+    n_training: int,
+    labels: Mapping[str, int],
+    extra: Mapping[str, Any] | None = None,
+) -> None:
+    """Write dataset.json, after checking that it reads back.
+
+    Args:
+        folder: the dataset's folder.
+        channel_names: in channel order.
+        n_training: cases in imagesTr.
+        labels: true labels by name; empty where there are none.
+        extra: further entries, e.g. `parts` and `levels`.
+    """
+    data = {
+        "channel_names": {str(channel): name for channel, name in enumerate(channel_names)},
+        "labels": dict(labels),
+        "numTraining": n_training,
+        "file_ending": FILE_ENDING,
+        **(extra or {}),
+    }
+    describe_dataset(data, folder / "dataset.json")
+    write_json(folder / "dataset.json", data)
+
+
+def _refuse_taken(workspace: Workspace, full_name: str, overwrite: bool) -> None:
+    number = full_name.partition("_")[0]
+    others = [n for n in workspace.dataset_names() if n.partition("_")[0] == number and n != full_name]
+    if others:
+        raise UserError(full_name, f"its number is taken by {', '.join(others)}", "choose another id")
+    target = workspace.raw_folder() / full_name
+    if target.exists() and not overwrite:
+        raise UserError(target, "exists", "choose another id, or give --overwrite to replace it")
+
+
+@contextlib.contextmanager
+def _only_process(lock_file: Path, target: Path) -> Iterator[None]:
+    lock = filelock.FileLock(lock_file)
+    try:
+        lock.acquire(timeout=0)
+    except filelock.Timeout:
+        raise UserError(target, "is being made by another process", "wait until it has ended") from None
+    try:
+        yield
+    finally:
+        lock.release()
+        lock_file.unlink(missing_ok=True)
+
+
+def _replace_folder(new: Path, target: Path) -> None:
+    """Rename `new` to `target`; an old one is first put aside, as a full folder cannot be replaced."""
+    old = new.with_name(f"{new.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if target.exists():
+        target.rename(old)
+    new.rename(target)
+    shutil.rmtree(old, ignore_errors=True)

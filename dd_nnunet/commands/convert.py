@@ -1,0 +1,146 @@
+"""dd_convert_synthcell and dd_convert_folder: make a raw dataset."""
+
+import argparse
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+from dd_nnunet.commands import cli
+from dd_nnunet.core.errors import SomeCasesFailedError, UserError
+
+LOGGER = logging.getLogger(__name__)
+# the keys of dataset_conversion.synthcell.VARIANTS and its sizes, which are imported only when a command runs
+VARIANT_NAMES = ("regular", "irregular", "hard-noise")
+FULL_SIZE, MINI_SIZE = 50, 32
+
+
+def build_synthcell_parser() -> cli.StrictParser:
+    """The flags of dd_convert_synthcell."""
+    parser = cli.make_parser(
+        "dd_convert_synthcell",
+        "Make a raw dataset of synthetic cells with three nested levels and their true labels.",
+    )
+    _add_identity(parser, name_required=False)
+    parser.add_argument("--variant", choices=VARIANT_NAMES, default="regular", help="shapes and noise")
+    size = parser.add_mutually_exclusive_group()
+    size.add_argument("--mini", action="store_true", help=f"volumes of {MINI_SIZE}³, for trials")
+    size.add_argument(
+        "--size", type=int, default=FULL_SIZE, metavar="N", help="edge of the volumes in voxels"
+    )
+    parser.add_argument(
+        "--cases",
+        type=int,
+        nargs=3,
+        default=(80, 20, 20),
+        metavar=("TRAIN", "VAL", "TEST"),
+        help="numbers of cases; TRAIN and VAL together make imagesTr, TEST makes imagesTs",
+    )
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the whole dataset")
+    return parser
+
+
+def build_folder_parser() -> cli.StrictParser:
+    """The flags of dd_convert_folder."""
+    parser = cli.make_parser(
+        "dd_convert_folder",
+        "Make a raw dataset from a folder of NIfTI, NRRD, MHA, MHD, TIFF or MRC volumes.",
+    )
+    parser.add_argument(
+        "-i", "--input", required=True, metavar="FOLDER", help="the volumes, one file per channel"
+    )
+    _add_identity(parser, name_required=True)
+    parser.add_argument(
+        "--channel_names",
+        nargs="+",
+        default=[],
+        metavar="NAME",
+        help="of files …_0000, …_0001, in this order",
+    )
+    parser.add_argument("--one_channel", action="store_true", help="every file is a case, whatever its name")
+    parser.add_argument(
+        "--labels", metavar="FOLDER", help="label maps called like the cases, for evaluation only"
+    )
+    parser.add_argument(
+        "--spacing_zyx_mm", type=float, nargs=3, metavar=("Z", "Y", "X"), help="voxel size of TIFF files"
+    )
+    parser.add_argument(
+        "--skip_bad", action="store_true", help="leave bad cases out; exit code 3 if there are any"
+    )
+    return parser
+
+
+def main_synthcell(argv: Sequence[str] | None = None) -> int:
+    """Entry point of dd_convert_synthcell."""
+    return cli.run(build_synthcell_parser(), _run_synthcell, argv)
+
+
+def main_folder(argv: Sequence[str] | None = None) -> int:
+    """Entry point of dd_convert_folder."""
+    return cli.run(build_folder_parser(), _run_folder, argv)
+
+
+def _add_identity(parser: argparse.ArgumentParser, name_required: bool) -> None:
+    parser.add_argument("-d", "--dataset_id", type=int, required=True, metavar="ID", help="number, e.g. 7")
+    default = "" if name_required else "; default: Synthcell and the variant"
+    parser.add_argument(
+        "-n", "--name", required=name_required, metavar="NAME", help=f"what follows DatasetXXX_{default}"
+    )
+    parser.add_argument(
+        "--overwrite", action="store_true", help="replace a dataset of the same number and name"
+    )
+
+
+def _run_synthcell(args: argparse.Namespace) -> None:
+    from dataset_conversion.raw_folder import dataset_name, new_dataset
+    from dataset_conversion.synthcell_dataset import SynthcellRequest, write_synthcell
+
+    size = MINI_SIZE if args.mini else args.size
+    request = SynthcellRequest(args.variant, args.seed, size, *args.cases)
+    request.check()
+    default = "Synthcell" + args.variant.title().replace("-", "") + ("Mini" if args.mini else "")
+    workspace = cli.workspace(args)
+    full_name = dataset_name(args.dataset_id, args.name or default)
+    with new_dataset(workspace, full_name, args.overwrite) as folder:
+        write_synthcell(folder, request, show_progress=_shows_progress(args))
+    LOGGER.info(
+        "%s: %d training and %d test cases of %d³ voxels",
+        workspace.raw_folder() / full_name,
+        request.n_training,
+        request.n_test,
+        size,
+    )
+
+
+def _run_folder(args: argparse.Namespace) -> None:
+    from dataset_conversion.folder import FolderRequest, convert_folder
+    from dataset_conversion.raw_folder import dataset_name, new_dataset
+
+    request = FolderRequest(
+        images=Path(args.input).expanduser(),
+        labels=Path(args.labels).expanduser() if args.labels else None,
+        channel_names=tuple(args.channel_names),
+        tiff_spacing_zyx_mm=tuple(args.spacing_zyx_mm) if args.spacing_zyx_mm else None,
+        one_channel=args.one_channel,
+        skip_bad=args.skip_bad,
+    )
+    workspace = cli.workspace(args)
+    full_name = dataset_name(args.dataset_id, args.name)
+    target = workspace.raw_folder() / full_name
+    if target.resolve() in (request.images.resolve(), *request.images.resolve().parents):
+        raise UserError(
+            "-i", f"{request.images} lies in the dataset to be made", "choose another id or folder"
+        )
+    with new_dataset(workspace, full_name, args.overwrite) as folder:
+        left_out = convert_folder(request, folder, show_progress=_shows_progress(args))
+    LOGGER.info("%s: made; dd_plan_and_preprocess -d %d is next", target, args.dataset_id)
+    for error in left_out:
+        for line in error.lines:
+            LOGGER.warning("left out: %s", line)
+    if left_out:
+        raise SomeCasesFailedError(
+            target, f"{len(left_out)} case(s) were left out", "see conversion.json there"
+        )
+
+
+def _shows_progress(args: argparse.Namespace) -> bool:
+    return not (args.no_pbar or args.quiet)
