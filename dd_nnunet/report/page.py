@@ -15,7 +15,7 @@ from dd_nnunet.report.collect import Collected, LevelResult, ReportRequest, RunR
 from dd_nnunet.report.figures import Chart, part_size_chart, progress_chart
 from dd_nnunet.report.findings import notes_of, warnings_of
 from dd_nnunet.report.gallery import CasePictures, picture_cases
-from dd_nnunet.report.parts import PartSizes, measure_parts
+from dd_nnunet.report.parts import PartSizes, measure_parts, nesting_violation
 from dd_nnunet.report.progress import duration_text, kept_entry, seconds_of, state_of
 from dd_nnunet.report.scores import Score, ScoreTable, score_table
 from dd_nnunet.storage.atomic import write_text
@@ -60,6 +60,7 @@ class LevelPage:
     sizes: PartSizes | None
     size_rows: tuple[SizeRow, ...]
     size_chart: Chart | None
+    nesting: float | None
     first_file: str
 
 
@@ -74,6 +75,10 @@ class RunPage:
     settings: Mapping[str, str]
     versions: Mapping[str, str]
     starts: int
+
+    def setting(self, name: str) -> str:
+        """The value of a setting, however deep it lies; "–" if it was not recorded."""
+        return next((v for key, v in self.settings.items() if key.rpartition(".")[2] == name), "–")
 
 
 @dataclass(frozen=True)
@@ -117,7 +122,7 @@ def build_page(pieces: Collected) -> Page:
         facts=tuple(_facts(pieces)),
         warnings=warnings_of(pieces, tables),
         notes=notes_of(pieces),
-        levels=tuple(_level_page(level) for level in pieces.levels),
+        levels=tuple(_level_page(pieces, level) for level in pieces.levels),
         cases=tuple(picture_cases(pieces)),
         tables=tables,
         diffusion_curves=progress_chart(pieces.diffusion.log, "the diffusion model")
@@ -169,7 +174,7 @@ def _fold_text(pieces: Collected) -> str:
     return f"this fold: {len(pieces.cases.train)} to train, {len(pieces.cases.val)} held out"
 
 
-def _level_page(level: LevelResult) -> LevelPage:
+def _level_page(pieces: Collected, level: LevelResult) -> LevelPage:
     plan, run = level.plan, level.run
     sizes = measure_parts(level.predictions, plan.n_parts)
     entry = kept_entry(run) if run else None
@@ -184,6 +189,7 @@ def _level_page(level: LevelResult) -> LevelPage:
         sizes=sizes,
         size_rows=tuple(_size_rows(sizes)) if sizes else (),
         size_chart=part_size_chart(sizes, plan.level) if sizes else None,
+        nesting=nesting_violation(pieces, level),
         first_file=next((path.name for path in level.predictions.values()), ""),
     )
 

@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from dd_nnunet.evaluation.folder import measure_nesting
+from dd_nnunet.report.collect import Collected, LevelResult
 from dd_nnunet.storage.volume import read_label_map
 
 MM3_PER_ML = 1000.0
@@ -65,3 +67,20 @@ def measure_parts(predictions: Mapping[str, Path], n_parts: int) -> PartSizes | 
     width = max(len(row) for row in counts)
     voxels = np.array([np.pad(row, (0, width - len(row))) for row in counts], dtype=np.int64)
     return PartSizes(tuple(predictions), voxels, voxels * np.array(voxel_mm3)[:, None])
+
+
+def nesting_violation(pieces: Collected, level: LevelResult) -> float | None:
+    """Mean share of a part that lies outside its part of the next coarser level; None where nothing is known.
+
+    Needs no true labels: it is measured on the predictions unless the summary tells it already.
+    """
+    known = ((level.summary or {}).get("nesting") or {}).get("violation_rate")
+    if known is not None:
+        return float(known)
+    coarse = next((other for other in pieces.levels if other.plan.level == level.plan.level - 1), None)
+    if coarse is None or not level.predictions or not coarse.predictions:
+        return None
+    folders = [next(iter(found.values())).parent for found in (level.predictions, coarse.predictions)]
+    names = [path.name for path in level.predictions.values()]
+    rate = measure_nesting(folders[0], folders[1], names, (level.plan.n_parts, coarse.plan.n_parts))
+    return None if rate["violation_rate"] is None else float(rate["violation_rate"])

@@ -58,15 +58,15 @@ def to_body_axes(array_zyx: npt.NDArray[Any], geometry: Geometry) -> Oriented:
 
 
 def richest_position(labels_zyx: LabelArray) -> Zyx:
-    """Per axis, the slice that shows most parts; of those, the one with most voxels outside part 0.
+    """Per axis, the slice that shows most parts; of those, the one that holds most of each part.
 
-    Ties go to the slice nearest the middle, so an empty label map gives the centre of the volume.
+    Every part but 0 counts by the share of its voxels in the slice, so that a small part, of which a few
+    slices hold all, draws the cut and a large one does not. Ties go to the slice nearest the middle, so an
+    empty label map gives the centre of the volume.
     """
-    return (
-        _richest_slice(labels_zyx, 0),
-        _richest_slice(labels_zyx, 1),
-        _richest_slice(labels_zyx, 2),
-    )
+    totals = np.bincount(labels_zyx.ravel())
+    z, y, x = (_richest_slice(np.moveaxis(labels_zyx, axis, 0), totals) for axis in range(3))
+    return (z, y, x)
 
 
 def grey_levels(image_zyx: FloatArray) -> FloatArray:
@@ -128,13 +128,13 @@ def png_uri(rgb: RgbArray) -> str:
     return "data:image/png;base64," + base64.b64encode(stream.getvalue()).decode("ascii")
 
 
-def _richest_slice(labels_zyx: LabelArray, axis: int) -> int:
-    slices = np.moveaxis(labels_zyx, axis, 0)
+def _richest_slice(slices: LabelArray, totals: npt.NDArray[np.intp]) -> int:
     middle = (len(slices) - 1) / 2
 
-    def richness(index: int) -> tuple[int, int, float]:
-        counts = np.bincount(slices[index].ravel())[1:]
-        return (int((counts > 0).sum()), int(counts.sum()), -abs(index - middle))
+    def richness(index: int) -> tuple[int, float, float]:
+        counts = np.bincount(slices[index].ravel(), minlength=len(totals))[1:]
+        shares = counts / np.maximum(totals[1:], 1)
+        return (int((counts > 0).sum()), float(shares.sum()), -abs(index - middle))
 
     return max(range(len(slices)), key=richness)
 
