@@ -1,6 +1,7 @@
 """Errors that reach the user: one line naming the place, the reason and the remedy, and an exit code."""
 
 from collections.abc import Sequence
+from typing import Any
 
 
 class DDError(Exception):
@@ -19,6 +20,10 @@ class DDError(Exception):
         self.reason = reason
         self.remedy = remedy
         super().__init__(self.line)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # exceptions are copied between processes by their arguments
+        return type(self), (self.where, self.reason, self.remedy)
 
     @property
     def line(self) -> str:
@@ -45,6 +50,9 @@ class ManyErrors(UserError):
         self.errors = tuple(errors)
         first = self.errors[0]
         super().__init__(first.where, first.reason, first.remedy)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.errors,)
 
     @property
     def lines(self) -> tuple[str, ...]:

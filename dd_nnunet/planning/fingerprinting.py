@@ -44,12 +44,15 @@ def fingerprint_case(volume: Volume, case_id: str) -> CaseFingerprint:
     )
 
 
-def merge_fingerprints(cases: Sequence[CaseFingerprint], where: object) -> DatasetFingerprint:
+def merge_fingerprints(
+    cases: Sequence[CaseFingerprint], where: object, warnings: Sequence[str] = ()
+) -> DatasetFingerprint:
     """Merge the cases by medians over those that are not constant, and warn of what is odd.
 
     Args:
         cases: in any order.
         where: the dataset, named in errors.
+        warnings: of the files, kept as they are.
 
     Raises:
         UserError: no cases, or all of them constant.
@@ -68,7 +71,7 @@ def merge_fingerprints(cases: Sequence[CaseFingerprint], where: object) -> Datas
         median_spacing_zyx_mm=(float(spacing[0]), float(spacing[1]), float(spacing[2])),
         noise_sd=round(float(noise), 6),
         diameters_mm=merge_diameters([case.diameters_mm for case in useful]),
-        warnings=tuple(_warnings(cases, spacing.tolist())),
+        warnings=(*warnings, *_warnings(cases, spacing.tolist())),
     )
 
 

@@ -35,7 +35,7 @@ def preprocess_case(volume: Volume, case_id: str, configuration: ConfigurationPl
     shape = resampled_shape(cropped_mask.shape, spacing, target)
     apart = _apart(spacing, target)
     prepared = np.empty((len(volume.array), *shape), dtype=np.float32)
-    limits, warnings = [], []
+    limits, warnings = [], list(volume.warnings)
     for index, (channel, plan) in enumerate(zip(volume.array, configuration.normalization, strict=True)):
         cropped = crop_to_bbox(channel, box)
         limits.append(intensity_range(cropped, cropped_mask, plan))

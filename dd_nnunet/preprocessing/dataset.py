@@ -1,0 +1,127 @@
+"""All cases of a dataset: measured, then prepared; in processes, repeatable, and never half."""
+
+import contextlib
+import logging
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from dd_nnunet.core.case import Volume
+from dd_nnunet.core.dataset import CaseFiles
+from dd_nnunet.core.fingerprint import CaseFingerprint, DatasetFingerprint
+from dd_nnunet.core.plan import ConfigurationPlan
+from dd_nnunet.planning.fingerprinting import fingerprint_case, merge_fingerprints
+from dd_nnunet.preprocessing.case import preprocess_case
+from dd_nnunet.preprocessing.parallel import Workers, map_cases
+from dd_nnunet.storage.atomic import remove_leftovers
+from dd_nnunet.storage.case_store import CaseRecord, Manifest, record_case, sha256_of_record, write_case
+from dd_nnunet.storage.volume import read_volume
+
+SAVE_SECONDS = 2.0
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """How many cases were prepared now, and how many were prepared already."""
+
+    n_new: int
+    n_kept: int
+
+
+def fingerprint_dataset(where: object, cases: Sequence[CaseFiles], workers: Workers) -> DatasetFingerprint:
+    """Read and verify every case once, and measure it on the way.
+
+    Args:
+        where: the dataset, named in errors.
+        cases: of imagesTr.
+        workers: how the work is spread.
+
+    Raises:
+        UserError: a bad case, or no case with contents; `ManyErrors` lists all bad cases.
+    """
+    found = map_cases(_measure, cases, workers, "fingerprint")
+    odd = [warning for _, warnings in found.values() for warning in warnings]
+    return merge_fingerprints([measured for measured, _ in found.values()], where, odd)
+
+
+def preprocess_dataset(
+    cases: Sequence[CaseFiles], configuration: ConfigurationPlan, folder: Path, workers: Workers
+) -> Prepared:
+    """Prepare every case that is not prepared yet: {case}.b2nd, {case}.json, and a manifest.
+
+    A case is kept if its raw files, the configuration and the prepared files are those of the manifest; so a
+    run that was ended in the middle goes on, and a second run does nothing.
+
+    Args:
+        cases: to prepare; others that the manifest lists are dropped from it.
+        configuration: how.
+        folder: is made if it is missing.
+        workers: how the work is spread.
+
+    Raises:
+        UserError: bad cases; the others are prepared nevertheless.
+        DiskError: no space left.
+    """
+    if folder.is_dir():
+        remove_leftovers(folder)
+    identity = sha256_of_record((configuration.spacing_zyx_mm, configuration.normalization))
+    old = Manifest.load(folder)
+    kept = {
+        case.case_id: old.cases[case.case_id]
+        for case in cases
+        if old.is_current(case.case_id, case.channel_files, folder, identity)
+    }
+    todo = [case for case in cases if case.case_id not in kept]
+    notes = _Notes(folder, kept)
+    try:
+        prepare = partial(_prepare, configuration=configuration, folder=folder, identity=identity)
+        map_cases(prepare, todo, workers, "preprocess", notes.add)
+    finally:
+        notes.save()
+    return Prepared(len(todo), len(kept))
+
+
+class _Notes:
+    """The manifest of a folder, written every few seconds."""
+
+    def __init__(self, folder: Path, kept: dict[str, CaseRecord]) -> None:
+        self._folder = folder
+        self._cases = dict(kept)
+        self._saved_at = time.monotonic()
+
+    def add(self, case_id: str, record: CaseRecord) -> None:
+        self._cases[case_id] = record
+        if time.monotonic() - self._saved_at > SAVE_SECONDS:
+            self.save()
+
+    def save(self) -> None:
+        Manifest(self._cases).save(self._folder)
+        self._saved_at = time.monotonic()
+
+
+def _measure(case: CaseFiles) -> tuple[CaseFingerprint, tuple[str, ...]]:
+    volume = _read(case)
+    return fingerprint_case(volume, case.case_id), volume.warnings
+
+
+def _prepare(case: CaseFiles, configuration: ConfigurationPlan, folder: Path, identity: str) -> CaseRecord:
+    write_case(folder, preprocess_case(_read(case), case.case_id, configuration))
+    return record_case(case.case_id, case.channel_files, folder, identity)
+
+
+def _read(case: CaseFiles) -> Volume:
+    with _silent("dd_nnunet.storage.volume"):
+        return read_volume(case.channel_files)
+
+
+@contextlib.contextmanager
+def _silent(logger_name: str) -> Iterator[None]:
+    """The warnings of a volume come back with it and are told once, with the fingerprint."""
+    logger = logging.getLogger(logger_name)
+    logger.disabled = True
+    try:
+        yield
+    finally:
+        logger.disabled = False

@@ -1,0 +1,171 @@
+"""One function over many cases, in processes, never more than one case per process at a time."""
+
+import logging
+import multiprocessing
+import signal
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, TypeVar
+
+from tqdm import tqdm
+
+from dd_nnunet.core.dataset import CaseFiles
+from dd_nnunet.core.errors import DDError, ManyErrors, UserError
+
+_logger = logging.getLogger(__name__)
+Result = TypeVar("Result")
+Settle = Callable[[CaseFiles, Callable[[], Any]], None]
+GB = 1024**3
+
+
+@dataclass(frozen=True)
+class Workers:
+    """How the work is spread.
+
+    Args:
+        n_processes: at once; 0 works in this process.
+        bytes_per_case: estimated for the largest case, named when a process dies.
+        show_progress: draw a bar.
+    """
+
+    n_processes: int
+    bytes_per_case: float = 0.0
+    show_progress: bool = False
+
+
+def choose_n_processes(n_wished: int, n_cpus: int, ram_bytes: float, bytes_per_case: float) -> int:
+    """As many processes as wished, but no more than processors and than largest cases fit the memory.
+
+    At least one process works, however large the case; 0 wished works in this process.
+    """
+    n_fitting = int(ram_bytes // max(bytes_per_case, 1.0))
+    return 0 if n_wished == 0 else max(1, min(n_wished, n_cpus, n_fitting))
+
+
+def map_cases(
+    function: Callable[[CaseFiles], Result],
+    cases: Sequence[CaseFiles],
+    workers: Workers,
+    label: str,
+    on_result: Callable[[str, Result], None] | None = None,
+) -> dict[str, Result]:
+    """Apply a function to every case and go on after errors, so that all bad cases are named at once.
+
+    Args:
+        function: called in other processes, so it has to be importable, or a partial of an importable one.
+        cases: each is one call.
+        workers: how many at once.
+        label: of the progress bar.
+        on_result: called here, with the case id and the result, as soon as a case is done.
+
+    Returns:
+        The results by case id, in the order of the cases.
+
+    Raises:
+        UserError: one case failed; `ManyErrors` if several did. The cases of a process that dies (killed
+            for want of memory, say) are tried again with fewer processes; what still dies is named.
+    """
+    results: dict[str, Result] = {}
+    errors: dict[str, DDError] = {}
+    with tqdm(total=len(cases), desc=label, unit="case", disable=not workers.show_progress) as bar:
+
+        def settle(case: CaseFiles, call: Callable[[], Result]) -> None:
+            try:
+                results[case.case_id] = _call(case, workers, call)
+            except DDError as error:
+                errors[case.case_id] = error
+            else:
+                if on_result is not None:
+                    on_result(case.case_id, results[case.case_id])
+            bar.update()
+
+        if workers.n_processes == 0:
+            for case in cases:
+                settle(case, partial(function, case))
+        else:
+            _map_in_processes(function, cases, workers, settle, lambda: results.keys() | errors.keys())
+    if errors:
+        found = [errors[case.case_id] for case in cases if case.case_id in errors]
+        raise found[0] if len(found) == 1 else ManyErrors(found)
+    return {case.case_id: results[case.case_id] for case in cases}
+
+
+def _call(case: CaseFiles, workers: Workers, call: Callable[[], Result]) -> Result:
+    try:
+        return call()
+    except (DDError, BrokenProcessPool):
+        raise
+    except MemoryError:
+        raise _died(case, workers, "ran out of memory") from None
+    except Exception as error:
+        raise RuntimeError(f"case {case.case_id}: {type(error).__name__}: {error}") from error
+
+
+def _map_in_processes(
+    function: Callable[[CaseFiles], Result],
+    cases: Sequence[CaseFiles],
+    workers: Workers,
+    settle: Settle,
+    settled_ids: Callable[[], set[str]],
+) -> None:
+    n_processes = min(workers.n_processes, len(cases))
+    while cases:
+        try:
+            _run_pool(function, cases, n_processes, settle)
+        except BrokenProcessPool:
+            cases = [case for case in cases if case.case_id not in settled_ids()]
+            if n_processes > 1:
+                n_processes //= 2
+                _logger.warning("a process died; %d cases again with %d", len(cases), n_processes)
+                continue
+            # a single process works in order, so the first one left is the one that died
+            settle(cases[0], partial(_raise, _died(cases[0], workers, "was killed while working on it")))
+            cases = cases[1:]
+        else:
+            return
+
+
+def _run_pool(
+    function: Callable[[CaseFiles], Result], cases: Sequence[CaseFiles], n_processes: int, settle: Settle
+) -> None:
+    others = set(multiprocessing.active_children())
+    pool = ProcessPoolExecutor(n_processes, multiprocessing.get_context("spawn"), _start_quietly)
+    broken: BrokenProcessPool | None = None
+    try:
+        futures = {pool.submit(function, case): case for case in cases}
+        for future in as_completed(futures):
+            try:
+                settle(futures[future], future.result)
+            except BrokenProcessPool as error:
+                broken = error
+    except BaseException:
+        # an interrupt, or a fault of ours: leave no process behind and do not wait for it
+        pool.shutdown(wait=False, cancel_futures=True)
+        for process in set(multiprocessing.active_children()) - others:
+            process.terminate()
+        raise
+    pool.shutdown()
+    if broken is not None:
+        raise broken
+
+
+def _start_quietly() -> None:
+    # Ctrl-C reaches the parent, which ends its processes; what they would log comes back with the results
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    logging.getLogger("dd_nnunet").addHandler(logging.NullHandler())
+    logging.getLogger("dd_nnunet").propagate = False
+
+
+def _died(case: CaseFiles, workers: Workers, what: str) -> UserError:
+    return UserError(
+        f"case {case.case_id}",
+        f"its process {what}; it needs about {workers.bytes_per_case / GB:.2g} GB",
+        "use fewer processes (-np 1) or a machine with more memory",
+    )
+
+
+def _raise(error: Exception) -> None:
+    raise error
