@@ -60,6 +60,9 @@ def _run(args: argparse.Namespace) -> None:
     from dd_nnunet.evaluation.table import score_row, score_table
 
     predictions, truth = Path(args.predictions), Path(args.truth)
+    if predictions.resolve().name in RAW_FOLDERS:
+        remedy = "the order is PREDICTIONS TRUTH; nothing is written into raw folders"
+        raise UserError(predictions, "is a folder of a raw dataset", remedy)
     description = _description(args, truth)
     folders = _level_folders(predictions, args.level, len(description.levels))
     case_ids = None
@@ -92,9 +95,6 @@ def _description(args: argparse.Namespace, truth: Path) -> "DatasetDescription":
 
 def _level_folders(predictions: Path, wanted: Sequence[int] | None, n_levels: int) -> dict[int, Path]:
     """The folder of each level: level{l}/, level{l}/validation/ of a trained fold, or the folder itself."""
-    if predictions.resolve().name in RAW_FOLDERS:
-        remedy = "the order is PREDICTIONS TRUTH; nothing is written into raw folders"
-        raise UserError(predictions, "is a folder of a raw dataset", remedy)
     if not predictions.is_dir():
         raise UserError(predictions, "is no folder", "give the folder that holds the predicted label maps")
     found = {

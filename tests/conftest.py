@@ -1,0 +1,1 @@
+"""Being here, this file puts tests/ on the path: every test can import the helper modules beside it."""

@@ -1,0 +1,133 @@
+import itertools
+
+import numpy as np
+import pytest
+
+from dd_nnunet.commands.baseline import METHOD_NAMES
+from dd_nnunet.evaluation.baselines import METHODS
+from dd_nnunet.evaluation.baselines.denoise_kmeans import denoise, noise_sd, segment_denoised
+from dd_nnunet.evaluation.baselines.kmeans import best_cuts, lloyd, segment_by_kmeans
+
+
+def error_of(values, weights, cuts):
+    """Squared error of the runs that the cuts make."""
+    total = 0.0
+    for start, stop in itertools.pairwise([0, *cuts, len(values)]):
+        v, w = values[start:stop], weights[start:stop]
+        total += (w * (v - np.average(v, weights=w)) ** 2).sum()
+    return total
+
+
+def noisy(shape, seed, sd=0.05):
+    """Three intensities with noise, and where they are."""
+    random = np.random.default_rng(seed)
+    truth = np.zeros(shape, int)
+    truth[:, 3:9, 3:9], truth[:, 5:7, 5:7] = 1, 2
+    image = np.array([0.1, 0.5, 0.9])[truth] + random.normal(0, sd, shape)
+    return np.clip(image, 0, 1).astype(np.float32), truth
+
+
+def inertia(image, parts):
+    voxels = image.reshape(len(image), -1).astype(np.float64)
+    labels = parts.ravel()
+    means = {k: voxels[:, labels == k].mean(axis=1, keepdims=True) for k in np.unique(labels)}
+    return sum(((voxels[:, labels == k] - means[k]) ** 2).sum() for k in means)
+
+
+def test_cuts_by_hand():
+    values, weights = np.array([0.0, 0.1, 0.5, 0.9, 1.0]), np.ones(5)
+    assert best_cuts(values, weights, 1).tolist() == []
+    assert best_cuts(values, weights, 3).tolist() == [2, 3]
+    assert best_cuts(values, weights, 5).tolist() == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("n_parts", [2, 3, 4])
+def test_cuts_are_the_best_of_all_cuts(n_parts):
+    random = np.random.default_rng(n_parts)
+    values, weights = np.sort(random.random(9)), random.integers(1, 20, 9).astype(float)
+    best = min(error_of(values, weights, cuts) for cuts in itertools.combinations(range(1, 9), n_parts - 1))
+    assert error_of(values, weights, best_cuts(values, weights, n_parts)) == pytest.approx(best)
+
+
+def test_parts_are_numbered_by_rising_intensity():
+    image, truth = noisy((12, 12, 12), 0)
+    coarse, fine = segment_by_kmeans(image[None], (2, 3))
+    np.testing.assert_array_equal(fine, truth)
+    assert image[coarse == 0].mean() < image[coarse == 1].mean()
+    assert fine.dtype == np.uint16
+
+
+def test_several_channels():
+    first, truth = noisy((12, 12, 12), 0)
+    second = np.array([0.2, 0.2, 0.8], np.float32)[truth]
+    (parts,) = segment_by_kmeans(np.stack([first, second]), (3,))
+    np.testing.assert_array_equal(parts, truth)
+
+
+@pytest.mark.parametrize("n_channels", [1, 2])
+@pytest.mark.parametrize("n_parts", [2, 4, 8])
+def test_as_good_as_scikit_learn(n_channels, n_parts):
+    cluster = pytest.importorskip("sklearn.cluster")
+    image = np.stack([noisy((10, 12, 12), seed, sd=0.15)[0] for seed in range(n_channels)])
+    (parts,) = segment_by_kmeans(image, (n_parts,))
+    theirs = cluster.KMeans(n_parts, n_init=5, random_state=0).fit(image.reshape(n_channels, -1).T)
+    # bins of 1/1024, and other starts
+    assert inertia(image, parts) <= 1.01 * theirs.inertia_
+
+
+def test_the_same_image_gives_the_same_parts():
+    image = np.stack([noisy((8, 12, 12), seed)[0] for seed in (1, 2)])
+    np.testing.assert_array_equal(segment_by_kmeans(image, (4,))[0], segment_by_kmeans(image, (4,))[0])
+
+
+@pytest.mark.parametrize("n_channels", [1, 2])
+def test_an_image_with_fewer_intensities_than_parts(n_channels):
+    image = np.zeros((n_channels, 2, 2, 2), np.float32)
+    assert segment_by_kmeans(image, (4,))[0].max() == 0
+    image[:, 0] = 1.0
+    parts = segment_by_kmeans(image, (4,))[0]
+    assert len(np.unique(parts)) == 2 and parts[0, 0, 0] > parts[1, 0, 0]
+
+
+def test_lloyd_moves_to_the_means_and_keeps_an_empty_centre():
+    voxels = np.array([[0.0, 0.2, 0.8, 1.0]])
+    np.testing.assert_allclose(lloyd(voxels, np.array([[0.3], [0.7], [9.0]])), [[0.1], [0.9], [9.0]])
+
+
+def test_noise_of_white_noise_and_of_a_constant():
+    noise = np.random.default_rng(0).normal(0.5, 0.1, (32, 32, 32)).astype(np.float32)
+    assert noise_sd(noise) == pytest.approx(0.1, rel=0.05)
+    assert noise_sd(np.full((4, 4, 4), 0.5, np.float32)) == 0.0
+
+
+def test_noise_is_measured_beside_a_constant_background():
+    image = np.zeros((32, 32, 32), np.float32)
+    image[:10] = np.random.default_rng(0).normal(0.5, 0.1, (10, 32, 32))
+    assert noise_sd(image) == pytest.approx(0.1, rel=0.1)
+
+
+def test_denoising_comes_nearer_to_the_truth():
+    image, truth = noisy((12, 12, 12), 3, sd=0.15)
+    clean = np.array([0.1, 0.5, 0.9])[truth]
+    assert np.abs(denoise(image) - clean).mean() < 0.7 * np.abs(image - clean).mean()
+    assert (segment_denoised(image[None], (3,))[0] == truth).mean() > (
+        segment_by_kmeans(image[None], (3,))[0] == truth
+    ).mean()
+
+
+def test_an_image_without_noise_stays_as_it_is():
+    image = np.zeros((6, 6, 6), np.float32)
+    image[3:] = 1.0
+    assert noise_sd(image) >= 0.0
+    np.testing.assert_array_equal(denoise(np.ones((4, 4, 4), np.float32)), np.ones((4, 4, 4)))
+    np.testing.assert_array_equal(segment_denoised(image[None], (2,))[0], image)
+
+
+def test_thin_volumes():
+    image = np.random.default_rng(0).random((1, 1, 16, 16), dtype=np.float32)
+    for method in METHODS.values():
+        assert method(image, (2,))[0].shape == (1, 16, 16)
+
+
+def test_the_command_offers_every_method():
+    assert tuple(METHODS) == METHOD_NAMES
