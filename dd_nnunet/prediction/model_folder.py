@@ -1,0 +1,86 @@
+"""A trained model on disk: the plan and, per fold and level, the segmenter."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import nn
+
+from dd_nnunet.core.dataset import DatasetDescription
+from dd_nnunet.core.errors import UserError
+from dd_nnunet.core.plan import ConfigurationPlan, LevelPlan, Plan
+from dd_nnunet.networks.checkpoint import checkpoint_exists
+from dd_nnunet.networks.device import Runtime
+from dd_nnunet.storage.atomic import read_record
+from dd_nnunet.storage.raw_dataset import load_description
+from dd_nnunet.training.train_segmenter import load_segmenter
+
+CHECKPOINT = "checkpoint_final.pth"
+
+
+@dataclass(frozen=True)
+class ModelFolder:
+    """`ddTrainer__{plans}__{configuration}` with its fold_k folders.
+
+    Args:
+        path: the folder.
+        plan: its plans.json.
+        configuration: the plan of the configuration that the folder is named after.
+        description: its dataset.json.
+    """
+
+    path: Path
+    plan: Plan
+    configuration: ConfigurationPlan
+    description: DatasetDescription
+
+    @classmethod
+    def open(cls, path: Path) -> "ModelFolder":
+        """Read the plan and the dataset's description.
+
+        Raises:
+            UserError: not a model folder.
+        """
+        plans_json = path / "plans.json"
+        if not plans_json.is_file():
+            raise UserError(path, "holds no trained model (no plans.json)", "train it with dd_train, or correct -d, -c, -p")
+        plan = read_record(Plan, plans_json)
+        configuration = plan.configuration(path.name.split("__")[-1])
+        return cls(path, plan, configuration, load_description(path / "dataset.json"))
+
+    def levels(self, folds: tuple[str, ...], wanted: tuple[int, ...]) -> tuple[LevelPlan, ...]:
+        """The wanted levels, or all that every fold has finished.
+
+        Raises:
+            UserError: a fold without the wanted level.
+        """
+        if wanted:
+            levels = tuple(self.configuration.level(number) for number in wanted)
+            for fold in folds:
+                for level in levels:
+                    self._require(fold, level)
+            return levels
+        common = tuple(
+            level
+            for level in self.configuration.levels
+            if all(checkpoint_exists(self._checkpoint(fold, level)) for fold in folds)
+        )
+        if not common:
+            raise UserError(self.path, f"no level is finished in fold {', '.join(folds)}", "finish dd_train first")
+        return common
+
+    def segmenter(self, fold: str, level: LevelPlan, runtime: Runtime) -> nn.Module:
+        """The trained segmenter of a fold and level, in eval mode on the device."""
+        self._require(fold, level)
+        n_channels = len(self.configuration.normalization)
+        path = self._checkpoint(fold, level)
+        return runtime.place_network(load_segmenter(self.configuration.segmenter, n_channels, level, path))
+
+    def _checkpoint(self, fold: str, level: LevelPlan) -> Path:
+        return self.path / f"fold_{fold}" / f"level{level.level}" / CHECKPOINT
+
+    def _require(self, fold: str, level: LevelPlan) -> None:
+        path = self._checkpoint(fold, level)
+        if not checkpoint_exists(path):
+            configuration = self.path.name.split("__")[-1]
+            command = f"dd_train {self.plan.dataset_name} {configuration} {fold} -l {level.level}"
+            raise UserError(path, "does not exist", f"run: {command}")
