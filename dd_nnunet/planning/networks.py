@@ -1,7 +1,6 @@
 """The largest networks that the memory allows: patch, channels and batch sizes."""
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from dd_nnunet.core.errors import UserError
@@ -35,6 +34,7 @@ class Networks:
         diffusion_batch_size, segmenter_batch_size: volumes per iteration.
         channel_divisor: by which the preset's channels were divided.
         full_patch_zyx: the patch before it was shrunk.
+        preset_patch_zyx: the patch within the preset's bound, before memory shrank it.
         estimated_bytes: of the hungrier of the two training steps.
     """
 
@@ -45,6 +45,7 @@ class Networks:
     segmenter_batch_size: int
     channel_divisor: int
     full_patch_zyx: Zyx
+    preset_patch_zyx: Zyx
     estimated_bytes: float
 
 
@@ -67,12 +68,15 @@ def plan_networks(task: Task, preset: Preset, budget: Budget) -> Networks:
     """
     limit = budget.gpu_memory_target_gb * GB
     full = plan_topology(task.spacing_zyx_mm, initial_patch_size(task.spacing_zyx_mm, task.median_shape_zyx))
+    candidates = _candidates(full, task, preset)
+    preset_patch = candidates[0][0].patch_size_zyx
     needed = math.inf
-    for topology, divisor in _candidates(full, task, preset):
-        nets = _networks(topology, divisor, task, preset, full.patch_size_zyx)
-        needed = nets.estimated_bytes
+    for topology, divisor in candidates:
+        nets = _networks(topology, divisor, task, preset)
+        needed = _bytes(nets, task)
         if needed <= limit:
-            return _grow_batches(nets, task, preset, limit)
+            nets = _grow_batches(nets, task, preset, limit)
+            return replace(nets, full_patch_zyx=full.patch_size_zyx, preset_patch_zyx=preset_patch)
     raise UserError(
         "-gpu_memory_target",
         f"{budget.gpu_memory_target_gb:g} GB is too little: the smallest networks need {needed / GB:.2g} GB",
@@ -80,7 +84,8 @@ def plan_networks(task: Task, preset: Preset, budget: Budget) -> Networks:
     )
 
 
-def _candidates(full: Topology, task: Task, preset: Preset) -> Iterator[tuple[Topology, int]]:
+def _candidates(full: Topology, task: Task, preset: Preset) -> list[tuple[Topology, int]]:
+    """Topologies with the divisor of their channels, best first."""
     topologies = [full]
     while (patch := shrink_patch(topologies[-1], task.median_shape_zyx)) is not None:
         topologies.append(plan_topology(task.spacing_zyx_mm, patch))
@@ -89,63 +94,62 @@ def _candidates(full: Topology, task: Task, preset: Preset) -> Iterator[tuple[To
         first = next((i for i, n in enumerate(voxels) if n <= preset.max_patch_voxels), len(voxels) - 1)
         topologies, voxels = topologies[first:], voxels[first:]
     n_large = max(1, sum(n >= SMALL_PATCH_VOXELS for n in voxels))
-    for topology in topologies[:n_large]:
-        yield topology, 1
-    for divisor in CHANNEL_DIVISORS[1:]:
-        yield topologies[n_large - 1], divisor
-    for topology in topologies[n_large:]:
-        yield topology, CHANNEL_DIVISORS[-1]
+    wide = [(topology, 1) for topology in topologies[:n_large]]
+    narrow = [(topologies[n_large - 1], divisor) for divisor in CHANNEL_DIVISORS[1:]]
+    small = [(topology, CHANNEL_DIVISORS[-1]) for topology in topologies[n_large:]]
+    return wide + narrow + small
 
 
-def _networks(topology: Topology, divisor: int, task: Task, preset: Preset, full_patch_zyx: Zyx) -> Networks:
-    n_diffusion = min(MAX_DIFFUSION_RESOLUTIONS, len(topology.kernel_sizes_zyx))
-    n_segmenter = len(topology.kernel_sizes_zyx)
+def _networks(topology: Topology, divisor: int, task: Task, preset: Preset) -> Networks:
+    n_resolutions = len(topology.kernel_sizes_zyx)
     diffusion_width = max(MIN_CHANNELS, preset.diffusion_channels // divisor)
     segmenter_width = max(MIN_CHANNELS, preset.segmenter_channels // divisor)
-    diffusion = UNetShape(
-        patch_size_zyx=topology.patch_size_zyx,
-        channels=tuple(diffusion_width * 2**i for i in range(n_diffusion)),
-        strides_zyx=topology.strides_zyx[: n_diffusion - 1],
-        kernel_sizes_zyx=topology.kernel_sizes_zyx[:n_diffusion],
-        n_inputs=task.n_inputs,
-    )
-    segmenter = UNetShape(
-        patch_size_zyx=topology.patch_size_zyx,
-        channels=tuple(min(MAX_SEGMENTER_CHANNELS, segmenter_width * 2**i) for i in range(n_segmenter)),
-        strides_zyx=topology.strides_zyx,
-        kernel_sizes_zyx=topology.kernel_sizes_zyx,
-        n_inputs=task.n_inputs,
-    )
-    diffusion_batch = min(MIN_BATCH_SIZE, preset.diffusion_batch_size)
-    segmenter_batch = min(MIN_BATCH_SIZE, preset.segmenter_batch_size)
-    needed = max(
-        _diffusion_bytes(diffusion, diffusion_batch, task), _segmenter_bytes(segmenter, segmenter_batch, task)
+    n_diffusion = min(MAX_DIFFUSION_RESOLUTIONS, n_resolutions)
+    diffusion_channels = tuple(diffusion_width * 2**i for i in range(n_diffusion))
+    segmenter_channels = tuple(
+        min(MAX_SEGMENTER_CHANNELS, segmenter_width * 2**i) for i in range(n_resolutions)
     )
     return Networks(
-        topology, diffusion, segmenter, diffusion_batch, segmenter_batch, divisor, full_patch_zyx, needed
+        topology=topology,
+        diffusion=_unet(topology, diffusion_channels, task),
+        segmenter=_unet(topology, segmenter_channels, task),
+        diffusion_batch_size=min(MIN_BATCH_SIZE, preset.diffusion_batch_size),
+        segmenter_batch_size=min(MIN_BATCH_SIZE, preset.segmenter_batch_size),
+        channel_divisor=divisor,
+        full_patch_zyx=topology.patch_size_zyx,
+        preset_patch_zyx=topology.patch_size_zyx,
+        estimated_bytes=0.0,
+    )
+
+
+def _unet(topology: Topology, channels: tuple[int, ...], task: Task) -> UNetShape:
+    return UNetShape(
+        patch_size_zyx=topology.patch_size_zyx,
+        channels=channels,
+        strides_zyx=topology.strides_zyx[: len(channels) - 1],
+        kernel_sizes_zyx=topology.kernel_sizes_zyx[: len(channels)],
+        n_inputs=task.n_inputs,
     )
 
 
 def _grow_batches(nets: Networks, task: Task, preset: Preset, limit: float) -> Networks:
-    diffusion_bytes = [
-        _diffusion_bytes(nets.diffusion, n + 1, task) for n in range(preset.diffusion_batch_size)
-    ]
-    segmenter_bytes = [
-        _segmenter_bytes(nets.segmenter, n + 1, task) for n in range(preset.segmenter_batch_size)
-    ]
-    n_diffusion = sum(needed <= limit for needed in diffusion_bytes)
-    n_segmenter = sum(needed <= limit for needed in segmenter_bytes)
-    return replace(
-        nets,
-        diffusion_batch_size=n_diffusion,
-        segmenter_batch_size=n_segmenter,
-        estimated_bytes=max(diffusion_bytes[n_diffusion - 1], segmenter_bytes[n_segmenter - 1]),
+    while nets.diffusion_batch_size < preset.diffusion_batch_size:
+        larger = replace(nets, diffusion_batch_size=nets.diffusion_batch_size + 1)
+        if _bytes(larger, task) > limit:
+            break
+        nets = larger
+    while nets.segmenter_batch_size < preset.segmenter_batch_size:
+        larger = replace(nets, segmenter_batch_size=nets.segmenter_batch_size + 1)
+        if _bytes(larger, task) > limit:
+            break
+        nets = larger
+    return replace(nets, estimated_bytes=_bytes(nets, task))
+
+
+def _bytes(nets: Networks, task: Task) -> float:
+    """Of the hungrier of the two training steps; they never run at once."""
+    diffusion = diffusion_training_bytes(nets.diffusion, nets.diffusion_batch_size, task.bytes_per_value)
+    segmenter = segmenter_training_bytes(
+        nets.segmenter, N_CONVS, task.n_parts, nets.segmenter_batch_size, task.bytes_per_value
     )
-
-
-def _diffusion_bytes(shape: UNetShape, batch_size: int, task: Task) -> float:
-    return diffusion_training_bytes(shape, batch_size, task.bytes_per_value)
-
-
-def _segmenter_bytes(shape: UNetShape, batch_size: int, task: Task) -> float:
-    return segmenter_training_bytes(shape, N_CONVS, task.n_parts, batch_size, task.bytes_per_value)
+    return max(diffusion, segmenter)

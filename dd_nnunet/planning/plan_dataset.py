@@ -49,7 +49,7 @@ def plan_dataset(
     Raises:
         UserError: slices instead of volumes, too little memory, or parts that get fewer with depth.
     """
-    preset = PRESETS[budget.preset]
+    preset, chosen = PRESETS[budget.preset], f"preset {budget.preset}"
     spacing, shape, decisions = _resolution(fingerprint, budget)
     parts, parts_because = _parts(description, budget)
     precision, precision_because = _precision(budget)
@@ -59,12 +59,14 @@ def plan_dataset(
     features = _features(fingerprint, preset)
     levels = _levels(fingerprint, diffusion, spacing, parts)
     segmenter = _segmenter(nets, preset, sum(not case.constant for case in fingerprint.cases))
-    decisions += [
+    decisions = [
+        Decision("preset", budget.preset, preset.because),
+        *decisions,
         Decision("precision", precision, precision_because),
         *explain_networks(nets, task, preset, budget),
-        *explain_features(features, fingerprint.noise_sd, N_TIMESTEPS, preset),
+        *explain_features(features, fingerprint.noise_sd, N_TIMESTEPS, preset, chosen),
         *explain_levels(levels, parts_because, fingerprint.diameters_mm, diffusion, spacing),
-        *explain_effort(diffusion, segmenter, preset),
+        *explain_effort(diffusion, segmenter, chosen),
     ]
     normalization = NormalizationPlan("percentile", LOWER_PERCENTILE, UPPER_PERCENTILE)
     configuration = ConfigurationPlan(

@@ -12,6 +12,7 @@ class Preset:
     """One column of the table.
 
     Args:
+        because: what it is for, told with the plan.
         max_patch_voxels: a bound on computing time, beside the bound on memory; None = memory only.
         timesteps: read for features; None = from the measured noise.
         segmenter_iterations: per epoch; None = one pass over the training cases.
@@ -45,7 +46,7 @@ class Preset:
 PRESETS = MappingProxyType(
     {
         "fast": Preset(
-            because="preset fast: minutes on a laptop's CPU",
+            because="minutes on a laptop's CPU",
             max_patch_voxels=64**3,
             diffusion_channels=16,
             diffusion_batch_size=4,
@@ -66,7 +67,7 @@ PRESETS = MappingProxyType(
             scale_free=True,
         ),
         "standard": Preset(
-            because="preset standard: hours on one GPU",
+            because="hours on one GPU",
             max_patch_voxels=None,
             diffusion_channels=32,
             diffusion_batch_size=4,
@@ -87,7 +88,7 @@ PRESETS = MappingProxyType(
             scale_free=True,
         ),
         "paper": Preset(
-            because="preset paper: the settings of arXiv 2305.00067",
+            because="the settings of arXiv 2305.00067",
             max_patch_voxels=None,
             diffusion_channels=64,
             diffusion_batch_size=4,

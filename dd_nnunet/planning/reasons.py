@@ -1,6 +1,7 @@
 """The planner's decisions in words."""
 
-from collections.abc import Iterator, Sequence
+import textwrap
+from collections.abc import Iterable, Iterator, Sequence
 
 from dd_nnunet.core.noise_schedule import added_noise_sd
 from dd_nnunet.core.plan import Decision, DiffusionPlan, FeaturePlan, LevelPlan, SegmenterPlan
@@ -15,6 +16,8 @@ from dd_nnunet.planning.stage_choice import (
     diameter_of_level,
 )
 
+LINE_WIDTH, NAME_WIDTH = 80, 24
+
 
 def product(values: Sequence[float]) -> str:
     """E.g. "64 x 64 x 32"."""
@@ -23,65 +26,67 @@ def product(values: Sequence[float]) -> str:
 
 def explain_networks(nets: Networks, task: Task, preset: Preset, budget: Budget) -> Iterator[Decision]:
     """Patch, down-samplings, channels, batch sizes and the memory they need."""
-    topology = nets.topology
     memory = f"{budget.gpu_memory_target_gb:g} GB"
-    yield Decision(
-        "patch size", product(topology.patch_size_zyx), _why_this_patch(nets, task, preset, memory)
-    )
+    chosen = f"preset {budget.preset}"
+    patch = product(nets.topology.patch_size_zyx)
+    yield Decision("patch size", patch, _why_this_patch(nets, task, preset, budget))
     yield Decision(
         "down-samplings",
-        f"{len(topology.strides_zyx)} (diffusion {len(nets.diffusion.strides_zyx)})",
+        f"{len(nets.segmenter.strides_zyx)} (diffusion {len(nets.diffusion.strides_zyx)})",
         "an axis is halved while it has 8 cells and is not twice as coarse as the finest; "
         f"the diffusion U-Net has at most {MAX_DIFFUSION_RESOLUTIONS} resolutions, as in the paper",
     )
     narrowed = f", divided by {nets.channel_divisor} to fit {memory}" if nets.channel_divisor > 1 else ""
     for name, shape in (("diffusion", nets.diffusion), ("segmenter", nets.segmenter)):
         channels = " ".join(map(str, shape.channels))
-        yield Decision(f"{name} channels", channels, f"{preset.because}; doubled per resolution{narrowed}")
+        yield Decision(f"{name} channels", channels, f"{chosen}; doubled at each resolution{narrowed}")
     for name, size, wished in (
         ("diffusion", nets.diffusion_batch_size, preset.diffusion_batch_size),
         ("segmenter", nets.segmenter_batch_size, preset.segmenter_batch_size),
     ):
-        because = (
-            preset.because if size == wished else f"{preset.because} wishes {wished}; {size} fit {memory}"
-        )
+        because = chosen if size == wished else f"{chosen} wishes {wished}; {size} fit {memory}"
         yield Decision(f"{name} batch size", str(size), because)
     yield Decision(
-        "memory of a training step",
-        f"{nets.estimated_bytes / GB:.2f} GB",
-        f"estimated; the target is {memory}",
+        "memory per step", f"{nets.estimated_bytes / GB:.2f} GB", f"estimated; the target is {memory}"
     )
 
 
-def _why_this_patch(nets: Networks, task: Task, preset: Preset, memory: str) -> str:
+def _why_this_patch(nets: Networks, task: Task, preset: Preset, budget: Budget) -> str:
     multiple = f"a multiple of {product(nets.topology.total_stride_zyx)}"
-    if nets.topology.patch_size_zyx == nets.full_patch_zyx:
-        return f"the median shape {product(task.median_shape_zyx)}, padded to {multiple}"
-    bounds = f"{memory} of memory"
-    if preset.max_patch_voxels is not None:
-        bounds += f" or the {preset.max_patch_voxels} voxels of {preset.because.split(':')[0]}"
-    return f"shrunk from {product(nets.full_patch_zyx)} to stay within {bounds}; {multiple}"
+    steps = []
+    if nets.preset_patch_zyx != nets.full_patch_zyx:
+        steps.append(f"shrunk to the {preset.max_patch_voxels} voxels of preset {budget.preset}")
+    if nets.topology.patch_size_zyx != nets.preset_patch_zyx:
+        steps.append(f"shrunk to fit {budget.gpu_memory_target_gb:g} GB")
+    return "; ".join([f"the median shape {product(task.median_shape_zyx)}", *steps, multiple])
 
 
 def explain_features(
-    features: FeaturePlan, noise_sd: float, n_timesteps: int, preset: Preset
+    features: FeaturePlan, noise_sd: float, n_timesteps: int, preset: Preset, chosen: str
 ) -> Iterator[Decision]:
     """Timesteps and what is done with the features."""
+    timesteps = " ".join(map(str, features.timesteps))
     if preset.timesteps is None:
-        first = features.timesteps[0]
-        low, high = FIRST_RANGE
-        because = (
-            f"the noise of the data has sd {noise_sd:.3f} of the intensity range; t={first} adds "
-            f"{added_noise_sd(n_timesteps)[first]:.3f}, nearest {NOISE_FACTOR:g} times that within "
-            f"{low:g}-{high:g} of T={n_timesteps}; later ones blur more and are averaged in"
-        )
+        yield Decision("timesteps", timesteps, _why_these_timesteps(features, noise_sd, n_timesteps))
     else:
-        because = preset.because
-    yield Decision("timesteps", " ".join(map(str, features.timesteps)), because)
+        yield Decision("timesteps", timesteps, chosen)
     kept = f"{features.n_components} principal components" if features.n_components else "all channels"
     scaled = "each channel to unit variance" if features.scaling == "standardise" else "not scaled"
-    yield Decision("features", f"{kept}, {features.n_draws} noise draws", f"{preset.because}; {scaled}")
-    yield Decision("visual target", features.visual_target, f"{preset.because}; compared by Eq. 7")
+    yield Decision("features", f"{kept}, {features.n_draws} noise draws", f"{chosen}; {scaled}")
+    yield Decision("visual target", features.visual_target, f"{chosen}; compared by Eq. 7")
+
+
+def _why_these_timesteps(features: FeaturePlan, noise_sd: float, n_timesteps: int) -> str:
+    first = features.timesteps[0]
+    bounds = [round(share * n_timesteps) for share in FIRST_RANGE]
+    added = added_noise_sd(n_timesteps)[first]
+    nearest = f"nearest {NOISE_FACTOR:g} times that"
+    if first in bounds:
+        nearest += f" within t={bounds[0]}-{bounds[1]}"
+    return (
+        f"the data's own noise has sd {noise_sd:.3f} of the intensity range; t={first} adds {added:.3f}, "
+        f"{nearest}; the later one blurs more, and their features are averaged"
+    )
 
 
 def explain_levels(
@@ -101,25 +106,36 @@ def explain_levels(
         yield Decision(
             f"stage of level {level.level}",
             f"{stage} of {diffusion.n_stages}",
-            f"its cells of {cell:.3g} mm are nearest 1/{CELLS_PER_DIAMETER:g} of "
-            f"the diameter {diameter:.3g} mm ({measured})",
+            f"its cells of {cell:.3g} mm come nearest to 1/{CELLS_PER_DIAMETER:g} of the "
+            f"diameter {diameter:.3g} mm ({measured})",
         )
 
 
-def explain_effort(diffusion: DiffusionPlan, segmenter: SegmenterPlan, preset: Preset) -> Iterator[Decision]:
+def explain_effort(diffusion: DiffusionPlan, segmenter: SegmenterPlan, chosen: str) -> Iterator[Decision]:
     """How long is trained, and with which weights."""
     yield Decision(
         "diffusion training",
         f"{diffusion.iterations} iterations, rate {diffusion.learning_rate:g}, EMA {diffusion.ema_decay:g}",
-        preset.because,
+        chosen,
     )
     yield Decision(
         "segmenter training",
         f"{segmenter.epochs} epochs x {segmenter.iterations_per_epoch}, rate {segmenter.learning_rate:g}",
-        f"{preset.because}; {segmenter.warm_start_epochs} epochs of warm start",
+        f"{chosen}; {segmenter.warm_start_epochs} of the epochs are warm start",
     )
     weights = (segmenter.feature_weight, segmenter.visual_weight, segmenter.invariance_weight)
     scale = "divided by its own variance" if segmenter.scale_free else "in its own units"
-    yield Decision(
-        "loss weights", " ".join(f"{w:g}" for w in weights), f"{preset.because}; each consistency {scale}"
-    )
+    yield Decision("loss weights", " ".join(f"{w:g}" for w in weights), f"{chosen}; each consistency {scale}")
+
+
+def format_decisions(decisions: Iterable[Decision]) -> str:
+    """The decisions in 80 columns: name, value, and the reason below the value."""
+    margin = " " * NAME_WIDTH
+    lines = []
+    for decision in decisions:
+        values = textwrap.wrap(decision.value, LINE_WIDTH - NAME_WIDTH) or [""]
+        reasons = textwrap.wrap(decision.because, LINE_WIDTH - NAME_WIDTH - 2)
+        lines.append(f"{decision.name:<{NAME_WIDTH - 1}} {values[0]}")
+        lines += [margin + line for line in values[1:]]
+        lines += [f"{margin}  {line}" for line in reasons]
+    return "\n".join(lines)

@@ -70,7 +70,9 @@ def map_cases(
     """
     results: dict[str, Result] = {}
     errors: dict[str, DDError] = {}
-    with tqdm(total=len(cases), desc=label, unit="case", disable=not workers.show_progress) as bar:
+    with tqdm(
+        total=len(cases), desc=label, unit="case", disable=not (workers.show_progress and cases)
+    ) as bar:
 
         def settle(case: CaseFiles, call: Callable[[], Result]) -> None:
             try:

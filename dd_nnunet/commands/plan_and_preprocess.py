@@ -1,0 +1,245 @@
+"""dd_plan_and_preprocess and its steps: verify, fingerprint, plan, preprocess."""
+
+import argparse
+import logging
+import shutil
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from dd_nnunet.commands import cli
+from dd_nnunet.commands import planning_flags as flags
+from dd_nnunet.core.errors import UserError
+
+if TYPE_CHECKING:
+    from dd_nnunet.core.dataset import CaseFiles, DatasetDescription
+    from dd_nnunet.core.fingerprint import DatasetFingerprint
+    from dd_nnunet.core.plan import Plan
+    from dd_nnunet.preprocessing.parallel import Workers
+    from dd_nnunet.storage.workspace import DatasetFolders
+
+LOGGER = logging.getLogger(__name__)
+GB = 1024**3
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point of dd_plan_and_preprocess."""
+    parser = flags.make_parser(
+        "dd_plan_and_preprocess",
+        "Verify a dataset, measure it, plan everything from that, and prepare its cases.",
+    )
+    flags.add_reading(parser)
+    flags.add_planning(parser)
+    flags.add_preparing(parser)
+    parser.add_argument("--no_pp", action="store_true", help="stop after the plan, prepare nothing")
+    return cli.run(parser, _run_all, argv)
+
+
+def main_fingerprint(argv: Sequence[str] | None = None) -> int:
+    """Entry point of dd_extract_fingerprint."""
+    parser = flags.make_parser(
+        "dd_extract_fingerprint", "Verify and measure a dataset: dataset_fingerprint.json."
+    )
+    flags.add_reading(parser)
+    return cli.run(parser, _run_fingerprint, argv)
+
+
+def main_plan(argv: Sequence[str] | None = None) -> int:
+    """Entry point of dd_plan_experiment."""
+    parser = flags.make_parser("dd_plan_experiment", "Plan a dataset from its fingerprint: ddPlans.json.")
+    flags.add_planning(parser)
+    return cli.run(parser, _run_plan, argv)
+
+
+def main_preprocess(argv: Sequence[str] | None = None) -> int:
+    """Entry point of dd_preprocess."""
+    parser = flags.make_parser("dd_preprocess", "Prepare the cases of a dataset as its plan says.")
+    flags.add_processes(parser)
+    flags.add_preparing(parser)
+    parser.add_argument(
+        "-plans_name", type=flags.plain_name, default="ddPlans", metavar="NAME", help="name of the plan"
+    )
+    return cli.run(parser, _run_preprocess, argv)
+
+
+def _run_all(args: argparse.Namespace) -> None:
+    for folders in _datasets(args):
+        _heading(folders.name)
+        fingerprint = _fingerprint(args, folders)
+        plan = _plan(args, folders, fingerprint)
+        if not args.no_pp:
+            _preprocess(args, folders, fingerprint, plan)
+
+
+def _run_fingerprint(args: argparse.Namespace) -> None:
+    for folders in _datasets(args):
+        _heading(folders.name)
+        _fingerprint(args, folders)
+
+
+def _run_plan(args: argparse.Namespace) -> None:
+    for folders in _datasets(args):
+        _heading(folders.name)
+        _plan(args, folders, _stored_fingerprint(folders))
+
+
+def _run_preprocess(args: argparse.Namespace) -> None:
+    from dd_nnunet.core.plan import Plan
+    from dd_nnunet.storage.atomic import read_record
+
+    for folders in _datasets(args):
+        _heading(folders.name)
+        plan = read_record(Plan, folders.plans_json(args.plans_name))
+        _preprocess(args, folders, _stored_fingerprint(folders), plan)
+
+
+def _datasets(args: argparse.Namespace) -> "list[DatasetFolders]":
+    """All datasets asked for; an unknown one ends the command before any work."""
+    workspace = cli.workspace(args)
+    return [workspace.dataset(name) for name in dict.fromkeys(args.d)]
+
+
+def _fingerprint(args: argparse.Namespace, folders: "DatasetFolders") -> "DatasetFingerprint":
+    from dd_nnunet.preprocessing.case_memory import largest_to_fingerprint
+    from dd_nnunet.preprocessing.dataset import fingerprint_dataset
+    from dd_nnunet.storage.atomic import write_bytes, write_json
+    from dd_nnunet.storage.raw_dataset import find_cases, load_description
+
+    description = load_description(folders)
+    cases = find_cases(folders.images_tr, description)
+    _check_stated_number(folders, description, len(cases))
+    if args.no_verify and _names_same_cases(folders, cases):
+        LOGGER.info("fingerprint: taken as it is, the volumes were not verified again")
+        return _stored_fingerprint(folders)
+    fingerprint = fingerprint_dataset(folders.name, cases, _workers(args, largest_to_fingerprint(cases)))
+    write_bytes(folders.preprocessed / "dataset.json", folders.dataset_json.read_bytes())
+    write_json(folders.fingerprint_json, fingerprint)
+    for warning in fingerprint.warnings:
+        LOGGER.warning("warning: %s", warning)
+    channels = ", ".join(description.channel_names)
+    LOGGER.info("verify: %d cases are sound; channels: %s", len(cases), channels)
+    LOGGER.info("fingerprint: %s", folders.fingerprint_json)
+    return fingerprint
+
+
+def _plan(args: argparse.Namespace, folders: "DatasetFolders", fingerprint: "DatasetFingerprint") -> "Plan":
+    from dd_nnunet.planning.plan_dataset import plan_dataset
+    from dd_nnunet.planning.presets import Budget
+    from dd_nnunet.planning.reasons import format_decisions
+    from dd_nnunet.storage.atomic import write_json
+    from dd_nnunet.storage.hardware import find_accelerator
+    from dd_nnunet.storage.raw_dataset import load_description
+
+    accelerator = find_accelerator()
+    budget = Budget(
+        gpu_memory_target_gb=args.gpu_memory_target,
+        preset=_preset(args),
+        parts=tuple(args.parts) if args.parts else None,
+        target_spacing_zyx_mm=tuple(args.overwrite_target_spacing) if args.overwrite_target_spacing else None,
+        fast_bf16=accelerator.fast_bf16,
+        plans_name=args.overwrite_plans_name,
+        hardware=accelerator.name,
+    )
+    plan = plan_dataset(folders.name, fingerprint, load_description(folders), budget)
+    _write_splits(folders, [case.case_id for case in fingerprint.cases if not case.constant])
+    write_json(folders.plans_json(plan.plans_name), plan)
+    LOGGER.info("plan: %s\n", folders.plans_json(plan.plans_name))
+    LOGGER.info("%s\n", format_decisions(plan.decisions))
+    return plan
+
+
+def _preprocess(
+    args: argparse.Namespace, folders: "DatasetFolders", fingerprint: "DatasetFingerprint", plan: "Plan"
+) -> None:
+    from dd_nnunet.preprocessing.case_memory import largest_to_preprocess
+    from dd_nnunet.preprocessing.dataset import preprocess_dataset
+    from dd_nnunet.storage.raw_dataset import find_cases, load_description
+
+    cases = find_cases(folders.images_tr, load_description(folders))
+    useful = {case.case_id: case for case in fingerprint.cases if not case.constant}
+    if {case.case_id for case in cases} != {case.case_id for case in fingerprint.cases}:
+        raise UserError(
+            folders.images_tr,
+            "holds other cases than the fingerprint",
+            f"run dd_plan_and_preprocess -d {folders.name}",
+        )
+    for name in args.c or plan.configurations:
+        configuration = plan.configuration(name)
+        folder = folders.prepared(plan.plans_name, name)
+        if args.clean and folder.is_dir():
+            shutil.rmtree(folder)
+        workers = _workers(args, largest_to_preprocess(list(useful.values()), configuration))
+        prepared = preprocess_dataset(
+            [case for case in cases if case.case_id in useful], configuration, folder, workers
+        )
+        kept = f", {prepared.n_kept} were prepared already" if prepared.n_kept else ""
+        LOGGER.info("preprocess: %d cases prepared%s: %s", prepared.n_new, kept, folder)
+
+
+def _write_splits(folders: "DatasetFolders", case_ids: list[str]) -> None:
+    from dd_nnunet.core.splits import N_FOLDS, make_folds
+    from dd_nnunet.storage.atomic import write_json
+    from dd_nnunet.storage.splits import read_splits
+
+    if folders.splits_json.exists():
+        named = {case_id for fold in read_splits(folders.splits_json) for case_id in (*fold.train, *fold.val)}
+        if named == set(case_ids):
+            return
+        LOGGER.warning("warning: %s names other cases and is written anew", folders.splits_json)
+    folds = make_folds(case_ids)
+    write_json(folders.splits_json, folds)
+    if len(folds) < N_FOLDS:
+        names = f"folds 0-{len(folds) - 1} and all" if folds else "fold all only"
+        LOGGER.warning("warning: %d cases give %s", len(case_ids), names)
+
+
+def _stored_fingerprint(folders: "DatasetFolders") -> "DatasetFingerprint":
+    from dd_nnunet.core.fingerprint import DatasetFingerprint
+    from dd_nnunet.storage.atomic import read_record
+
+    if not folders.fingerprint_json.exists():
+        raise UserError(
+            folders.fingerprint_json, "does not exist", f"run dd_extract_fingerprint -d {folders.name}"
+        )
+    return read_record(DatasetFingerprint, folders.fingerprint_json)
+
+
+def _names_same_cases(folders: "DatasetFolders", cases: "Sequence[CaseFiles]") -> bool:
+    if not folders.fingerprint_json.exists():
+        return False
+    stored = _stored_fingerprint(folders)
+    return [case.case_id for case in cases] == [case.case_id for case in stored.cases]
+
+
+def _check_stated_number(folders: "DatasetFolders", description: "DatasetDescription", n_cases: int) -> None:
+    stated = description.n_training_stated
+    if stated is not None and stated != n_cases:
+        LOGGER.warning(
+            "warning: %s: numTraining is %d, imagesTr holds %d", folders.dataset_json, stated, n_cases
+        )
+
+
+def _preset(args: argparse.Namespace) -> str:
+    if args.pl == "paper":
+        if args.preset not in (None, "paper"):
+            raise UserError("-pl paper", f"contradicts --preset {args.preset}", "give one of them")
+        return "paper"
+    return args.preset or flags.DEFAULT_PRESET
+
+
+def _workers(args: argparse.Namespace, bytes_per_case: float) -> "Workers":
+    from dd_nnunet.preprocessing.parallel import Workers, choose_n_processes
+    from dd_nnunet.storage.hardware import available_ram_bytes, cpu_count
+
+    ram = available_ram_bytes() if args.max_ram is None else args.max_ram * GB
+    if args.max_ram is not None and bytes_per_case > ram:
+        raise UserError(
+            "--max_ram",
+            f"{args.max_ram:g} GB is too little: the largest case needs about {bytes_per_case / GB:.2f} GB",
+            "give more, or a machine with more memory",
+        )
+    n_processes = choose_n_processes(args.np, cpu_count(), ram, bytes_per_case)
+    return Workers(n_processes, bytes_per_case, show_progress=not args.no_pbar and not args.quiet)
+
+
+def _heading(name: str) -> None:
+    LOGGER.info("%s\n%s", name, "-" * len(name))
