@@ -3,24 +3,29 @@
 import contextlib
 import datetime
 import importlib.metadata
+import itertools
 import json
 import logging
 import os
 import platform
 import socket
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import filelock
 
 from dd_nnunet import __version__
 from dd_nnunet.core.errors import UserError
 from dd_nnunet.core.json_record import record_to_json
-from dd_nnunet.storage.atomic import disk_error, read_json, remove_leftovers, write_json, write_text
+from dd_nnunet.storage.atomic import (
+    disk_error,
+    read_record,
+    remove_leftovers,
+    write_json,
+    write_text,
+)
+from dd_nnunet.storage.folder_lock import HOLDER_NAME, LOCK_NAME, locked
 
-LOCK_NAME = ".lock"
-HOLDER_NAME = ".lock_holder.json"
 RECORDED_PACKAGES = (
     "torch",
     "numpy",
@@ -31,6 +36,24 @@ RECORDED_PACKAGES = (
     "blosc2",
 )
 Entry = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Start:
+    """When, where and with which versions a run was started or resumed."""
+
+    time: str
+    host: str
+    pid: int
+    versions: dict[str, str | None]
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """debug.json: what makes this run the same run, and its starts, oldest first."""
+
+    identity: dict[str, Any]
+    starts: tuple[Start, ...]
 
 
 class RunFolder:
@@ -114,7 +137,7 @@ def open_run_folder(path: Path, identity: Mapping[str, object]) -> Iterator[RunF
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise disk_error(path, error) from error
-    with _locked(path):
+    with locked(path):
         remove_leftovers(path)
         differences = _record_start(path / "debug.json", record_to_json(dict(identity)))
         with _text_logger(path) as logger:
@@ -132,56 +155,25 @@ def is_finished(path: Path) -> bool:
 
 
 def move_aside(path: Path) -> Path | None:
-    """Rename a run folder to `{name}.bak_DATE` for a fresh start.
+    """Rename a run folder, or a folder of run folders, to `{name}.bak_DATE` for a fresh start.
 
     Returns:
         The new path, or None where there was nothing to move.
 
     Raises:
-        UserError: another process is using the folder.
+        UserError: another process is using it.
     """
     path = Path(path)
     if not path.exists():
         return None
-    stem = f"{path.name}.bak_{_timestamp()}"
-    target = path.with_name(stem)
-    number = 2
-    while target.exists():
-        target = path.with_name(f"{stem}_{number}")
-        number += 1
-    with _locked(path):
+    target = _free_name(path.with_name(f"{path.name}.bak_{_timestamp()}"))
+    with contextlib.ExitStack() as locks:
+        for folder in {path, *(lock.parent for lock in path.rglob(LOCK_NAME))}:
+            locks.enter_context(locked(folder))
         path.rename(target)
-    (target / HOLDER_NAME).unlink(missing_ok=True)
+    for holder in target.rglob(HOLDER_NAME):
+        holder.unlink()
     return target
-
-
-@contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Hold the folder's lock; the system frees it when the process ends, however it ends."""
-    # The holder's name lies beside the lock: who tries the lock in vain empties the lock file.
-    lock, holder = filelock.FileLock(path / LOCK_NAME), path / HOLDER_NAME
-    try:
-        lock.acquire(timeout=0)
-    except filelock.Timeout:
-        raise UserError(
-            path, f"is in use by {_holder_text(holder)}", "wait for it to end, or stop it"
-        ) from None
-    except OSError as error:
-        raise disk_error(path, error) from error
-    try:
-        write_json(holder, {"host": socket.gethostname(), "pid": os.getpid()})
-        yield
-    finally:
-        holder.unlink(missing_ok=True)
-        lock.release()
-
-
-def _holder_text(holder: Path) -> str:
-    try:
-        data = read_json(holder)
-        return f"process {data['pid']} on {data['host']}"
-    except (UserError, KeyError, TypeError):
-        return "another process"
 
 
 def _record_start(path: Path, identity: Entry) -> list[str]:
@@ -190,18 +182,13 @@ def _record_start(path: Path, identity: Entry) -> list[str]:
     Returns:
         What differs in the versions since the last start, as texts.
     """
-    debug: Entry = read_json(path) if path.exists() else {"identity": identity, "starts": []}
-    _check_identity(path.parent, debug["identity"], identity)
-    start: Entry = {
-        "time": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
-        "host": socket.gethostname(),
-        "pid": os.getpid(),
-        "versions": _versions(),
-    }
-    old = debug["starts"][-1]["versions"] if debug["starts"] else start["versions"]
-    debug["starts"].append(start)
-    write_json(path, debug)
-    return [f"{name} changed from {a} to {b}" for name, a, b in _differences(old, start["versions"])]
+    record = read_record(RunRecord, path) if path.exists() else RunRecord(identity, ())
+    _check_identity(path.parent, record.identity, identity)
+    now = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
+    start = Start(now, socket.gethostname(), os.getpid(), _versions())
+    write_json(path, RunRecord(identity, (*record.starts, start)))
+    last = record.starts[-1] if record.starts else start
+    return [f"{name} changed from {a} to {b}" for name, a, b in _differences(last.versions, start.versions)]
 
 
 def _check_identity(folder: Path, old: Entry, new: Entry) -> None:
@@ -258,6 +245,12 @@ def _text_logger(path: Path) -> Iterator[logging.Logger]:
 
 def _timestamp() -> str:
     return datetime.datetime.now().strftime("%Y_%m_%d_%H_%M_%S")
+
+
+def _free_name(path: Path) -> Path:
+    """The path, or with a number behind it the first that nothing stands at."""
+    numbered = (path.with_name(f"{path.name}_{number}") for number in itertools.count(2))
+    return next(candidate for candidate in itertools.chain([path], numbered) if not candidate.exists())
 
 
 def _finished_path(path: Path) -> Path:

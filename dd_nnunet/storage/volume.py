@@ -165,6 +165,8 @@ def _naming(path: Path) -> Iterator[None]:
 
 def _open_image(path: Path) -> Any:
     """A SimpleITK reader whose header is read and checked; `Execute` reads the voxels."""
+    # what is wrong we say ourselves, in one line
+    SimpleITK.ProcessObject.SetGlobalWarningDisplay(False)
     reader = SimpleITK.ImageFileReader()
     reader.SetFileName(str(path))
     reader.SetImageIO(IMAGE_IO[volume_ending(path)])

@@ -1,0 +1,98 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from dd_nnunet.core.errors import UserError
+from dd_nnunet.storage.workspace import DatasetFolders, Workspace
+
+
+@pytest.fixture
+def workspace(tmp_path):
+    return Workspace(tmp_path / "raw", tmp_path / "preprocessed", tmp_path / "results")
+
+
+def make(folder, *names):
+    for name in names:
+        (folder / name).mkdir(parents=True)
+
+
+@pytest.mark.parametrize("wanted", [7, "7", "007", "Dataset007_Cells", " 7 "])
+def test_by_number_or_name(workspace, wanted):
+    make(workspace.raw, "Dataset007_Cells", "Dataset008_Others")
+    dataset = workspace.dataset(wanted)
+    assert dataset == DatasetFolders(
+        "Dataset007_Cells",
+        workspace.raw / "Dataset007_Cells",
+        workspace.preprocessed / "Dataset007_Cells",
+        workspace.results / "Dataset007_Cells",
+    )
+
+
+def test_the_whole_number_is_compared(workspace):
+    make(workspace.raw, "Dataset100_Small", "Dataset1000_Large")
+    assert workspace.dataset(100).name == "Dataset100_Small"
+    assert workspace.dataset(1000).name == "Dataset1000_Large"
+
+
+def test_two_datasets_of_one_number_are_both_listed(workspace):
+    make(workspace.raw, "Dataset007_Cells")
+    make(workspace.preprocessed, "Dataset007_Other")
+    with pytest.raises(UserError, match="is ambiguous: Dataset007_Cells, Dataset007_Other"):
+        workspace.dataset(7)
+    assert workspace.dataset("Dataset007_Other").raw is None
+
+
+@pytest.mark.parametrize("wanted", [9, "Dataset009_None", "Dataset007", "cells", "-7", "../raw", ""])
+def test_an_unknown_dataset_lists_the_known(workspace, wanted):
+    make(workspace.raw, "Dataset007_Cells", "Dataset008_Others")
+    with pytest.raises(UserError, match="known datasets: Dataset007_Cells, Dataset008_Others"):
+        workspace.dataset(wanted)
+
+
+@pytest.mark.parametrize("part", ["preprocessed", "results"])
+def test_a_dataset_without_raw_data(workspace, part):
+    make(getattr(workspace, part), "Dataset007_Cells")
+    dataset = workspace.dataset(7)
+    assert dataset.raw is None
+    assert dataset.dataset_json == workspace.preprocessed / "Dataset007_Cells" / "dataset.json"
+    with pytest.raises(UserError, match="its raw folder is missing"):
+        _ = dataset.images_tr
+
+
+def test_strangers_are_no_datasets(workspace):
+    make(workspace.raw, "Dataset007_Cells", "Dataset7_Short", "notes", "Dataset008")
+    assert workspace.dataset_names() == ("Dataset007_Cells",)
+
+
+def test_where_the_files_lie():
+    dataset = DatasetFolders(
+        "Dataset007_N", Path("/r/Dataset007_N"), Path("/p/Dataset007_N"), Path("/s/Dataset007_N")
+    )
+    places = {
+        dataset.images_tr: "/r/Dataset007_N/imagesTr",
+        dataset.images_ts: "/r/Dataset007_N/imagesTs",
+        dataset.labels_tr: "/r/Dataset007_N/labelsTr",
+        dataset.labels_ts: "/r/Dataset007_N/labelsTs",
+        dataset.dataset_json: "/r/Dataset007_N/dataset.json",
+        dataset.fingerprint_json: "/p/Dataset007_N/dataset_fingerprint.json",
+        dataset.splits_json: "/p/Dataset007_N/splits_final.json",
+        dataset.plans_json("ddPlans"): "/p/Dataset007_N/ddPlans.json",
+        dataset.prepared("ddPlans", "3d_fullres"): "/p/Dataset007_N/ddPlans_3d_fullres",
+        dataset.model("ddPlans", "3d_fullres"): "/s/Dataset007_N/ddTrainer__ddPlans__3d_fullres",
+        dataset.baseline("kmeans", "ddPlans", "3d_fullres"): (
+            "/s/Dataset007_N/ddBaseline__kmeans__ddPlans__3d_fullres"
+        ),
+    }
+    assert {str(path) for path in places} == set(places.values())
+    assert all(str(path) == text for path, text in places.items())
+
+
+def test_importing_it_loads_nothing_heavy():
+    program = (
+        "import sys, dd_nnunet.storage.workspace\n"
+        "print([m for m in ('numpy', 'torch', 'SimpleITK', 'scipy', 'blosc2') if m in sys.modules])"
+    )
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[]"
