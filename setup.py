@@ -32,7 +32,7 @@ setup(
     license="Apache-2.0",
     packages=find_packages(include=["dd_nnunet*", "dataset_conversion*"]),
     package_data={"dd_nnunet": ["py.typed", "report/*.jinja"]},
-    python_requires=">=3.10",
+    python_requires=">=3.11",
     install_requires=[
         "torch>=2.10",
         "SimpleITK>=2.4",
@@ -42,11 +42,11 @@ setup(
         "acvl-utils>=0.2.5,<0.3",
         "dynamic-network-architectures>=0.4.4,<0.5",
         "blosc2>=3.0",
-        "connected-components-3d>=3.20",
         "filelock>=3.15",
         "jinja2>=3.1",
         "matplotlib>=3.9",
         "scikit-image>=0.24",
+        "tifffile>=2024.1",
         "tqdm>=4.66",
     ],
     extras_require={

@@ -1,0 +1,54 @@
+"""Photometric invariance (Eq. 8), the denoising loss and the total (Eq. 4)."""
+
+import dataclasses
+
+import pytest
+import torch
+
+from dd_nnunet.core.plan import SegmenterPlan
+from dd_nnunet.objectives.consistency import represent_voxels
+from dd_nnunet.objectives.denoising import denoising_loss
+from dd_nnunet.objectives.discovery import discovery_loss
+from dd_nnunet.objectives.invariance import gamma_transform, photometric_invariance
+
+PLAN = SegmenterPlan(
+    features_per_stage=(4, 8), strides_zyx=((1, 1, 1), (2, 2, 2)), kernel_sizes_zyx=((3, 3, 3), (3, 3, 3)),
+    n_convs_per_stage=1, batch_size=1, epochs=1, iterations_per_epoch=1, warm_start_epochs=0, learning_rate=1e-3,
+    feature_weight=2.0, visual_weight=3.0, invariance_weight=5.0, scale_free=False, gamma_range=(0.9, 1.1),
+)  # fmt: skip
+
+
+def test_invariance_of_equal_masks_is_zero() -> None:
+    masks = torch.tensor([0.3, 0.7, 1e-6, 1 - 1e-6]).reshape(1, 2, 2, 1, 1)
+    assert float(photometric_invariance(masks, masks)) == pytest.approx(0, abs=1e-6)
+
+
+def test_invariance_by_hand() -> None:
+    # part 0: 2·(1·0 + 0·1) / (1 + 1) = 0; part 1 the same: loss 1. Half-sure copy: 2·0.5 / (1 + 0.5) = 2/3
+    sure = torch.tensor([[1.0, 0.0], [0.0, 1.0]]).reshape(1, 2, 2, 1, 1)
+    assert float(photometric_invariance(sure, sure.flip(1))) == pytest.approx(1, abs=1e-5)
+    half = torch.full_like(sure, 0.5)
+    assert float(photometric_invariance(sure, half)) == pytest.approx(1 - 2 / 3, abs=1e-5)
+
+
+def test_gamma_is_per_image() -> None:
+    image = torch.full((2, 1, 1, 1, 1), 0.25)
+    changed = gamma_transform(image, torch.tensor([0.5, 2.0]))
+    assert changed.flatten().tolist() == pytest.approx([0.5, 0.0625])
+
+
+def test_denoising_loss_is_the_mean_absolute_difference() -> None:
+    prediction = torch.tensor([1.0, 2.0, 0.0, 0.0]).reshape(2, 1, 2, 1, 1)
+    assert denoising_loss(prediction, torch.zeros_like(prediction)).tolist() == [1.5, 0]
+
+
+def test_total_is_the_weighted_sum() -> None:
+    h = represent_voxels(torch.tensor([0.0, 0.0, 1.0, 3.0]).reshape(1, 1, 1, 1, 4))
+    first = torch.tensor([1.0, 1.0, 0.0, 0.0])
+    masks = torch.stack((first, 1 - first)).reshape(1, 2, 1, 1, 4)
+    loss = discovery_loss(masks, masks, [h, h], h, PLAN)
+    # both consistencies are 0.5 (see test_consistency), invariance 0: 2 · 0.5 + 3 · 0.5
+    assert float(loss.total) == pytest.approx(2.5, abs=1e-5)
+    assert loss.named()["visual"] == pytest.approx(0.5)
+    free = discovery_loss(masks, masks, [h], h, dataclasses.replace(PLAN, scale_free=True))
+    assert float(free.feature) == pytest.approx(1 / 3, abs=1e-6)
