@@ -12,7 +12,9 @@ LOG = logging.getLogger(__name__)
 
 def build_parser() -> cli.StrictParser:
     """The flags of dd_report."""
-    parser = cli.make_parser("dd_report", "Write one HTML page: pictures, part sizes, scores, curves, decisions.")
+    parser = cli.make_parser(
+        "dd_report", "Write one HTML page: pictures, part sizes, scores, curves, decisions."
+    )
     parser.add_argument("-d", "--dataset", required=True, metavar="ID", help="number or name of the dataset")
     parser.add_argument("-c", "--configuration", default="3d_fullres", metavar="NAME", help="configuration")
     parser.add_argument("-p", "--plans_name", default="ddPlans", metavar="NAME", help="name of the plan")

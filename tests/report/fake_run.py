@@ -1,4 +1,4 @@
-"""A results folder as `dd_train` leaves it, made of balls: a cell (part 1), in it a vesicle (2) and a granule (3)."""
+"""A results folder as `dd_train` leaves it, made of balls: cell (1), vesicle (2), granule (3)."""
 
 from dataclasses import dataclass
 

@@ -1,0 +1,40 @@
+from fake_logs import level_log
+
+from dd_nnunet.core.plan import LevelPlan
+from dd_nnunet.report.collect import LevelResult, RunRecord
+from dd_nnunet.report.progress import duration_text, kept_entry, lost_parts, seconds_of, state_of
+
+
+def record(log, finished=None):
+    return RunRecord(tuple(log), {}, finished)
+
+
+def level(run):
+    return LevelResult(LevelPlan(2, 4, (1,)), run, {}, None, None)
+
+
+def test_the_kept_epoch_is_the_last_selected_or_the_last_one():
+    run = record(level_log(n_epochs=20, warm_epochs=4))
+    assert kept_entry(run)["epoch"] == 16
+    unmarked = record([{**entry, "selected": False} for entry in run.log])
+    assert kept_entry(unmarked)["epoch"] == 19
+
+
+def test_durations_for_people():
+    assert seconds_of(record([{"seconds": 1.5}, {"seconds": 2.0}, {}])) == 3.5
+    assert [duration_text(s) for s in (47.6, 725, 12000)] == ["48 s", "12 min 5 s", "3 h 20 min"]
+
+
+def test_a_dead_part_is_told_loudly():
+    (line,) = lost_parts(level(record(level_log(dies=True))))
+    assert line.startswith("Level 2 has collapsed: only 3 of 4 planned parts won any voxel at epoch 16")
+    assert not list(lost_parts(level(record(level_log()))))
+    (marked,) = lost_parts(level(record(level_log(), {"collapsed": True})))
+    assert "marked as collapsed by training" in marked
+    assert not list(lost_parts(level(None)))
+
+
+def test_states():
+    assert state_of(None) == "not trained"
+    assert state_of(record(level_log())) == "running or stopped"
+    assert state_of(record(level_log(), {})) == "finished"
