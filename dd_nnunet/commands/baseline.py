@@ -86,6 +86,7 @@ def _job(args: argparse.Namespace) -> _Job:
 
 
 def _run_on_folds(args: argparse.Namespace, job: _Job) -> None:
+    from dd_nnunet.commands.validation import evaluate_validation
     from dd_nnunet.evaluation.baselines.predict import predict_case
     from dd_nnunet.evaluation.table import score_table
     from dd_nnunet.storage.case_store import read_case
@@ -99,7 +100,8 @@ def _run_on_folds(args: argparse.Namespace, job: _Job) -> None:
             targets = job.targets(fold_folder, case_id, "validation")
             predict_case(args.method, read_case(prepared, case_id), targets)
         LOGGER.info("%s: %d cases written to %s", args.method, len(case_ids), fold_folder)
-        rows += _evaluate(f"{args.method}, fold {fold}", job, fold_folder, case_ids)
+        name = f"{args.method}, fold {fold}"
+        rows += evaluate_validation(name, job.folders, job.description, job.levels, fold_folder, case_ids)
     if rows:
         print(score_table(rows))
 
@@ -119,24 +121,6 @@ def _folds(args: argparse.Namespace, job: _Job) -> dict[str, tuple[str, ...]]:
     splits = read_splits(splits_json)
     names = args.fold or [str(number) for number in range(len(splits))] or ["all"]
     return {name: select_fold(splits, name, case_ids, splits_json).val for name in names}
-
-
-def _evaluate(name: str, job: _Job, fold_folder: Path, case_ids: Sequence[str]) -> "list[ScoreRow]":
-    from dd_nnunet.evaluation.folder import evaluate_levels, labelled_cases, write_summary
-    from dd_nnunet.evaluation.table import score_row
-
-    raw = job.folders.raw
-    labelled = labelled_cases(job.folders.labels_tr, job.description) if raw is not None else ()
-    if not set(labelled) & set(case_ids):
-        LOGGER.info("%s: no labels, so nothing is evaluated", name)
-        return []
-    predictions = {level.level: fold_folder / f"level{level.level}" / "validation" for level in job.levels}
-    n_parts = {level.level: level.n_parts for level in job.levels}
-    truth = job.folders.labels_tr
-    summaries = evaluate_levels(predictions, truth, job.description, n_parts, case_ids)
-    for level, summary in summaries.items():
-        write_summary(predictions[level], summary)
-    return [score_row(name, summary) for summary in summaries.values()]
 
 
 def _run_on_folder(args: argparse.Namespace, job: _Job) -> None:

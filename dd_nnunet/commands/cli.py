@@ -16,6 +16,15 @@ Body = Callable[[argparse.Namespace], int | None]
 EXIT_CODES = "exit codes: 0 ok, 2 user or data error, 3 some cases failed, 74 disk, 75 stopped (resumable), 1 our bug"
 
 
+class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
+    """Shows defaults where there are any."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        if action.default is None or action.default is False or action.default == ():
+            return action.help
+        return super()._get_help_string(action)
+
+
 class StrictParser(argparse.ArgumentParser):
     """argparse without abbreviations, whose unknown flags are errors with a suggestion."""
 
@@ -25,7 +34,7 @@ class StrictParser(argparse.ArgumentParser):
             description=description,
             epilog=EXIT_CODES,
             allow_abbrev=False,
-            formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+            formatter_class=_HelpFormatter,
         )
 
     def parse_args(self, args: Sequence[str] | None = None, namespace: None = None) -> argparse.Namespace:  # type: ignore[override]

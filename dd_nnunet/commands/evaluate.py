@@ -25,7 +25,8 @@ def build_parser() -> cli.StrictParser:
     parser.add_argument(
         "predictions",
         metavar="PREDICTIONS",
-        help="folder with level1/ level2/ …, or of one level (then -l N)",
+        nargs="+",
+        help="folders with level1/ level2/ …, or of one level (then -l N); several share one table",
     )
     parser.add_argument("truth", metavar="TRUTH", help="folder with the true labels, e.g. labelsTs")
     parser.add_argument("-djfile", metavar="FILE", help="dataset.json; default: beside TRUTH, or of -d")
@@ -59,22 +60,23 @@ def _run(args: argparse.Namespace) -> None:
     from dd_nnunet.evaluation.summary import POLICY
     from dd_nnunet.evaluation.table import score_row, score_table
 
-    predictions, truth = Path(args.predictions), Path(args.truth)
-    if predictions.resolve().name in RAW_FOLDERS:
-        remedy = "the order is PREDICTIONS TRUTH; nothing is written into raw folders"
-        raise UserError(predictions, "is a folder of a raw dataset", remedy)
+    truth = Path(args.truth)
     description = _description(args, truth)
-    folders = _level_folders(predictions, args.level, len(description.levels))
-    case_ids = None
-    if args.chill:
-        case_ids = sorted(
-            {case for f in folders.values() for case in case_ids_in(f, description.file_ending)}
-        )
-    n_parts = _parts(args.parts, sorted(folders))
-    summaries = evaluate_levels(folders, truth, description, n_parts, case_ids)
-    for level, summary in summaries.items():
-        write_summary(folders[level], summary)
-    rows = [score_row(predictions.resolve().name, summary) for summary in summaries.values()]
+    rows = []
+    for predictions in map(Path, args.predictions):
+        if predictions.resolve().name in RAW_FOLDERS:
+            remedy = "the order is PREDICTIONS TRUTH; nothing is written into raw folders"
+            raise UserError(predictions, "is a folder of a raw dataset", remedy)
+        folders = _level_folders(predictions, args.level, len(description.levels))
+        case_ids = None
+        if args.chill:
+            found = (case_ids_in(folder, description.file_ending) for folder in folders.values())
+            case_ids = sorted({case for cases in found for case in cases})
+        n_parts = _parts(args.parts, sorted(folders))
+        summaries = evaluate_levels(folders, truth, description, n_parts, case_ids)
+        for level, summary in summaries.items():
+            write_summary(folders[level], summary)
+        rows += [score_row(predictions.resolve().name, summary) for summary in summaries.values()]
     print(score_table(rows, protocols=args.protocol))
     first = next(iter(summaries.values()))
     print(f"{first['n_cases']} cases, {first['n_missing']} predictions missing; {POLICY}.")
