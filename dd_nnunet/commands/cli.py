@@ -104,6 +104,8 @@ def _configure_logging(args: argparse.Namespace) -> None:
     level = logging.WARNING if args.quiet else logging.DEBUG if args.verbose else logging.INFO
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(logging.Formatter("%(message)s"))
+    # a run's logger lets more through, for its text log
+    handler.setLevel(level)
     root = logging.getLogger("dd_nnunet")
     root.handlers[:] = [handler]
     root.setLevel(level)

@@ -61,12 +61,13 @@ def _run(args: argparse.Namespace) -> None:
     from dd_nnunet.evaluation.table import score_row, score_table
 
     truth = Path(args.truth)
-    description = _description(args, truth)
-    rows = []
     for predictions in map(Path, args.predictions):
         if predictions.resolve().name in RAW_FOLDERS:
             remedy = "the order is PREDICTIONS TRUTH; nothing is written into raw folders"
             raise UserError(predictions, "is a folder of a raw dataset", remedy)
+    description = _description(args, truth)
+    rows = []
+    for predictions in map(Path, args.predictions):
         folders = _level_folders(predictions, args.level, len(description.levels))
         case_ids = None
         if args.chill:

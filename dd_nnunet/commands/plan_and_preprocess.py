@@ -2,7 +2,6 @@
 
 import argparse
 import logging
-import shutil
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -165,12 +164,9 @@ def _preprocess(
     for name in args.c or plan.configurations:
         configuration = plan.configuration(name)
         folder = folders.prepared(plan.plans_name, name)
-        if args.clean and folder.is_dir():
-            shutil.rmtree(folder)
         workers = _workers(args, largest_to_preprocess(list(useful.values()), configuration))
-        prepared = preprocess_dataset(
-            [case for case in cases if case.case_id in useful], configuration, folder, workers
-        )
+        chosen = [case for case in cases if case.case_id in useful]
+        prepared = preprocess_dataset(chosen, configuration, folder, workers, args.clean)
         kept = f", {prepared.n_kept} were prepared already" if prepared.n_kept else ""
         LOGGER.info("preprocess: %d cases prepared%s: %s", prepared.n_new, kept, folder)
 
