@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from dd_nnunet.core.dataset import CaseFiles, DatasetDescription
     from dd_nnunet.core.fingerprint import DatasetFingerprint
     from dd_nnunet.core.plan import Plan
+    from dd_nnunet.planning.presets import Budget
     from dd_nnunet.preprocessing.parallel import Workers
     from dd_nnunet.storage.workspace import DatasetFolders
 
@@ -61,10 +62,11 @@ def main_preprocess(argv: Sequence[str] | None = None) -> int:
 
 
 def _run_all(args: argparse.Namespace) -> None:
+    budget = _budget(args)
     for folders in _datasets(args):
         _heading(folders.name)
         fingerprint = _fingerprint(args, folders)
-        plan = _plan(args, folders, fingerprint)
+        plan = _plan(folders, fingerprint, budget)
         if not args.no_pp:
             _preprocess(args, folders, fingerprint, plan)
 
@@ -76,9 +78,10 @@ def _run_fingerprint(args: argparse.Namespace) -> None:
 
 
 def _run_plan(args: argparse.Namespace) -> None:
+    budget = _budget(args)
     for folders in _datasets(args):
         _heading(folders.name)
-        _plan(args, folders, _stored_fingerprint(folders))
+        _plan(folders, _stored_fingerprint(folders), budget)
 
 
 def _run_preprocess(args: argparse.Namespace) -> None:
@@ -120,16 +123,13 @@ def _fingerprint(args: argparse.Namespace, folders: "DatasetFolders") -> "Datase
     return fingerprint
 
 
-def _plan(args: argparse.Namespace, folders: "DatasetFolders", fingerprint: "DatasetFingerprint") -> "Plan":
-    from dd_nnunet.planning.plan_dataset import plan_dataset
+def _budget(args: argparse.Namespace) -> "Budget":
+    """What is asked for, checked before any work."""
     from dd_nnunet.planning.presets import Budget
-    from dd_nnunet.planning.reasons import format_decisions
-    from dd_nnunet.storage.atomic import write_json
     from dd_nnunet.storage.hardware import find_accelerator
-    from dd_nnunet.storage.raw_dataset import load_description
 
     accelerator = find_accelerator()
-    budget = Budget(
+    return Budget(
         gpu_memory_target_gb=args.gpu_memory_target,
         preset=_preset(args),
         parts=tuple(args.parts) if args.parts else None,
@@ -138,6 +138,14 @@ def _plan(args: argparse.Namespace, folders: "DatasetFolders", fingerprint: "Dat
         plans_name=args.overwrite_plans_name,
         hardware=accelerator.name,
     )
+
+
+def _plan(folders: "DatasetFolders", fingerprint: "DatasetFingerprint", budget: "Budget") -> "Plan":
+    from dd_nnunet.planning.plan_dataset import plan_dataset
+    from dd_nnunet.planning.reasons import format_decisions
+    from dd_nnunet.storage.atomic import write_json
+    from dd_nnunet.storage.raw_dataset import load_description
+
     plan = plan_dataset(folders.name, fingerprint, load_description(folders), budget)
     _write_splits(folders, [case.case_id for case in fingerprint.cases if not case.constant])
     write_json(folders.plans_json(plan.plans_name), plan)

@@ -1,12 +1,12 @@
 """How many bytes a training step needs, from the network's shape alone.
 
-    bytes = parameters · 20  +  1.15 · batch · bytes per value · Σ_r voxels_r · channels_r · tensors_r
+    bytes = parameters · 20  +  1.25 · batch · bytes per value · Σ_r voxels_r · channels_r · tensors
 
 `parameters` counts every convolution; each float32 weight brings its gradient, two moments of Adam and its
-moving average (5 · 4 bytes). Of activations, autograd keeps what each layer needs to go back: a convolution
-its input, a normalisation its input, an activation its input. `tensors_r` counts these at a resolution r in
-units of its channels, decoder and skip included. The factor 1.15 is for
-workspace and the gradient on its way.
+moving average (5 · 4 bytes). `tensors` is what autograd keeps to go back (the inputs of convolutions,
+normalisations and activations, the skips), in units of a resolution's channels; counted with autograd's
+saved-tensor hooks on both networks it is 16.3 and 10.0. The factor 1.25 is for workspace and the gradients
+on their way.
 """
 
 import math
@@ -15,12 +15,11 @@ from dataclasses import dataclass
 from dd_nnunet.core.plan import Zyx
 
 BYTES_PER_PARAMETER = 20
-WORKSPACE = 1.15
-# two residual blocks down, two up, each 2 x (convolution, normalisation, activation) and a sum; skip, resize
-DIFFUSION_TENSORS = 4 * (2 * 3 + 1) + 3
-# n convolutions down and up, each (convolution, normalisation; the activation is in place); skip and resize
+WORKSPACE = 1.25
+DIFFUSION_TENSORS = 16.5
+# n convolutions down and up, each keeps its input and its normalisation's; the joined skip counts twice
 SEGMENTER_TENSORS_PER_CONV = 2 * 2
-SEGMENTER_SKIP_TENSORS = 3
+SEGMENTER_SKIP_TENSORS = 2
 # the segmenter sees the volume and its photometric twin (Eq. 8)
 SEGMENTER_PASSES = 2
 GB = 1024**3

@@ -122,7 +122,9 @@ def _parts(description: DatasetDescription, budget: Budget) -> tuple[tuple[int, 
         parts, because = DEFAULT_PARTS, "default: each level doubles the parts of the one before"
     if list(parts) != sorted(parts):
         raise UserError(
-            "parts", f"{' '.join(map(str, parts))} get fewer with depth", "a level refines the one before it"
+            "dataset.json: parts",
+            f"{' '.join(map(str, parts))} get fewer with depth",
+            "a level refines the one before it",
         )
     return parts, because
 

@@ -143,5 +143,8 @@ class Budget:
             raise UserError("-gpu_memory_target", f"is {self.gpu_memory_target_gb:g} GB", "give more than 0")
         if self.parts is not None and min(self.parts, default=0) < 2:
             raise UserError("--parts", f"is {self.parts}", "give a whole number from 2 for every level")
+        if self.parts is not None and list(self.parts) != sorted(self.parts):
+            shown = " ".join(map(str, self.parts))
+            raise UserError("--parts", f"{shown} get fewer with depth", "a level refines the one before it")
         if self.target_spacing_zyx_mm is not None and min(self.target_spacing_zyx_mm) <= 0:
             raise UserError("-overwrite_target_spacing", "has an axis of 0 mm or less", "give three mm > 0")

@@ -72,7 +72,8 @@ def explain_features(
         yield Decision("timesteps", timesteps, chosen)
     kept = f"{features.n_components} principal components" if features.n_components else "all channels"
     scaled = "each channel to unit variance" if features.scaling == "standardise" else "not scaled"
-    yield Decision("features", f"{kept}, {features.n_draws} noise draws", f"{chosen}; {scaled}")
+    draws = f"{features.n_draws} noise draw{'s' if features.n_draws > 1 else ''}"
+    yield Decision("features", f"{kept}, {draws}", f"{chosen}; {scaled}")
     yield Decision("visual target", features.visual_target, f"{chosen}; compared by Eq. 7")
 
 

@@ -15,8 +15,9 @@ from dd_nnunet.core.plan import ConfigurationPlan
 from dd_nnunet.planning.fingerprinting import fingerprint_case, merge_fingerprints
 from dd_nnunet.preprocessing.case import preprocess_case
 from dd_nnunet.preprocessing.parallel import Workers, map_cases
-from dd_nnunet.storage.atomic import remove_leftovers
+from dd_nnunet.storage.atomic import disk_error, remove_leftovers
 from dd_nnunet.storage.case_store import CaseRecord, Manifest, record_case, sha256_of_record, write_case
+from dd_nnunet.storage.folder_lock import HOLDER_NAME, locked
 from dd_nnunet.storage.volume import read_volume
 
 SAVE_SECONDS = 2.0
@@ -47,7 +48,11 @@ def fingerprint_dataset(where: object, cases: Sequence[CaseFiles], workers: Work
 
 
 def preprocess_dataset(
-    cases: Sequence[CaseFiles], configuration: ConfigurationPlan, folder: Path, workers: Workers
+    cases: Sequence[CaseFiles],
+    configuration: ConfigurationPlan,
+    folder: Path,
+    workers: Workers,
+    clean: bool = False,
 ) -> Prepared:
     """Prepare every case that is not prepared yet: {case}.b2nd, {case}.json, and a manifest.
 
@@ -59,28 +64,42 @@ def preprocess_dataset(
         configuration: how.
         folder: is made if it is missing.
         workers: how the work is spread.
+        clean: remove first what was prepared before.
 
     Raises:
-        UserError: bad cases; the others are prepared nevertheless.
+        UserError: bad cases, after the others were prepared; another process works in the folder.
         DiskError: no space left.
     """
-    if folder.is_dir():
-        remove_leftovers(folder)
-    identity = sha256_of_record((configuration.spacing_zyx_mm, configuration.normalization))
-    old = Manifest.load(folder)
-    kept = {
-        case.case_id: old.cases[case.case_id]
-        for case in cases
-        if old.is_current(case.case_id, case.channel_files, folder, identity)
-    }
-    todo = [case for case in cases if case.case_id not in kept]
-    notes = _Notes(folder, kept)
     try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise disk_error(folder, error) from error
+    with locked(folder):
+        remove_leftovers(folder)
+        if clean:
+            _remove_prepared(folder)
+        identity = sha256_of_record((configuration.spacing_zyx_mm, configuration.normalization))
+        old = Manifest.load(folder)
+        kept = {
+            case.case_id: old.cases[case.case_id]
+            for case in cases
+            if old.is_current(case.case_id, case.channel_files, folder, identity)
+        }
+        notes = _Notes(folder, kept)
+        todo = [case for case in cases if case.case_id not in kept]
         prepare = partial(_prepare, configuration=configuration, folder=folder, identity=identity)
-        map_cases(prepare, todo, workers, "preprocess", notes.add)
-    finally:
-        notes.save()
+        try:
+            map_cases(prepare, todo, workers, "preprocess", notes.add)
+        finally:
+            notes.save()
     return Prepared(len(todo), len(kept))
+
+
+def _remove_prepared(folder: Path) -> None:
+    for pattern in ("*.b2nd", "*.json"):
+        for path in folder.glob(pattern):
+            if path.name != HOLDER_NAME:
+                path.unlink()
 
 
 class _Notes:
