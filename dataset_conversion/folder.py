@@ -21,7 +21,8 @@ from dd_nnunet.storage.atomic import sha256_of, write_json
 from dd_nnunet.storage.grids import compare_grids
 from dd_nnunet.storage.integrity import parts_of, volume_ending
 
-LOGGER = logging.getLogger(__name__)
+# below the logger that the commands set up
+LOGGER = logging.getLogger(f"dd_nnunet.{__name__}")
 
 TIFF_ENDINGS = (".tif", ".tiff")
 MRC_ENDINGS = (".mrc", ".rec")

@@ -11,7 +11,8 @@ from dd_nnunet.core.dataset import FILE_ENDINGS
 from dd_nnunet.core.errors import DDError, ManyErrors, UserError
 from dd_nnunet.storage.integrity import volume_ending
 
-LOGGER = logging.getLogger(__name__)
+# below the logger that the commands set up
+LOGGER = logging.getLogger(f"dd_nnunet.{__name__}")
 
 CHANNEL = re.compile(r"(?P<name>.+)_(?P<channel>\d{4})", re.DOTALL)
 NOT_IN_IDS = re.compile(r"[^\w.+-]")

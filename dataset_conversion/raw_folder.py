@@ -12,6 +12,7 @@ import numpy.typing as npt
 from dd_nnunet.core.case import Geometry
 from dd_nnunet.core.dataset import DATASET_NAME, check_case_id, describe_dataset
 from dd_nnunet.core.errors import UserError
+from dd_nnunet.core.json_record import record_to_json
 from dd_nnunet.storage.atomic import TEMPORARY_PREFIX, disk_error, write_json
 from dd_nnunet.storage.volume import write_image
 from dd_nnunet.storage.workspace import Workspace
@@ -91,25 +92,30 @@ def write_dataset_json(
         labels: true labels by name; empty where there are none.
         extra: further entries, e.g. `parts` and `levels`.
     """
-    data = {
+    entries = {
         "channel_names": {str(channel): name for channel, name in enumerate(channel_names)},
         "labels": dict(labels),
         "numTraining": n_training,
         "file_ending": FILE_ENDING,
         **(extra or {}),
     }
+    data = record_to_json(entries)
     describe_dataset(data, folder / "dataset.json")
     write_json(folder / "dataset.json", data)
 
 
 def _refuse_taken(workspace: Workspace, full_name: str, overwrite: bool) -> None:
-    number = full_name.partition("_")[0]
-    others = [n for n in workspace.dataset_names() if n.partition("_")[0] == number and n != full_name]
+    number = _number(full_name)
+    others = [n for n in workspace.dataset_names() if _number(n) == number and n != full_name]
     if others:
         raise UserError(full_name, f"its number is taken by {', '.join(others)}", "choose another id")
     target = workspace.raw_folder() / full_name
     if target.exists() and not overwrite:
         raise UserError(target, "exists", "choose another id, or give --overwrite to replace it")
+
+
+def _number(full_name: str) -> int:
+    return int(full_name.removeprefix("Dataset").partition("_")[0])
 
 
 @contextlib.contextmanager
@@ -122,8 +128,10 @@ def _only_process(lock_file: Path, target: Path) -> Iterator[None]:
     try:
         yield
     finally:
+        # some systems cannot remove a file that is open
+        with contextlib.suppress(OSError):
+            lock_file.unlink(missing_ok=True)
         lock.release()
-        lock_file.unlink(missing_ok=True)
 
 
 def _replace_folder(new: Path, target: Path) -> None:

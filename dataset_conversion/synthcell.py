@@ -168,8 +168,8 @@ def implicit_function(
     if shape == "ball":
         distance = np.sqrt(d_z**2 + d_y**2 + d_x**2)
         return distance / radius - 1.0
-    distance = np.maximum(np.maximum(d_z, d_y), d_x)
-    return distance / (CUBE_HALF_SIDE * radius) - 1.0
+    distance = np.maximum(np.maximum(d_z, d_y), d_x) / CUBE_HALF_SIDE
+    return distance / radius - 1.0
 
 
 def clearance(shape: Shape, free: Mask) -> Floats:

@@ -1,6 +1,5 @@
 """A raw dataset of synthetic cells."""
 
-import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,6 @@ from dd_nnunet.core.case import Geometry
 from dd_nnunet.core.errors import UserError
 from dd_nnunet.storage.volume import write_labels
 
-LOGGER = logging.getLogger(__name__)
 LARGEST_SIZE = 256
 
 
