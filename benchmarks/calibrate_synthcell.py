@@ -26,7 +26,15 @@ from scipy.optimize import linear_sum_assignment
 from skimage.restoration import denoise_nl_means, denoise_tv_chambolle
 from sklearn.cluster import KMeans
 
-from dataset_conversion.synthcell import GENERATOR_VERSION, LEVELS, VARIANTS, Recipe, make_volume
+from dataset_conversion.synthcell import (
+    FULL_SIZE,
+    GENERATOR_VERSION,
+    LEVELS,
+    MINI_SIZE,
+    VARIANTS,
+    Recipe,
+    make_volume,
+)
 
 # Tursynbek & Niethammer, MICCAI 2023 (arXiv 2305.00067), Table 1: Dice at levels 1, 2, 3
 PUBLISHED = {
@@ -35,6 +43,12 @@ PUBLISHED = {
 }
 N_PARTS = (2, 4, 8)
 N_BINS = 1024
+# measured for the record, not fitted
+OTHER_PRESETS = (
+    ("hard-noise", "hard-noise", FULL_SIZE),
+    ("regular mini", "regular", MINI_SIZE),
+    ("irregular mini", "irregular", MINI_SIZE),
+)
 # pink noise with small, faint objects; and steeper noise with larger, brighter ones
 STARTS = (
     Recipe(
@@ -107,12 +121,12 @@ def true_parts(labels: np.ndarray, level: int) -> np.ndarray:
 
 
 def measure(
-    recipe: Recipe, denoisers: dict[str, Denoiser], n_volumes: int, seed: int
+    recipe: Recipe, denoisers: dict[str, Denoiser], n_volumes: int, seed: int, size: int = FULL_SIZE
 ) -> dict[str, list[float]]:
     """Mean Dice at the three levels by denoiser."""
     scores: dict[str, list[list[float]]] = {name: [] for name in denoisers}
     for index in range(n_volumes):
-        volume = make_volume(recipe, seed, index)
+        volume = make_volume(recipe, seed, index, size)
         truths = [true_parts(volume.labels, level) for level in (1, 2, 3)]
         for name, denoise in denoisers.items():
             image = denoise(volume.image.astype(np.float64))
@@ -208,6 +222,10 @@ def main() -> None:
         "published": PUBLISHED,
         "frozen": dataclasses.asdict(VARIANTS["regular"]),
         "frozen_scores": assess(VARIANTS["regular"], FINAL_DENOISERS, args.final_volumes, args.final_seed),
+        "other_presets": {
+            name: measure(VARIANTS[variant], FINAL_DENOISERS, args.final_volumes, args.final_seed, size)
+            for name, variant, size in OTHER_PRESETS
+        },
         "finalists": [{"recipe": changed_values(recipe), **found} for recipe, found in confirmed],
         "tried": [{"recipe": changed_values(recipe), **found} for recipe, found in tried],
         "settings": {key: value for key, value in vars(args).items() if key != "out"},
@@ -218,7 +236,11 @@ def main() -> None:
         "wall_s": round(time.monotonic() - began, 1),
     }
     args.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    print(json.dumps({key: result[key] for key in ("finalists", "frozen_scores", "wall_s")}, indent=1))
+    print(
+        json.dumps(
+            {key: result[key] for key in ("finalists", "frozen_scores", "other_presets", "wall_s")}, indent=1
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -74,10 +74,10 @@ class Recipe:
     cell_radius: Range = (18.0, 22.0)
     cell_jitter: float = 2.0
     organelle_radius: Range = (4.0, 6.0)
-    aggregate_radius: Range = (2.5, 3.8)
+    aggregate_radius: Range = (2.0, 3.5)
     cell_intensity: Range = (0.43, 0.53)
     organelle_offset: Range = (0.1, 0.3)
-    aggregate_contrast: Range = (0.4, 0.8)
+    aggregate_contrast: Range = (0.5, 0.9)
     brighter_share: float = 0.7
     one_intensity_per_kind: bool = True
     n_organelles: tuple[int, int] = (2, 4)

@@ -1,0 +1,120 @@
+"""A raw dataset is made whole or not at all."""
+
+import errno
+
+import numpy as np
+import pytest
+
+from dataset_conversion.raw_folder import dataset_name, new_dataset, write_channels, write_dataset_json
+from dd_nnunet.core.case import Geometry
+from dd_nnunet.core.errors import DiskError, UserError
+from dd_nnunet.storage.raw_dataset import find_cases, load_description
+from dd_nnunet.storage.volume import read_volume
+from dd_nnunet.storage.workspace import Workspace
+
+IDENTITY = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
+
+
+@pytest.fixture
+def workspace(tmp_path):
+    return Workspace(tmp_path / "raw", None, None)
+
+
+def names_in(workspace):
+    return sorted(path.name for path in workspace.raw.iterdir())
+
+
+def test_names():
+    assert dataset_name(7, "Cells") == "Dataset007_Cells"
+    assert dataset_name(1234, "Zellen_für-2+3.1") == "Dataset1234_Zellen_für-2+3.1"
+    for dataset_id, name in ((0, "Cells"), (-3, "Cells"), (7, "a/b"), (7, ""), (7, "a b")):
+        with pytest.raises(UserError):
+            dataset_name(dataset_id, name)
+
+
+def test_a_dataset_that_reads_back(workspace):
+    geometry = Geometry((3, 2, 4), (0.5, 0.75, 2.0), (1.0, -2.0, 3.0), IDENTITY)
+    channels = [np.arange(24, dtype=np.int16).reshape(4, 2, 3) * k for k in (1, -5)]
+    with new_dataset(workspace, "Dataset007_Cells", overwrite=False) as folder:
+        write_channels(folder / "imagesTr", "a", channels, geometry)
+        write_dataset_json(
+            folder,
+            ["light", "dark"],
+            1,
+            {"background": 0, "cell": 1},
+            {"parts": {"level1": 2}, "levels": {"level1": {"background": (0,), "cell": (1,)}}},
+        )
+    target = workspace.raw / "Dataset007_Cells"
+    assert names_in(workspace) == ["Dataset007_Cells"]
+    description = load_description(target)
+    assert description.channel_names == ("light", "dark")
+    assert description.parts == (2,)
+    assert description.classes_of_level(1) == {"background": (0,), "cell": (1,)}
+    assert description.n_training_stated == 1
+    (case,) = find_cases(target / "imagesTr", description)
+    volume = read_volume(case.channel_files)
+    np.testing.assert_array_equal(volume.array, np.stack(channels))
+    assert volume.geometry == geometry
+    assert volume.source_dtypes == ("int16", "int16")
+
+
+def test_an_error_leaves_nothing(workspace):
+    with (
+        pytest.raises(RuntimeError, match="half way"),
+        new_dataset(workspace, "Dataset007_Cells", False) as folder,
+    ):
+        (folder / "half").write_text("half")
+        raise RuntimeError("half way")
+    assert names_in(workspace) == []
+
+
+def test_a_full_disk_keeps_the_old_dataset(workspace):
+    make(workspace, "Dataset007_Cells", "old")
+    with pytest.raises(DiskError), new_dataset(workspace, "Dataset007_Cells", overwrite=True) as folder:
+        (folder / "file").write_text("new")
+        raise OSError(errno.ENOSPC, "full")
+    assert names_in(workspace) == ["Dataset007_Cells"]
+    assert (workspace.raw / "Dataset007_Cells/file").read_text() == "old"
+
+
+def test_an_existing_dataset_is_replaced_only_when_asked(workspace):
+    make(workspace, "Dataset007_Cells", "old")
+    (workspace.raw / "Dataset007_Cells/only_old").write_text("")
+    with pytest.raises(UserError, match=r"exists; .*--overwrite"):
+        make(workspace, "Dataset007_Cells", "new")
+    assert (workspace.raw / "Dataset007_Cells/file").read_text() == "old"
+    make(workspace, "Dataset007_Cells", "new", overwrite=True)
+    assert [p.name for p in (workspace.raw / "Dataset007_Cells").iterdir()] == ["file"]
+    assert (workspace.raw / "Dataset007_Cells/file").read_text() == "new"
+    assert names_in(workspace) == ["Dataset007_Cells"]
+
+
+def test_a_number_is_given_once(workspace):
+    make(workspace, "Dataset007_Cells", "")
+    with pytest.raises(UserError, match="taken by Dataset007_Cells"):
+        make(workspace, "Dataset007_Others", "", overwrite=True)
+    with pytest.raises(UserError, match="taken by Dataset007_Cells"):
+        make(workspace, "Dataset0007_Others", "")
+    make(workspace, "Dataset1007_Others", "")
+
+
+def test_two_processes_do_not_make_the_same_dataset(workspace):
+    with new_dataset(workspace, "Dataset007_Cells", overwrite=False) as folder:
+        (folder / "file").write_text("first")
+        with pytest.raises(UserError, match="another process"):
+            make(workspace, "Dataset007_Cells", "second")
+    assert (workspace.raw / "Dataset007_Cells/file").read_text() == "first"
+
+
+def test_what_a_killed_run_left_is_no_obstacle(workspace):
+    leftover = workspace.raw / ".dd_tmp_Dataset007_Cells"
+    leftover.mkdir(parents=True)
+    (leftover / "half").write_text("half")
+    make(workspace, "Dataset007_Cells", "whole")
+    assert [p.name for p in (workspace.raw / "Dataset007_Cells").iterdir()] == ["file"]
+    assert names_in(workspace) == ["Dataset007_Cells"]
+
+
+def make(workspace, full_name, content, overwrite=False):
+    with new_dataset(workspace, full_name, overwrite) as folder:
+        (folder / "file").write_text(content)
