@@ -1,7 +1,7 @@
 """Find everything a report can show: what is missing is None or empty, never an error."""
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,7 +61,8 @@ class LevelResult:
         run: its training, or None.
         predictions: label map file per case.
         summary: scores of the validation cases, or None.
-        label_map: how the parts were numbered and matched, or None.
+        label_map: part of each true class, or None where nothing was matched.
+        part_order: training's number of part 0, 1 …, or None.
     """
 
     plan: LevelPlan
@@ -69,6 +70,7 @@ class LevelResult:
     predictions: Mapping[str, Path]
     summary: Json | None
     label_map: Json | None
+    part_order: Sequence[int] | None = None
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,7 @@ class Collected:
         diffusion: the pretraining, or None.
         levels: in the order of the plan.
         baselines: found beside the model.
-        predicted: content of predictions.json, or None.
+        predicted: per case what dd_predict wrote in predictions.json; empty for the held-out cases.
     """
 
     request: ReportRequest
@@ -105,7 +107,7 @@ class Collected:
     diffusion: RunRecord | None
     levels: tuple[LevelResult, ...]
     baselines: tuple[Baseline, ...]
-    predicted: Json | None
+    predicted: Mapping[str, Json]
 
     @property
     def shown_cases(self) -> tuple[str, ...]:
@@ -140,8 +142,9 @@ def collect(request: ReportRequest) -> Collected:
         truth=_truth(request, description),
         diffusion=_run(fold_folder / "diffusion"),
         levels=tuple(_level(request, level, fold_folder, description) for level in levels),
-        baselines=tuple(_baselines(request, levels)),
-        predicted=_json(request.predictions / "predictions.json") if request.predictions else None,
+        # their scores are those of the held-out cases
+        baselines=() if request.predictions else tuple(_baselines(request, levels)),
+        predicted=_predicted(request.predictions) if request.predictions else {},
     )
 
 
@@ -194,29 +197,34 @@ def _level(
     request: ReportRequest, plan: LevelPlan, fold_folder: Path, description: DatasetDescription
 ) -> LevelResult:
     folder = fold_folder / f"level{plan.level}"
-    validation = folder / "validation"
-    if request.predictions is not None:
-        _check_folder(request.predictions, "--predictions")
-        shown = request.predictions / f"level{plan.level}"
-    else:
-        shown = validation
-    summary_folder = shown if (shown / "summary.json").is_file() else validation
-    label_map = _optional(shown / "label_map.json", validation / "label_map.json")
+    shown = (request.predictions or folder) / (f"level{plan.level}" if request.predictions else "validation")
+    summary = _json(shown / "summary.json")
+    numbering = _json(shown / "part_numbering.json") or {}
     return LevelResult(
         plan=plan,
         run=_run(folder),
         predictions=_label_files(shown, description),
-        summary=_json(summary_folder / "summary.json"),
-        label_map=_json(label_map) if label_map else None,
+        summary=summary,
+        label_map=summary["label_map"] if summary else _json(shown / "label_map.json"),
+        part_order=numbering.get("network_channel_of_part"),
     )
+
+
+def _predicted(folder: Path) -> dict[str, Json]:
+    """What dd_predict wrote of each case; a run split over machines leaves several files."""
+    _check_folder(folder, "--predictions")
+    records: dict[str, Json] = {}
+    for path in sorted(folder.glob("predictions*.json")):
+        records.update((_json(path) or {}).get("cases") or {})
+    return records
 
 
 def _run(folder: Path) -> RunRecord | None:
     # a report only reads, so it takes no lock and may be made while training runs
     log = RunFolder(folder, LOG).read_log()
-    if not log:
-        return None
     finished = _json(folder / "finished.json") if is_finished(folder) else None
+    if not log and finished is None:
+        return None
     return RunRecord(log=tuple(log), debug=_json(folder / "debug.json") or {}, finished=finished)
 
 

@@ -30,9 +30,11 @@ def chart(draw: Callable[[Theme], Any], alt: str) -> Chart:
     return Chart(light=_svg_uri(draw(ON_LIGHT)), dark=_svg_uri(draw(ON_DARK)), alt=alt)
 
 
-def progress_chart(log: Log, name: str) -> Chart:
-    """Training curves of the diffusion model or of a level."""
-    return chart(lambda theme: draw_progress(log, theme=theme), f"Training curves of {name}")
+def progress_chart(log: Log, name: str, part_order: Sequence[int] | None = None) -> Chart:
+    """Training curves of the diffusion model or of a level (see `draw_progress`)."""
+    return chart(
+        lambda theme: draw_progress(log, theme=theme, part_order=part_order), f"Training curves of {name}"
+    )
 
 
 def part_size_chart(sizes: PartSizes, level: int) -> Chart:

@@ -35,11 +35,11 @@ def _evaluation_warnings(pieces: Collected) -> Iterator[str]:
 
 
 def _prediction_warnings(pieces: Collected) -> Iterator[str]:
-    predicted = pieces.predicted or {}
-    for failure in predicted.get("failures") or []:
-        yield f"A case could not be predicted: {_as_text(failure)}"
-    for warning in predicted.get("warnings") or []:
-        yield f"Prediction: {_as_text(warning)}"
+    for case_id, record in pieces.predicted.items():
+        if record.get("state") == "failed":
+            yield f"Case {case_id} could not be predicted: {record.get('reason')}"
+        for warning in record.get("warnings") or []:
+            yield f"Case {case_id}: {warning}"
 
 
 def _notes(pieces: Collected) -> Iterator[str]:
@@ -66,9 +66,3 @@ def _notes(pieces: Collected) -> Iterator[str]:
             "No baseline stands beside the scores: "
             f"run dd_baseline -d {request.folders.name} --method denoise-kmeans"
         )
-
-
-def _as_text(item: object) -> str:
-    if isinstance(item, dict):
-        return ", ".join(f"{key}: {value}" for key, value in item.items())
-    return str(item)

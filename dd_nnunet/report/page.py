@@ -19,7 +19,6 @@ from dd_nnunet.report.parts import PartSizes, measure_parts, nesting_violation
 from dd_nnunet.report.progress import duration_text, kept_entry, seconds_of, state_of
 from dd_nnunet.report.scores import Score, ScoreTable, score_table
 from dd_nnunet.storage.atomic import write_text
-from dd_nnunet.training.progress_figure import part_order
 
 TEMPLATE = "report.html.jinja"
 
@@ -97,9 +96,14 @@ class Page:
     runs: tuple[RunPage, ...]
 
     @property
+    def truth_is_matched(self) -> bool:
+        """Whether true classes have the colours of the parts they were matched with."""
+        return any(level.label_map for level in self.pieces.levels)
+
+    @property
     def same_colours(self) -> bool:
         """Whether the training curves have the colours of the pictures."""
-        return all(part_order(level.run.log) for level in self.pieces.levels if level.run)
+        return all(level.part_order for level in self.pieces.levels if level.run)
 
 
 def write_report(request: ReportRequest, output: Path) -> Page:
@@ -125,9 +129,7 @@ def build_page(pieces: Collected) -> Page:
         levels=tuple(_level_page(pieces, level) for level in pieces.levels),
         cases=tuple(picture_cases(pieces)),
         tables=tables,
-        diffusion_curves=progress_chart(pieces.diffusion.log, "the diffusion model")
-        if pieces.diffusion
-        else None,
+        diffusion_curves=_diffusion_curves(pieces),
         runs=tuple(_runs(pieces)),
     )
 
@@ -174,6 +176,13 @@ def _fold_text(pieces: Collected) -> str:
     return f"this fold: {len(pieces.cases.train)} to train, {len(pieces.cases.val)} held out"
 
 
+def _diffusion_curves(pieces: Collected) -> Chart | None:
+    # a model taken from elsewhere was trained without a log
+    if pieces.diffusion is None or not pieces.diffusion.log:
+        return None
+    return progress_chart(pieces.diffusion.log, "the diffusion model")
+
+
 def _level_page(pieces: Collected, level: LevelResult) -> LevelPage:
     plan, run = level.plan, level.run
     sizes = measure_parts(level.predictions, plan.n_parts)
@@ -185,7 +194,7 @@ def _level_page(pieces: Collected, level: LevelResult) -> LevelPage:
         state=state_of(run),
         kept=str(entry["epoch"]) if entry else "–",
         alive=f"{entry['alive_parts']} of {plan.n_parts}" if entry else "–",
-        curves=progress_chart(run.log, f"level {plan.level}") if run else None,
+        curves=progress_chart(run.log, f"level {plan.level}", level.part_order) if run else None,
         sizes=sizes,
         size_rows=tuple(_size_rows(sizes)) if sizes else (),
         size_chart=part_size_chart(sizes, plan.level) if sizes else None,

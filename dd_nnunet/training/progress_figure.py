@@ -45,27 +45,27 @@ def write_progress(log: Log, path: Path, title: str) -> None:
         figure.savefig(temporary, format="png", dpi=150)
 
 
-def draw_progress(log: Log, title: str = "", theme: Theme = PAPER) -> Any:
-    """Draw the log of a diffusion model or of a level and return the matplotlib figure."""
+def draw_progress(
+    log: Log, title: str = "", theme: Theme = PAPER, part_order: Sequence[int] | None = None
+) -> Any:
+    """Draw the log of a diffusion model or of a level and return the matplotlib figure.
+
+    Args:
+        log: see `write_progress`.
+        title: above the figure.
+        theme: colours of text, axes and background.
+        part_order: training's number of part 0, 1 …; parts get their final numbers after training, so shares
+            have the colours of the pictures only where this is given.
+    """
     assert log, "a log without entries has no progress"
-    return _draw_level(log, title, theme) if "phase" in log[0] else _draw_diffusion(log, title, theme)
+    if "phase" not in log[0]:
+        return _draw_diffusion(log, title, theme)
+    return _draw_level(log, title, theme, part_order)
 
 
 def selected_epoch(log: Log) -> int | None:
     """The epoch that training kept: the last one marked `selected`, or None."""
     return next((int(entry["epoch"]) for entry in reversed(log) if entry.get("selected")), None)
-
-
-def part_order(log: Log) -> tuple[int, ...] | None:
-    """Training's part numbers in the order of the final ones, logged at the kept epoch; None if they were not.
-
-    Parts get their final numbers after training, so the bands of `part_shares` have the colours of the pictures
-    only where the log tells which is which.
-    """
-    kept = selected_epoch(log)
-    entry = next((entry for entry in log if entry["epoch"] == kept), log[-1])
-    order = entry.get("part_order")
-    return tuple(order) if order else None
 
 
 def series(log: Log, key: str) -> list[float]:
@@ -150,13 +150,13 @@ def _log_scale(panel: Any) -> None:
     panel.yaxis.set_minor_formatter(NullFormatter())
 
 
-def _draw_level(log: Log, title: str, theme: Theme) -> Any:
+def _draw_level(log: Log, title: str, theme: Theme, part_order: Sequence[int] | None) -> Any:
     figure, panels = new_figure(7.2, (3, 1.6, 1.8, 1.2), theme)
     losses, parts, shares, certainty = panels
     epochs = series(log, "epoch")
     _draw_losses(losses, log, epochs, theme)
     _draw_part_numbers(parts, log, epochs, theme)
-    _draw_shares(shares, log, epochs)
+    _draw_shares(shares, log, epochs, part_order)
     _line(certainty, epochs, series(log, "mean_max_probability"), color=theme.ink)
     certainty.set_ylabel("certainty")
     certainty.set_ylim(0, 1.03)
@@ -191,10 +191,9 @@ def _draw_part_numbers(panel: Any, log: Log, epochs: list[float], theme: Theme) 
     legend_above(panel, theme)
 
 
-def _draw_shares(panel: Any, log: Log, epochs: list[float]) -> None:
-    order = part_order(log)
-    bands = list(order or range(_n_parts(log)))
-    colours = [hex_colour(part) if order else _tint(part) for part in range(len(bands))]
+def _draw_shares(panel: Any, log: Log, epochs: list[float], part_order: Sequence[int] | None) -> None:
+    bands = part_order or range(_n_parts(log))
+    colours = [hex_colour(part) if part_order else _tint(part) for part in range(len(bands))]
     shares = [[float(entry["part_shares"][band]) for entry in log] for band in bands]
     # a single epoch has no width of its own
     x = epochs if len(epochs) > 1 else [epochs[0] - 0.5, epochs[0] + 0.5]

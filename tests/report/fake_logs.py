@@ -42,7 +42,6 @@ def _level_entry(epoch, n_parts, n_epochs, warm_epochs, dies):
         "effective_parts": math.exp(-sum(s * math.log(s) for s in shares if s > 0)),
         "alive_parts": alive,
         "part_shares": shares,
-        "part_order": list(range(n_parts)),
         "reseeded": [n_parts - 1] if dies and epoch == warm_epochs + 3 else [],
         "selected": epoch in (warm_epochs, n_epochs - 4),
         "seconds": 3.5,

@@ -96,6 +96,9 @@ def train_level(run, level, dies=False, n_errors=40):
     folder = run.model / "fold_0" / f"level{level}"
     _write_run(folder, level_log(PARTS[level], dies=dies))
     predict(run, folder / "validation", level, n_errors)
+    write_json(
+        folder / "validation" / "part_numbering.json", {"network_channel_of_part": [*range(PARTS[level])]}
+    )
 
 
 def predict(run, folder, level, n_errors):

@@ -3,6 +3,9 @@ from fake_run import make_dataset, make_whole, train_diffusion, train_level
 
 from dd_nnunet.core.errors import UserError
 from dd_nnunet.report.collect import ReportRequest, collect
+from dd_nnunet.report.findings import warnings_of
+from dd_nnunet.report.page import build_page
+from dd_nnunet.storage.atomic import write_json
 from dd_nnunet.storage.workspace import DatasetFolders
 
 
@@ -20,6 +23,7 @@ def request(run, **changes):
 
 def test_all_pieces_of_a_whole_run_are_found(tmp_path):
     pieces = collect(request(make_whole(tmp_path)))
+    assert pieces.levels[1].part_order == [0, 1, 2, 3]
     assert pieces.cases.val == ("cell_c", "cell_d")
     assert pieces.shown_cases == ("cell_c", "cell_d")
     assert sorted(pieces.truth) == ["cell_a", "cell_b", "cell_c", "cell_d"]
@@ -33,7 +37,7 @@ def test_all_pieces_of_a_whole_run_are_found(tmp_path):
 def test_missing_pieces_are_none_and_untrained_held_out_cases_are_shown(tmp_path):
     run = make_dataset(tmp_path, labels=False)
     pieces = collect(request(run, n_cases=1))
-    assert pieces.diffusion is None and pieces.predicted is None
+    assert pieces.diffusion is None and pieces.predicted == {}
     assert all(level.run is None and level.summary is None for level in pieces.levels)
     assert pieces.truth == {} and pieces.baselines == ()
     assert pieces.shown_cases == ("cell_c",)
@@ -56,12 +60,13 @@ def test_given_folders_take_the_place_of_the_held_out_cases(tmp_path):
     source = run.model / "fold_0" / "level1" / "validation" / "cell_d.nii.gz"
     (mine / "level1").mkdir(parents=True)
     (mine / "level1" / "cell_d.nii.gz").write_bytes(source.read_bytes())
-    (mine / "predictions.json").write_text('{"warnings": ["slow"]}')
+    write_json(mine / "predictions.json", {"cases": {"cell_d": {"state": "done", "warnings": ["odd"]}}})
+    write_json(mine / "predictions_1_of_2.json", {"cases": {"x": {"state": "failed", "reason": "CRC"}}})
     pieces = collect(request(run, predictions=mine, images=run.folders.images_tr))
     assert list(pieces.levels[0].predictions) == ["cell_d"]
     assert pieces.shown_cases == ("cell_d",)
     assert pieces.truth == {}  # labelsTr says nothing about a folder of unknown cases
-    assert pieces.predicted == {"warnings": ["slow"]}
+    assert warnings_of(pieces, ()) == ("Case cell_d: odd", "Case x could not be predicted: CRC")
     assert sorted(collect(request(run, predictions=mine, truth=run.folders.labels_tr)).truth)[0] == "cell_a"
 
 
@@ -87,6 +92,14 @@ def test_a_missing_plan_or_folder_is_refused_with_the_next_command(tmp_path):
     for name in ("predictions", "images", "truth"):
         with pytest.raises(UserError, match=f"given by --{name} does not exist"):
             collect(request(run, **{name: tmp_path / "nowhere"}))
+
+
+def test_a_diffusion_model_taken_from_elsewhere_has_no_log(tmp_path):
+    run = make_dataset(tmp_path)
+    write_json(run.model / "fold_0" / "diffusion" / "finished.json", {"pretrained": "other.pth"})
+    pieces = collect(request(run))
+    assert pieces.diffusion.log == () and pieces.diffusion.finished == {"pretrained": "other.pth"}
+    assert build_page(pieces).diffusion_curves is None
 
 
 def test_hidden_files_are_no_predictions(tmp_path):

@@ -5,7 +5,6 @@ import pytest
 from dd_nnunet.core.part_colours import hex_colour
 from dd_nnunet.training.progress_figure import (
     draw_progress,
-    part_order,
     selected_epoch,
     series,
     write_progress,
@@ -97,10 +96,7 @@ def test_level_draws_the_losses_by_name_the_warm_start_and_the_kept_epoch():
 
 
 def test_shares_have_the_colours_of_the_pictures_only_where_the_final_numbers_are_known():
-    known = [dict(e, part_order=[1, 0]) for e in LEVEL]
-    assert part_order(known) == (1, 0)
-    assert part_order(LEVEL) is None
-    shares = draw_progress(known).axes[2]
+    shares = draw_progress(LEVEL, part_order=[1, 0]).axes[2]
     assert band_colours(shares) == [hex_colour(0), hex_colour(1)]
     # training's part 1 becomes part 0 and lies below: its band ends at 0.75
     assert shares.collections[0].get_paths()[0].vertices[:, 1].max() == pytest.approx(0.75)
