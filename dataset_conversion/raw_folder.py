@@ -13,11 +13,13 @@ from dd_nnunet.core.case import Geometry
 from dd_nnunet.core.dataset import DATASET_NAME, check_case_id, describe_dataset
 from dd_nnunet.core.errors import UserError
 from dd_nnunet.core.json_record import record_to_json
-from dd_nnunet.storage.atomic import TEMPORARY_PREFIX, disk_error, write_json
+from dd_nnunet.storage.atomic import TEMPORARY_PREFIX, disk_error, read_json, write_json
 from dd_nnunet.storage.volume import write_image
 from dd_nnunet.storage.workspace import Workspace
 
 FILE_ENDING = ".nii.gz"
+# in dataset.json; only datasets that say so may be replaced
+MAKER = "dd_nnunet"
 
 
 def dataset_name(dataset_id: int, name: str) -> str:
@@ -43,7 +45,7 @@ def new_dataset(workspace: Workspace, full_name: str, overwrite: bool) -> Iterat
     Args:
         workspace: its raw folder takes the dataset (and is made if missing).
         full_name: as `dataset_name` returns it.
-        overwrite: replace an existing dataset of that name.
+        overwrite: replace an existing dataset of that name, if dd_nnunet has made it.
 
     Raises:
         UserError: the dataset exists, another one has its number, or another process is making it.
@@ -97,6 +99,7 @@ def write_dataset_json(
         "labels": dict(labels),
         "numTraining": n_training,
         "file_ending": FILE_ENDING,
+        "made_by": MAKER,
         **(extra or {}),
     }
     data = record_to_json(entries)
@@ -110,8 +113,13 @@ def _refuse_taken(workspace: Workspace, full_name: str, overwrite: bool) -> None
     if others:
         raise UserError(full_name, f"its number is taken by {', '.join(others)}", "choose another id")
     target = workspace.raw_folder() / full_name
-    if target.exists() and not overwrite:
+    if not target.exists():
+        return
+    if not overwrite:
         raise UserError(target, "exists", "choose another id, or give --overwrite to replace it")
+    data = read_json(target / "dataset.json")
+    if not isinstance(data, dict) or data.get("made_by") != MAKER:
+        raise UserError(target, "was not made by dd_nnunet and is not replaced", "choose another id")
 
 
 def _number(full_name: str) -> int:

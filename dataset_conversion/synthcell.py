@@ -40,7 +40,7 @@ CELL, VESICLE, MITOCHONDRION = 1, 2, 3
 FIRST_AGGREGATE = {VESICLE: 4, MITOCHONDRION: 6}
 # half the side of the cube that has the volume of the unit ball
 CUBE_HALF_SIDE = 0.5 * (4.0 / 3.0 * np.pi) ** (1.0 / 3.0)
-MAX_ATTEMPTS = 1000
+MAX_ATTEMPTS = 100
 
 Shape = Literal["ball", "cube"]
 Range = tuple[float, float]

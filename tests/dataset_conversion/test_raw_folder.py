@@ -84,9 +84,20 @@ def test_an_existing_dataset_is_replaced_only_when_asked(workspace):
         make(workspace, "Dataset007_Cells", "new")
     assert (workspace.raw / "Dataset007_Cells/file").read_text() == "old"
     make(workspace, "Dataset007_Cells", "new", overwrite=True)
-    assert [p.name for p in (workspace.raw / "Dataset007_Cells").iterdir()] == ["file"]
+    assert not (workspace.raw / "Dataset007_Cells/only_old").exists()
     assert (workspace.raw / "Dataset007_Cells/file").read_text() == "new"
     assert names_in(workspace) == ["Dataset007_Cells"]
+
+
+def test_a_dataset_of_other_hands_is_never_replaced(workspace):
+    dataset = workspace.raw / "Dataset007_Cells"
+    dataset.mkdir(parents=True)
+    with pytest.raises(UserError, match=r"dataset\.json: does not exist"):
+        make(workspace, "Dataset007_Cells", "new", overwrite=True)
+    (dataset / "dataset.json").write_text('{"channel_names": {"0": "CT"}, "file_ending": ".nii.gz"}')
+    with pytest.raises(UserError, match="was not made by dd_nnunet"):
+        make(workspace, "Dataset007_Cells", "new", overwrite=True)
+    assert [path.name for path in dataset.iterdir()] == ["dataset.json"]
 
 
 def test_a_number_is_given_once(workspace):
@@ -111,10 +122,11 @@ def test_what_a_killed_run_left_is_no_obstacle(workspace):
     leftover.mkdir(parents=True)
     (leftover / "half").write_text("half")
     make(workspace, "Dataset007_Cells", "whole")
-    assert [p.name for p in (workspace.raw / "Dataset007_Cells").iterdir()] == ["file"]
+    assert not (workspace.raw / "Dataset007_Cells/half").exists()
     assert names_in(workspace) == ["Dataset007_Cells"]
 
 
 def make(workspace, full_name, content, overwrite=False):
     with new_dataset(workspace, full_name, overwrite) as folder:
         (folder / "file").write_text(content)
+        write_dataset_json(folder, ["light"], 0, {})
