@@ -134,14 +134,16 @@ def test_no_print_outside_commands(path: Path) -> None:
 
 
 def test_every_import_is_declared() -> None:
-    """What the package imports from outside is named in setup.py (rule of DEPENDENCIES: what we import, we declare)."""
+    """What the package imports from outside is named in setup.py, and nothing else is."""
     modules_of = {
         "SimpleITK": "SimpleITK", "acvl-utils": "acvl_utils", "connected-components-3d": "cc3d",
         "dynamic-network-architectures": "dynamic_network_architectures", "scikit-image": "skimage",
     }  # fmt: skip
     text = (ROOT / "setup.py").read_text(encoding="utf-8")
     listed = text.split("install_requires=[")[1].split("]")[0]
-    names = {line.strip().strip('",').split(">")[0].split("=")[0] for line in listed.splitlines() if line.strip()}
+    names = {
+        line.strip().strip('",').split(">")[0].split("=")[0] for line in listed.splitlines() if line.strip()
+    }
     declared = {modules_of.get(name, name) for name in names}
     stdlib = set(__import__("sys").stdlib_module_names)
     converters = sorted((ROOT / "dataset_conversion").glob("*.py"))

@@ -13,7 +13,9 @@ from dd_nnunet.core.errors import DDError
 from dd_nnunet.storage.workspace import Workspace
 
 Body = Callable[[argparse.Namespace], int | None]
-EXIT_CODES = "exit codes: 0 ok, 2 user or data error, 3 some cases failed, 74 disk, 75 stopped (resumable), 1 our bug"
+EXIT_CODES = (
+    "exit codes: 0 ok, 2 user or data error, 3 some cases failed, 74 disk, 75 stopped (resumable), 1 our bug"
+)
 
 
 class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
@@ -90,7 +92,9 @@ def run(parser: StrictParser, body: Body, argv: Sequence[str] | None = None) -> 
         return 75
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            _say(parser, f"{error.filename or 'disk'}: no space left; free some and run the same command again")
+            _say(
+                parser, f"{error.filename or 'disk'}: no space left; free some and run the same command again"
+            )
             return 74
         raise
 

@@ -17,7 +17,9 @@ def build_parser() -> cli.StrictParser:
     parser = cli.make_parser(
         "dd_predict", "Predict the parts of every volume in a folder, on the volumes' own grids."
     )
-    parser.add_argument("-d", "--dataset", required=True, metavar="ID", help="dataset the model was trained on")
+    parser.add_argument(
+        "-d", "--dataset", required=True, metavar="ID", help="dataset the model was trained on"
+    )
     parser.add_argument("-c", "--configuration", default="3d_fullres", metavar="NAME", help="configuration")
     parser.add_argument("-p", "--plans_name", default="ddPlans", metavar="NAME", help="name of the plan")
     return _add_shared(parser)
@@ -35,15 +37,23 @@ def build_modelfolder_parser() -> cli.StrictParser:
 def _add_shared(parser: cli.StrictParser) -> cli.StrictParser:
     parser.add_argument("-i", "--input", required=True, metavar="IN", help="volumes, {case}_0000{ending}")
     parser.add_argument("-o", "--output", required=True, metavar="OUT", help="gets level1/ level2/ …")
-    parser.add_argument("-f", "--folds", nargs="+", metavar="FOLD", help="folds to average; default: all found")
-    parser.add_argument("-l", "--level", type=int, nargs="+", default=(), metavar="N", help="levels; default: all")
-    parser.add_argument("-step_size", type=float, default=0.5, metavar="S", help="step between patches, in (0,1]")
+    parser.add_argument(
+        "-f", "--folds", nargs="+", metavar="FOLD", help="folds to average; default: all found"
+    )
+    parser.add_argument(
+        "-l", "--level", type=int, nargs="+", default=(), metavar="N", help="levels; default: all"
+    )
+    parser.add_argument(
+        "-step_size", type=float, default=0.5, metavar="S", help="step between patches, in (0,1]"
+    )
     parser.add_argument("--disable_tta", action="store_true", help="no mirrored copies: 8 times faster")
     parser.add_argument("--save_probabilities", action="store_true", help="also write {case}.b2nd")
     parser.add_argument("--continue_prediction", action="store_true", help="keep what is done already")
     parser.add_argument("-num_parts", type=int, default=1, metavar="N", help="share the cases among N runs")
     parser.add_argument("-part_id", type=int, default=0, metavar="I", help="this run's share, 0 to N-1")
-    parser.add_argument("-device", choices=DEVICES, default="auto", help="auto takes cuda, then mps, then cpu")
+    parser.add_argument(
+        "-device", choices=DEVICES, default="auto", help="auto takes cuda, then mps, then cpu"
+    )
     return parser
 
 
@@ -73,7 +83,9 @@ def _check_flags(args: argparse.Namespace) -> None:
     if not 0 < args.step_size <= 1:
         raise UserError("-step_size", f"is {args.step_size}", "allowed: above 0, at most 1")
     if not 0 <= args.part_id < args.num_parts:
-        raise UserError("-part_id", f"is {args.part_id} of {args.num_parts}", f"allowed: 0 to {args.num_parts - 1}")
+        raise UserError(
+            "-part_id", f"is {args.part_id} of {args.num_parts}", f"allowed: 0 to {args.num_parts - 1}"
+        )
 
 
 def _predict(args: argparse.Namespace, model_path: Path) -> None:
@@ -98,13 +110,21 @@ def _predict(args: argparse.Namespace, model_path: Path) -> None:
     levels = model.levels(folds, tuple(args.level))
     share = f"_{args.part_id}_of_{args.num_parts}" if args.num_parts > 1 else ""
     job = PredictionJob(
-        model, folds, levels, settings, Path(args.output), args.continue_prediction, f"predictions{share}.json"
+        model,
+        folds,
+        levels,
+        settings,
+        Path(args.output),
+        args.continue_prediction,
+        f"predictions{share}.json",
     )
     LOGGER.info("%d cases, levels %s, folds %s; %s", len(cases), " ".join(str(level.level) for level in levels),
                 " ".join(folds), settings.runtime.because)  # fmt: skip
     prediction = FolderPrediction(job, cases[:ALIGNMENT_CASES])
     mine = cases[args.part_id :: args.num_parts]
-    states = tqdm(prediction.run(mine), total=len(mine), desc="predict", unit="case", disable=args.no_pbar or args.quiet)
+    states = tqdm(
+        prediction.run(mine), total=len(mine), desc="predict", unit="case", disable=args.no_pbar or args.quiet
+    )
     failed = [case_id for case_id, state in states if state == "failed"]
     LOGGER.info("%d cases written to %s", len(mine) - len(failed), args.output)
     if failed:
@@ -113,7 +133,9 @@ def _predict(args: argparse.Namespace, model_path: Path) -> None:
 
 
 def _found_folds(model_path: Path) -> tuple[str, ...]:
-    names = sorted(path.name.removeprefix("fold_") for path in model_path.glob("fold_*") if "." not in path.name)
+    names = sorted(
+        path.name.removeprefix("fold_") for path in model_path.glob("fold_*") if "." not in path.name
+    )
     folds = [name for name in names if name != "all"] or names
     if not folds:
         raise UserError(model_path, "holds no trained fold", "train one with dd_train")

@@ -33,10 +33,16 @@ def build_parser() -> cli.StrictParser:
     parser.add_argument("configuration", metavar="CONFIG", help="e.g. 3d_fullres")
     parser.add_argument("fold", metavar="FOLD", help="0, 1, 2, 3, 4 or all")
     parser.add_argument("-p", "--plans_name", default="ddPlans", metavar="NAME", help="name of the plan")
-    parser.add_argument("-l", "--level", type=int, nargs="+", metavar="N", help="levels; default: all of the plan")
+    parser.add_argument(
+        "-l", "--level", type=int, nargs="+", metavar="N", help="levels; default: all of the plan"
+    )
     parser.add_argument("--stage", choices=STAGES, default="all", help="train only this")
-    parser.add_argument("-pretrained_diffusion", metavar="FILE", help="checkpoint_final.pth of a diffusion model to use")
-    parser.add_argument("-device", choices=DEVICES, default="auto", help="auto takes cuda, then mps, then cpu")
+    parser.add_argument(
+        "-pretrained_diffusion", metavar="FILE", help="checkpoint_final.pth of a diffusion model to use"
+    )
+    parser.add_argument(
+        "-device", choices=DEVICES, default="auto", help="auto takes cuda, then mps, then cpu"
+    )
     parser.add_argument("--seed", type=int, default=0, help="decides weights, batches and noise")
     parser.add_argument("--deterministic", action="store_true", help="same bits on CUDA too (slower)")
     parser.add_argument("--val", action="store_true", help="only predict and score the validation cases")
@@ -98,7 +104,9 @@ def _fold(args: argparse.Namespace, folders: "DatasetFolders") -> "Fold":
     missing = sorted({*fold.train, *fold.val} - set(case_ids))
     if missing:
         remedy = f"run dd_plan_and_preprocess -d {args.dataset} again, or correct the splits"
-        raise UserError(splits_json, f"fold {args.fold} names cases that are not prepared: {', '.join(missing)}", remedy)
+        raise UserError(
+            splits_json, f"fold {args.fold} names cases that are not prepared: {', '.join(missing)}", remedy
+        )
     fingerprint = read_record(DatasetFingerprint, _required(folders.fingerprint_json, args))
     constant = {case.case_id for case in fingerprint.cases if case.constant}
     train = tuple(case_id for case_id in fold.train if case_id not in constant)
@@ -116,7 +124,9 @@ def _write_model_files(model: Path, folders: "DatasetFolders", plan: "Plan") -> 
     if plans_json.is_file():
         if read_record(Plan, plans_json) != plan:
             reason = "differs from the dataset's plan: these folds were trained with another one"
-            raise UserError(plans_json, reason, f"rename {model.name}, or plan with -overwrite_plans_name NAME")
+            raise UserError(
+                plans_json, reason, f"rename {model.name}, or plan with -overwrite_plans_name NAME"
+            )
         return
     write_json(model / "dataset.json", read_json(folders.preprocessed / "dataset.json"))
     write_json(model / "dataset_fingerprint.json", read_json(folders.fingerprint_json))
@@ -149,7 +159,9 @@ def _setup(
     )
 
 
-def _train(args: argparse.Namespace, setup: "TrainingSetup", levels: "Sequence[LevelPlan]", fold_folder: Path) -> None:
+def _train(
+    args: argparse.Namespace, setup: "TrainingSetup", levels: "Sequence[LevelPlan]", fold_folder: Path
+) -> None:
     from dd_nnunet.storage.run_folder import is_finished
     from dd_nnunet.training.feature_cache import FeatureCache
     from dd_nnunet.training.pretrain_diffusion import load_diffusion
@@ -173,7 +185,9 @@ def _train_diffusion(args: argparse.Namespace, setup: "TrainingSetup", checkpoin
     from dd_nnunet.storage.run_folder import open_run_folder
     from dd_nnunet.training.pretrain_diffusion import load_diffusion, pretrain_diffusion
 
-    with open_run_folder(checkpoint.parent, _identity(setup, "diffusion", setup.configuration.diffusion)) as run:
+    with open_run_folder(
+        checkpoint.parent, _identity(setup, "diffusion", setup.configuration.diffusion)
+    ) as run:
         if run.finished:
             LOGGER.info("diffusion: finished already (--fresh trains anew)")
             return
@@ -197,7 +211,13 @@ def _train_level(setup: "TrainingSetup", level: "LevelPlan", cache: Any, fold_fo
         if run.finished:
             LOGGER.info("level %d: finished already (--fresh trains anew)", level.level)
             return
-        run.logger.info("level %d, %d parts, stages %s: %s", level.level, level.n_parts, level.stages, setup.runtime.because)
+        run.logger.info(
+            "level %d, %d parts, stages %s: %s",
+            level.level,
+            level.n_parts,
+            level.stages,
+            setup.runtime.because,
+        )
         result = train_segmenter(setup, level, cache, run)
         run.mark_finished(
             {
@@ -224,7 +244,7 @@ def _identity(setup: "TrainingSetup", what: str, planned: object) -> dict[str, o
 
 
 def _seconds(log: list[dict[str, Any]]) -> float:
-    return round(sum(entry["seconds"] for entry in log), 1)
+    return round(sum(float(entry["seconds"]) for entry in log), 1)
 
 
 def _validate(

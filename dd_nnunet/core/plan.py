@@ -162,7 +162,9 @@ class ConfigurationPlan:
         for level in self.levels:
             for stage in level.stages:
                 if not 1 <= stage <= self.diffusion.n_stages:
-                    raise ValueError(f"level {level.level} uses stage {stage}; stages are 1–{self.diffusion.n_stages}")
+                    raise ValueError(
+                        f"level {level.level} uses stage {stage}; stages are 1–{self.diffusion.n_stages}"
+                    )
 
     def level(self, number: int) -> LevelPlan:
         """The plan of one level.

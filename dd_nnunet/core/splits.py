@@ -52,5 +52,7 @@ def select_fold(folds: Sequence[Fold], fold: str, case_ids: Sequence[str], where
         return Fold(train=tuple(sorted(case_ids)), val=tuple(sorted(case_ids)))
     if not fold.isdigit() or int(fold) >= len(folds):
         names = ", ".join([*map(str, range(len(folds))), "all"])
-        raise UserError(where, f"fold {fold!r} does not exist ({len(case_ids)} cases)", f"choose one of: {names}")
+        raise UserError(
+            where, f"fold {fold!r} does not exist ({len(case_ids)} cases)", f"choose one of: {names}"
+        )
     return folds[int(fold)]

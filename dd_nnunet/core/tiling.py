@@ -51,5 +51,4 @@ def gaussian_window(tile: Zyx, sigma_share: float = 1 / 8) -> npt.NDArray[np.flo
         offset = np.arange(edge) - (edge - 1) / 2
         axes.append(np.exp(-0.5 * (offset / (edge * sigma_share)) ** 2))
     window = np.einsum("z,y,x->zyx", *axes)
-    window /= window.max()
-    return np.maximum(window, 1e-4).astype(np.float32)
+    return np.asarray(np.maximum(window / window.max(), 1e-4), dtype=np.float32)

@@ -46,7 +46,9 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
                 continue
             if isinstance(content, dict):
                 return content
-    raise UserError(path, "is damaged, missing, or holds more than tensors and plain values", "train with --fresh")
+    raise UserError(
+        path, "is damaged, missing, or holds more than tensors and plain values", "train with --fresh"
+    )
 
 
 def checkpoint_exists(path: Path) -> bool:

@@ -41,7 +41,12 @@ class DecoderFeatures:
     """
 
     def __init__(
-        self, network: DiffusionUNet, plan: FeaturePlan, stages: Sequence[int], n_timesteps: int, runtime: Runtime
+        self,
+        network: DiffusionUNet,
+        plan: FeaturePlan,
+        stages: Sequence[int],
+        n_timesteps: int,
+        runtime: Runtime,
     ) -> None:
         self.network = network
         self.plan = plan
@@ -110,9 +115,7 @@ class _Blend:
     def add(self, values: Tensor, start: Zyx) -> None:
         """Add [C,z,y,x] at the cell of voxel `start`."""
         cells: Zyx = (values.shape[1], values.shape[2], values.shape[3])
-        box = tuple(
-            slice(s // r, s // r + n) for s, r, n in zip(start, self.reduction, cells, strict=True)
-        )
+        box = tuple(slice(s // r, s // r + n) for s, r, n in zip(start, self.reduction, cells, strict=True))
         window = torch.from_numpy(gaussian_window(cells))
         self.total[(slice(None), *box)] += values * window
         self.weight[box] += window

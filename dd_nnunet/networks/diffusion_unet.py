@@ -103,7 +103,8 @@ class DiffusionUNet(nn.Module):
         )
         block: Any = TimedResidualBlock
         self.time = TimeEmbedding(width)
-        self.stem = nn.Conv3d(n_image_channels, channels[0], kernels[0], padding=[k // 2 for k in kernels[0]])
+        z, y, x = kernels[0]
+        self.stem = nn.Conv3d(n_image_channels, channels[0], kernels[0], padding=(z // 2, y // 2, x // 2))
         self.encoder = nn.ModuleList(block(c, c, k, width) for c, k in zip(channels, kernels, strict=True))
         self.down = nn.ModuleList(
             nn.Conv3d(fine, coarse, stride, stride)
@@ -160,4 +161,6 @@ class DiffusionUNet(nn.Module):
 
     def _check_shape(self, x: Tensor) -> None:
         for size, divisor in zip(x.shape[2:], self.total_reduction_zyx, strict=True):
-            assert size % divisor == 0, f"shape {tuple(x.shape)} must be a multiple of {self.total_reduction_zyx}"
+            assert size % divisor == 0, (
+                f"shape {tuple(x.shape)} must be a multiple of {self.total_reduction_zyx}"
+            )

@@ -42,7 +42,11 @@ class ModelFolder:
         """
         plans_json = path / "plans.json"
         if not plans_json.is_file():
-            raise UserError(path, "holds no trained model (no plans.json)", "train it with dd_train, or correct -d, -c, -p")
+            raise UserError(
+                path,
+                "holds no trained model (no plans.json)",
+                "train it with dd_train, or correct -d, -c, -p",
+            )
         plan = read_record(Plan, plans_json)
         configuration = plan.configuration(path.name.split("__")[-1])
         return cls(path, plan, configuration, load_description(path / "dataset.json"))
@@ -65,7 +69,9 @@ class ModelFolder:
             if all(checkpoint_exists(self._checkpoint(fold, level)) for fold in folds)
         )
         if not common:
-            raise UserError(self.path, f"no level is finished in fold {', '.join(folds)}", "finish dd_train first")
+            raise UserError(
+                self.path, f"no level is finished in fold {', '.join(folds)}", "finish dd_train first"
+            )
         return common
 
     def segmenter(self, fold: str, level: LevelPlan, runtime: Runtime) -> nn.Module:

@@ -56,7 +56,14 @@ class PredictionJob:
         """Changes with anything that changes the predictions, except the images."""
         settings = self.settings
         return sha256_of_record(
-            (self.model.plan, self.folds, self.levels, settings.step_size, settings.mirror, str(self.model.path))
+            (
+                self.model.plan,
+                self.folds,
+                self.levels,
+                settings.step_size,
+                settings.mirror,
+                str(self.model.path),
+            )
         )
 
 

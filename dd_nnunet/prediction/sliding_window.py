@@ -47,7 +47,7 @@ def predict_probabilities(
     total: Tensor | None = None
     for start in iterate_tiles(shape, patch_zyx, step_size):
         box = tuple(slice(s, s + p) for s, p in zip(start, patch_zyx, strict=True))
-        mean = _mean_over_mirrors(network, volume[(..., *box)], runtime, mirror)
+        mean = _mean_over_mirrors(network, volume[(slice(None), slice(None), *box)], runtime, mirror)
         if total is None:
             total = torch.zeros(len(mean), *shape)
         total[(slice(None), *box)] += mean * window

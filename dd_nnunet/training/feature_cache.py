@@ -48,7 +48,11 @@ class FeatureCache:
             return
         configuration = self.setup.configuration
         reader = DecoderFeatures(
-            network, configuration.features, self.stages, configuration.diffusion.n_timesteps, self.setup.runtime
+            network,
+            configuration.features,
+            self.stages,
+            configuration.diffusion.n_timesteps,
+            self.setup.runtime,
         )
         projections = self._projections(reader)
         for case_id in tqdm(case_ids, desc="features", unit="case", disable=not self.setup.progress_bar):
@@ -82,17 +86,25 @@ class FeatureCache:
         seed = derive_seed(self.setup.seed, "features", case_id)
         return reader.of_volume(image, self.setup.configuration.patch_size_zyx, seed)
 
-    def _write(self, case_id: str, features: CaseFeatures, projections: dict[int, tuple[Tensor, Tensor]]) -> None:
+    def _write(
+        self, case_id: str, features: CaseFeatures, projections: dict[int, tuple[Tensor, Tensor]]
+    ) -> None:
         for stage, activation in features.activations.items():
             mean, directions = projections[stage]
             projected = torch.einsum("pzyx,pn->nzyx", activation - mean[:, None, None, None], directions)
             write_array(self.folder / f"{case_id}_stage{stage}.b2nd", projected.numpy().astype(np.float16))
         if features.denoised is not None:
-            write_array(self.folder / f"{case_id}_denoised.b2nd", features.denoised.numpy().astype(np.float16))
+            write_array(
+                self.folder / f"{case_id}_denoised.b2nd", features.denoised.numpy().astype(np.float16)
+            )
 
     def _check_identity(self, diffusion_checkpoint: Path) -> None:
         plan = self.setup.configuration.features
-        identity = {"diffusion_sha256": sha256_of(diffusion_checkpoint), "plan": str(plan), "seed": self.setup.seed}
+        identity = {
+            "diffusion_sha256": sha256_of(diffusion_checkpoint),
+            "plan": str(plan),
+            "seed": self.setup.seed,
+        }
         path = self.folder / "identity.json"
         if path.exists() and read_json(path) == identity:
             return
@@ -110,7 +122,9 @@ class FeatureCache:
                 for stage, activation in self._compute(reader, case_id).activations.items():
                     samples[stage].append(activation.flatten(1))
             for stage, path in paths.items():
-                mean, directions = fit_projection(torch.cat(samples[stage], dim=1), self.setup.configuration.features)
+                mean, directions = fit_projection(
+                    torch.cat(samples[stage], dim=1), self.setup.configuration.features
+                )
                 save_checkpoint(path, {"mean": mean, "directions": directions})
         loaded = {stage: load_checkpoint(path) for stage, path in paths.items()}
         return {stage: (content["mean"], content["directions"]) for stage, content in loaded.items()}

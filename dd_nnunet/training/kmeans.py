@@ -37,7 +37,7 @@ def seed_centres(points: Tensor, n_centres: int, seed: int, n_trials: int = 4) -
 def assign(points: Tensor, centres: Tensor) -> tuple[Tensor, Tensor]:
     """Nearest centre of each point: labels [N] int64 and squared distances [N]."""
     labels, distances = [], []
-    for chunk in points.split(CHUNK):
+    for chunk in torch.split(points, CHUNK):
         distance, label = torch.cdist(chunk, centres).min(dim=1)
         labels.append(label)
         distances.append(distance.square())

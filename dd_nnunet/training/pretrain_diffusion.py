@@ -77,7 +77,11 @@ def pretrain_diffusion(setup: TrainingSetup, run: RunFolder) -> DiffusionUNet:
     block = max(plan.iterations // BLOCKS, 1)
     batches = iterate_batches(_source(setup), mirroring(), state.iteration, setup.n_workers)
     bar = tqdm(
-        total=plan.iterations, initial=state.iteration, desc="diffusion", unit="it", disable=not setup.progress_bar
+        total=plan.iterations,
+        initial=state.iteration,
+        desc="diffusion",
+        unit="it",
+        disable=not setup.progress_bar,
     )
     log = EpochLog(run, "diffusion pretraining")
     while state.iteration < plan.iterations:
@@ -99,11 +103,18 @@ def pretrain_diffusion(setup: TrainingSetup, run: RunFolder) -> DiffusionUNet:
         _record(state, run, log, entry)
     bar.close()
     batches.close()  # type: ignore[attr-defined]
-    save_checkpoint(run.path / "checkpoint_final.pth", {"network": state.ema.module.state_dict(), "iteration": state.iteration})
-    return load_diffusion(setup.configuration, setup.n_channels, run.path / "checkpoint_final.pth", setup.runtime)
+    save_checkpoint(
+        run.path / "checkpoint_final.pth",
+        {"network": state.ema.module.state_dict(), "iteration": state.iteration},
+    )
+    return load_diffusion(
+        setup.configuration, setup.n_channels, run.path / "checkpoint_final.pth", setup.runtime
+    )
 
 
-def load_diffusion(configuration: ConfigurationPlan, n_channels: int, path: Any, runtime: Runtime) -> DiffusionUNet:
+def load_diffusion(
+    configuration: ConfigurationPlan, n_channels: int, path: Any, runtime: Runtime
+) -> DiffusionUNet:
     """The trained diffusion model, frozen, in eval mode on the runtime's device."""
     network = DiffusionUNet(configuration.diffusion, n_channels)
     network.load_state_dict(load_checkpoint(path)["network"])
@@ -138,7 +149,8 @@ class _State:
             torch.manual_seed(derive_seed(setup.seed, "diffusion weights"))
             network = DiffusionUNet(self.plan, setup.n_channels)
         self.network = setup.runtime.place_network(network)
-        self.ema = AveragedModel(self.network, multi_avg_fn=get_ema_multi_avg_fn(self.plan.ema_decay))
+        average = get_ema_multi_avg_fn(self.plan.ema_decay)  # type: ignore[no-untyped-call]
+        self.ema = AveragedModel(self.network, multi_avg_fn=average)
         self.optimizer = torch.optim.Adam(self.network.parameters(), lr=self.plan.learning_rate)
         self.alphas_cumprod = torch.from_numpy(cosine_alphas_cumprod(self.plan.n_timesteps))
         self.iteration = 0
@@ -198,7 +210,9 @@ class _State:
             losses.append(float(self._loss(self.ema.module, x0, timesteps, random)))
         return sum(losses) / len(losses)
 
-    def _loss(self, network: torch.nn.Module, x0: Tensor, timesteps: Tensor, random: torch.Generator) -> Tensor:
+    def _loss(
+        self, network: torch.nn.Module, x0: Tensor, timesteps: Tensor, random: torch.Generator
+    ) -> Tensor:
         noise = torch.randn(x0.shape, generator=random)
         runtime = self.setup.runtime
         x_t = runtime.place(add_noise(x0, noise, self.alphas_cumprod[timesteps]))
@@ -221,7 +235,9 @@ def _finite_mean(losses: Sequence[float], run: RunFolder, iteration: int) -> flo
     mean = sum(losses) / len(losses)
     if not math.isfinite(mean):
         raise DDError(
-            run.path, f"the loss is {mean} at iteration {iteration}", "lower learning_rate in the plan, then --fresh"
+            run.path,
+            f"the loss is {mean} at iteration {iteration}",
+            "lower learning_rate in the plan, then --fresh",
         )
     return mean
 
@@ -233,5 +249,3 @@ def _record(state: _State, run: RunFolder, log: EpochLog, entry: dict[str, Any])
         save_checkpoint(run.path / "checkpoint_best.pth", best)
     log.append(entry, last=state.iteration == state.plan.iterations)
     save_checkpoint(run.path / "checkpoint_latest.pth", state.content())
-
-

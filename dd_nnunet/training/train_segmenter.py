@@ -49,7 +49,9 @@ class LevelResult:
     collapsed: bool
 
 
-def train_segmenter(setup: TrainingSetup, level: LevelPlan, cache: FeatureCache, run: RunFolder) -> LevelResult:
+def train_segmenter(
+    setup: TrainingSetup, level: LevelPlan, cache: FeatureCache, run: RunFolder
+) -> LevelResult:
     """Train one level, or continue where the last run stopped.
 
     Writes checkpoint_latest, checkpoint_best (the kept epoch so far) and checkpoint_final (the kept epoch with its
@@ -151,7 +153,13 @@ class _LevelTrainer:
             raise DDError(f"level {self.level.level}", f"the loss is {means['total']} in epoch {self.epoch}")
         self.statistics = self._monitor()
         self.dead_parts = self.statistics.dead_parts
-        entry = {"epoch": self.epoch, "phase": phase, **means, **as_log(self.statistics), "reseeded": list(reseeding)}
+        entry = {
+            "epoch": self.epoch,
+            "phase": phase,
+            **means,
+            **as_log(self.statistics),
+            "reseeded": list(reseeding),
+        }
         self.phase = phase
         self.epoch += 1
         return entry
@@ -279,6 +287,9 @@ def _finish(run: RunFolder, level: LevelPlan) -> LevelResult:
     collapsed = statistics.alive_parts < level.n_parts
     if collapsed:
         run.logger.warning(
-            "level %d COLLAPSED: only %d of %d parts are alive", level.level, statistics.alive_parts, level.n_parts
+            "level %d COLLAPSED: only %d of %d parts are alive",
+            level.level,
+            statistics.alive_parts,
+            level.n_parts,
         )
     return LevelResult(int(best["epoch"]), statistics, collapsed)

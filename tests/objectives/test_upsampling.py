@@ -28,4 +28,6 @@ def test_gather_is_the_transpose_of_spread() -> None:
     cells = torch.randn(2, 3, 2, 3, 4, generator=generator)
     voxels = torch.randn(2, 3, 4, 6, 8, generator=generator)
     matrices = tuple(m.expand(2, -1, -1) for m in axis_matrices((4, 6, 8), (2, 3, 4), (2, 2, 2), (0, 0, 0)))
-    assert torch.allclose((spread(cells, matrices) * voxels).sum(), (cells * gather(voxels, matrices)).sum(), atol=1e-4)
+    assert torch.allclose(
+        (spread(cells, matrices) * voxels).sum(), (cells * gather(voxels, matrices)).sum(), atol=1e-4
+    )

@@ -1,0 +1,57 @@
+"""Fingerprints made by hand."""
+
+import numpy as np
+
+from dd_nnunet.core.dataset import describe_dataset
+from dd_nnunet.core.fingerprint import CaseFingerprint, ChannelFingerprint, DatasetFingerprint
+from dd_nnunet.planning.fingerprinting import merge_diameters
+
+DIAMETERS_MM = (40.0, 10.0, 5.0)
+
+
+def make_channel(noise_sd=0.078):
+    return ChannelFingerprint(0.0, 0.1, 0.5, 0.9, 1.0, 0.5, 0.2, noise_sd)
+
+
+def make_case(number=0, shape=(50, 50, 50), spacing=(1.0, 1.0, 1.0), **changes):
+    values = dict(
+        case_id=f"case_{number:03d}",
+        shape_zyx=tuple(shape),
+        spacing_zyx_mm=tuple(float(s) for s in spacing),
+        crop_start_zyx=(0, 0, 0),
+        crop_stop_zyx=tuple(shape),
+        channels=(make_channel(),),
+        diameters_mm=DIAMETERS_MM,
+        constant=False,
+    )
+    return CaseFingerprint(**(values | changes))
+
+
+def make_fingerprint(shapes, spacings, diameters_mm=DIAMETERS_MM, noise_sd=0.078, constant=()):
+    pairs = enumerate(zip(shapes, spacings, strict=True))
+    cases = tuple(
+        make_case(
+            number,
+            shape,
+            spacing,
+            channels=(make_channel(noise_sd),),
+            diameters_mm=diameters_mm,
+            constant=number in constant,
+        )
+        for number, (shape, spacing) in pairs
+    )
+    shape = np.median(shapes, axis=0)
+    spacing = np.median(spacings, axis=0)
+    return DatasetFingerprint(
+        cases=cases,
+        median_crop_shape_zyx=tuple(int(n) for n in shape),
+        median_spacing_zyx_mm=tuple(float(s) for s in spacing),
+        noise_sd=noise_sd,
+        diameters_mm=merge_diameters([diameters_mm] * len(cases)),
+        warnings=(),
+    )
+
+
+def make_description(channels=("MRI",), **more):
+    names = {str(i): name for i, name in enumerate(channels)}
+    return describe_dataset({"channel_names": names, "file_ending": ".nii.gz", **more}, "dataset.json")

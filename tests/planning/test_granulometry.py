@@ -1,0 +1,109 @@
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from dd_nnunet.planning.granulometry import characteristic_diameters, otsu_threshold, thickness
+
+UNIT = (1.0, 1.0, 1.0)
+
+
+def ball(shape, centre, radius, spacing=UNIT):
+    grid = np.indices(shape, dtype=float)
+    squared = sum(((g - c) * s) ** 2 for g, c, s in zip(grid, centre, spacing, strict=True))
+    return squared <= radius**2
+
+
+def test_a_slab_of_5_voxels_is_5_thick():
+    mask = np.zeros((20, 20, 20), bool)
+    mask[7:12] = True
+    assert thickness(mask, UNIT, 1.0) == 5.0
+
+
+def test_a_cube_of_9_voxels_holds_a_ball_of_9():
+    mask = np.zeros((20, 20, 20), bool)
+    mask[5:14, 5:14, 5:14] = True
+    assert thickness(mask, UNIT, 1.0) == 9.0
+
+
+def test_the_whole_volume_is_an_object_that_ends_at_its_faces():
+    assert thickness(np.ones((7, 9, 11), bool), UNIT, 1.0) == 7.0
+
+
+def test_millimetres_not_voxels():
+    spacing = (4.0, 1.0, 1.0)
+    mask = ball((12, 48, 48), (6, 24, 24), 18, spacing)
+    assert thickness(mask, spacing, 1.0) == pytest.approx(36, abs=3)
+
+
+def test_the_quantile_weighs_by_volume():
+    mask = ball((40, 40, 40), (12, 20, 20), 9)
+    for z, y in ((30, 8), (30, 20), (30, 32)):
+        mask |= ball(mask.shape, (z, y, 20), 3)
+    # three small balls hold a tenth of the volume
+    assert thickness(mask, UNIT, 0.5) == pytest.approx(17, abs=2)
+    assert thickness(mask, UNIT, 0.05) == pytest.approx(5, abs=2.1)
+
+
+def test_thickness_against_openings_with_explicit_balls():
+    rng = np.random.default_rng(3)
+    mask = ndimage.gaussian_filter(rng.normal(size=(12, 12, 12)), 1.5) > 0.02
+    padded = np.pad(mask, 4)
+    best = 0.0
+    for squared in range(1, 20):
+        reach = int(np.ceil(squared**0.5))
+        grid = np.indices((2 * reach + 1,) * 3) - reach
+        element = (grid**2).sum(axis=0) < squared
+        if ndimage.binary_opening(padded, element).sum() > 0.4 * mask.sum():
+            best = 2 * squared**0.5 - 1
+    assert 1 < best < 2 * 19**0.5 - 1
+    assert thickness(mask, UNIT, 0.6) == pytest.approx(best)
+
+
+def test_otsu_against_brute_force():
+    rng = np.random.default_rng(0)
+    values = np.concatenate([rng.normal(0.2, 0.05, 700), rng.normal(0.8, 0.1, 300)])
+    chosen = otsu_threshold(values)
+
+    def between(threshold):
+        low, high = values[values <= threshold], values[values > threshold]
+        return len(low) * len(high) * (low.mean() - high.mean()) ** 2
+
+    best = max(between(t) for t in np.linspace(0.1, 0.9, 400))
+    assert between(chosen) > 0.99 * best
+
+
+def nested_balls(noise=0.0):
+    volume = 0.5 * ball((48,) * 3, (24, 24, 24), 20)
+    organelles = [(15, 24, 24), (30, 14, 24), (30, 33, 24)]
+    for centre in organelles:
+        volume[ball(volume.shape, centre, 5.5)] = 0.75
+        volume[ball(volume.shape, centre, 2.5)] = 1.0
+    return np.clip(volume + np.random.default_rng(0).normal(0, noise, volume.shape), 0, 1)
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.05])
+def test_nested_balls_are_measured_from_the_outside_in(noise):
+    diameters = characteristic_diameters(nested_balls(noise), UNIT)
+    assert diameters == pytest.approx((40, 11, 5), abs=2)
+
+
+def test_dark_objects_count_as_bright_ones():
+    bright = characteristic_diameters(nested_balls(), UNIT)
+    dark = characteristic_diameters(1 - nested_balls(), UNIT)
+    assert dark == pytest.approx(bright, abs=1.1)
+
+
+def test_diameters_scale_with_the_spacing():
+    once = characteristic_diameters(nested_balls(), UNIT)
+    thrice = characteristic_diameters(nested_balls(), (3.0, 3.0, 3.0))
+    assert thrice == pytest.approx([3 * d for d in once], rel=1e-3)
+
+
+def test_large_volumes_are_averaged_down_first():
+    volume = 1.0 * ball((100, 100, 100), (50, 50, 50), 40)
+    assert characteristic_diameters(volume, UNIT)[0] == pytest.approx(80, abs=4)
+
+
+def test_thin_and_constant_volumes_do_not_crash():
+    assert characteristic_diameters(np.zeros((10, 10, 10)), UNIT) == ()
+    assert len(characteristic_diameters(np.random.default_rng(0).random((1, 20, 20)), UNIT)) <= 3

@@ -1,0 +1,85 @@
+import pytest
+import torch
+
+from dd_nnunet.core.plan import DiffusionPlan, SegmenterPlan
+from dd_nnunet.networks.diffusion_unet import DiffusionUNet
+from dd_nnunet.networks.segmentation_unet import build_segmenter
+from dd_nnunet.planning.memory import (
+    BYTES_PER_PARAMETER,
+    DIFFUSION_TENSORS,
+    SEGMENTER_SKIP_TENSORS,
+    SEGMENTER_TENSORS_PER_CONV,
+    WORKSPACE,
+    UNetShape,
+    diffusion_training_bytes,
+    n_parameters,
+    segmenter_training_bytes,
+)
+
+CUBES = ((3, 3, 3),) * 2
+SMALL = UNetShape((4, 4, 4), (2, 4), ((2, 2, 2),), CUBES, 1)
+
+
+def test_parameters_by_hand():
+    # down 0: 27·2·(1+2), up 0: 27·2·(4+2), transposed convolution 8·4·2, down 1: 27·4·(2+4)
+    assert n_parameters(SMALL, 2) == 162 + 324 + 64 + 648
+
+
+def test_diffusion_bytes_by_hand():
+    # 64 voxels · 2 channels + 8 voxels · 4 channels
+    activations = (128 + 32) * DIFFUSION_TENSORS * 2
+    expected = BYTES_PER_PARAMETER * n_parameters(SMALL, 4) + WORKSPACE * 3 * activations
+    assert diffusion_training_bytes(SMALL, 3, 2) == pytest.approx(expected)
+
+
+def test_segmenter_bytes_by_hand():
+    # both passes of the invariance loss; K = 5 masks in float32, four of each
+    activations = 2 * ((128 + 32) * (4 * 2 + 2) * 4 + 4 * 4 * 5 * 64)
+    expected = BYTES_PER_PARAMETER * n_parameters(SMALL, 2) + WORKSPACE * activations
+    assert segmenter_training_bytes(SMALL, 2, 5, 1, 4) == pytest.approx(expected)
+
+
+def saved_bytes(forward):
+    """What autograd keeps to go back, each storage once."""
+    kept = {}
+
+    def keep(tensor):
+        storage = tensor.untyped_storage()
+        kept[storage.data_ptr()] = storage
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        result = forward()
+    del result
+    return sum(storage.nbytes() for storage in kept.values())
+
+
+CHANNELS, STRIDES, KERNELS = (8, 16, 32), ((2, 2, 2), (2, 2, 2)), ((3, 3, 3),) * 3
+CHANNEL_VOXELS = 24**3 * 8 + 12**3 * 16 + 6**3 * 32
+VOLUME = torch.zeros(1, 1, 24, 24, 24)
+
+
+def tensors_kept(network, forward):
+    weights = sum(p.nbytes for p in network.parameters())
+    return (saved_bytes(forward) - weights) / 4 / CHANNEL_VOXELS
+
+
+def test_the_diffusion_network_keeps_what_is_estimated():
+    network = DiffusionUNet(DiffusionPlan(CHANNELS, STRIDES, KERNELS, 250, 1, 1, 1e-4, 0.9), 1)
+    kept = tensors_kept(network, lambda: network(VOLUME, torch.tensor([3])))
+    assert kept == pytest.approx(DIFFUSION_TENSORS, rel=0.05)
+    parameters = sum(p.numel() for p in network.parameters())
+    shape = UNetShape((24, 24, 24), CHANNELS, STRIDES, KERNELS, 1)
+    assert parameters == pytest.approx(n_parameters(shape, 4), rel=0.15)
+
+
+def test_the_segmenter_keeps_what_is_estimated():
+    plan = SegmenterPlan(
+        CHANNELS, ((1, 1, 1), *STRIDES), KERNELS, 2, 1, 1, 1, 0, 1e-3, 1, 1, 1, True, (0.9, 1.1)
+    )
+    network = build_segmenter(plan, 1, 4)
+    kept = tensors_kept(network, lambda: network(VOLUME))
+    assert kept == pytest.approx(2 * SEGMENTER_TENSORS_PER_CONV + SEGMENTER_SKIP_TENSORS, rel=0.05)
+    parameters = sum(p.numel() for p in network.parameters())
+    shape = UNetShape((24, 24, 24), CHANNELS, STRIDES, KERNELS, 1)
+    assert parameters == pytest.approx(n_parameters(shape, 2), rel=0.02)
