@@ -1,0 +1,88 @@
+"""Six noisy balls of 16³ voxels, prepared, with a plan that trains in a second."""
+
+from pathlib import Path
+
+import numpy as np
+
+from dd_nnunet.core.case import CaseProperties, Geometry, PreparedCase
+from dd_nnunet.core.plan import (
+    ConfigurationPlan,
+    DiffusionPlan,
+    FeaturePlan,
+    LevelPlan,
+    NormalizationPlan,
+    SegmenterPlan,
+)
+from dd_nnunet.core.splits import Fold
+from dd_nnunet.networks.device import choose_runtime
+from dd_nnunet.storage.case_store import write_case
+from dd_nnunet.training.case_reader import CaseReader
+from dd_nnunet.training.pretrain_diffusion import TrainingSetup
+
+SIZE = 16
+CASES = tuple(f"ball_{i}" for i in range(6))
+KERNELS = ((3, 3, 3), (3, 3, 3))
+CONFIGURATION = ConfigurationPlan(
+    spacing_zyx_mm=(1.0, 1.0, 1.0),
+    median_shape_zyx=(SIZE,) * 3,
+    patch_size_zyx=(SIZE,) * 3,
+    normalization=(NormalizationPlan("percentile", 0.5, 99.5),),
+    precision="float32",
+    diffusion=DiffusionPlan((4, 8), ((2, 2, 2),), KERNELS, 250, 2, 4, 1e-3, 0.9),
+    features=FeaturePlan((50,), 1, "standardise", 4, "denoised"),
+    segmenter=SegmenterPlan(
+        features_per_stage=(4, 8),
+        strides_zyx=((1, 1, 1), (2, 2, 2)),
+        kernel_sizes_zyx=KERNELS,
+        n_convs_per_stage=1,
+        batch_size=2,
+        epochs=4,
+        iterations_per_epoch=3,
+        warm_start_epochs=2,
+        learning_rate=1e-2,
+        feature_weight=1.0,
+        visual_weight=1.0,
+        invariance_weight=1.0,
+        scale_free=True,
+        gamma_range=(0.9, 1.1),
+    ),
+    levels=(LevelPlan(1, 2, (1,)), LevelPlan(2, 3, (2,))),
+    gpu_memory_target_gb=8.0,
+    estimated_gpu_memory_gb=0.1,
+)
+
+
+def write_balls(folder: Path) -> None:
+    """A brighter ball in each case, noise over it."""
+    random = np.random.default_rng(0)
+    grid = np.indices((SIZE,) * 3).astype(float)
+    identity = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
+    for case_id in CASES:
+        centre = random.uniform(6, 10, 3)[:, None, None, None]
+        inside = ((grid - centre) ** 2).sum(axis=0) < random.uniform(4, 6) ** 2
+        image = (0.2 + 0.6 * inside + random.normal(0, 0.05, inside.shape)).clip(0, 1)
+        properties = CaseProperties(
+            case_id=case_id,
+            geometry=Geometry((SIZE,) * 3, (1.0,) * 3, (0.0,) * 3, identity),
+            crop_start_zyx=(0, 0, 0),
+            crop_stop_zyx=(SIZE,) * 3,
+            prepared_shape_zyx=(SIZE,) * 3,
+            prepared_spacing_zyx_mm=(1.0,) * 3,
+            intensity_ranges=((0.0, 1.0),),
+        )
+        write_case(folder, PreparedCase(image[None].astype(np.float32), properties))
+
+
+def make_setup(folder: Path, seed: int = 0, n_workers: int = 0) -> TrainingSetup:
+    """The setup of a fold of four training and two validation cases; writes the cases if they are missing."""
+    if not folder.exists():
+        write_balls(folder)
+    return TrainingSetup(
+        configuration=CONFIGURATION,
+        fold=Fold(CASES[:4], CASES[4:]),
+        reader=CaseReader(folder, CONFIGURATION),
+        runtime=choose_runtime("cpu", "float32"),
+        seed=seed,
+        n_workers=n_workers,
+        progress_bar=False,
+    )
