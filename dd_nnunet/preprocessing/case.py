@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from acvl_utils.cropping_and_padding.bounding_boxes import crop_to_bbox
 
 from dd_nnunet.core.case import CaseProperties, FloatArray, PreparedCase, Volume
 from dd_nnunet.core.plan import ConfigurationPlan, Zyx
@@ -26,6 +25,9 @@ def preprocess_case(volume: Volume, case_id: str, configuration: ConfigurationPl
         case_id: kept in the properties.
         configuration: spacing and normalization.
     """
+    # imports torch, which processes that only measure, and label maps on their way back, can do without
+    from acvl_utils.cropping_and_padding.bounding_boxes import crop_to_bbox
+
     mask = foreground_mask(volume.array)
     start, stop = bounding_box(mask)
     box = [[a, b] for a, b in zip(start, stop, strict=True)]

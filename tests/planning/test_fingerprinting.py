@@ -1,0 +1,117 @@
+import numpy as np
+import pytest
+from made_fingerprint import make_case
+
+from dataset_conversion.synthcell import VARIANTS, make_volume
+from dd_nnunet.core.case import Geometry, Volume
+from dd_nnunet.core.errors import UserError
+from dd_nnunet.core.fingerprint import CaseFingerprint, DatasetFingerprint
+from dd_nnunet.core.json_record import record_from_json, record_to_json
+from dd_nnunet.planning.fingerprinting import fingerprint_case, merge_diameters, merge_fingerprints
+from dd_nnunet.planning.stage_choice import choose_stages, choose_timesteps
+
+
+def volume_of(array, spacing_zyx=(1.0, 1.0, 1.0)):
+    array = np.asarray(array, np.float32)
+    array = array if array.ndim == 4 else array[None]
+    geometry = Geometry(
+        array.shape[:0:-1], spacing_zyx[::-1], (0.0, 0.0, 0.0), (1.0, 0, 0, 0, 1.0, 0, 0, 0, 1.0)
+    )
+    return Volume(array, geometry, ("float32",) * len(array))
+
+
+def test_a_case_by_hand():
+    array = np.full((10, 12, 14), -5.0)
+    # 0 … 1000 once each in a box of 7·11·13 = 1001 voxels
+    array[1:8, 1:12, 1:14] = np.random.default_rng(0).permutation(1001).reshape(7, 11, 13)
+    case = fingerprint_case(volume_of(array, (3.0, 2.0, 1.0)), "one")
+    assert case.case_id == "one"
+    assert case.shape_zyx == (10, 12, 14)
+    assert case.spacing_zyx_mm == (3.0, 2.0, 1.0)
+    assert (case.crop_start_zyx, case.crop_stop_zyx) == ((1, 1, 1), (8, 12, 14))
+    assert case.crop_shape_zyx == (7, 11, 13)
+    (channel,) = case.channels
+    assert channel.percentile_00_5 == pytest.approx(5)
+    assert channel.percentile_05 == pytest.approx(50)
+    assert channel.percentile_50 == pytest.approx(500)
+    assert channel.percentile_95 == pytest.approx(950)
+    assert channel.percentile_99_5 == pytest.approx(995)
+    assert channel.mean == pytest.approx(500)
+    assert channel.sd == pytest.approx(289.0, abs=0.05)
+    # independent voxels are all noise: their sd in units of the 990 between the percentiles
+    assert channel.noise_sd == pytest.approx(289 / 990, rel=0.15)
+    assert not case.constant
+
+
+def test_noise_is_measured_in_units_of_the_percentile_range():
+    grid = np.indices((40, 40, 40)) - 19.5
+    cell = 1000.0 * ((grid**2).sum(axis=0) < 15**2)
+    noisy = cell + np.random.default_rng(0).normal(0, 80, cell.shape)
+    (channel,) = fingerprint_case(volume_of(noisy), "x").channels
+    width = channel.percentile_99_5 - channel.percentile_00_5
+    assert channel.noise_sd == pytest.approx(80 / width, rel=0.1)
+
+
+def test_every_channel_is_measured_and_diameters_come_from_the_first_that_varies():
+    grid = np.indices((41, 41, 41)) - 20
+    ball = 1.0 * ((grid**2).sum(axis=0) < 12**2)
+    case = fingerprint_case(volume_of(np.stack([np.zeros_like(ball), ball])), "x")
+    assert len(case.channels) == 2
+    assert case.diameters_mm[0] == pytest.approx(24, abs=2)
+
+
+def test_medians_by_hand():
+    cases = [
+        make_case(2, (10, 20, 30), (1, 1, 1), diameters_mm=(30.0, 9.0)),
+        make_case(1, (12, 20, 34), (2, 1, 1), diameters_mm=(34.0, 8.0, 3.0)),
+        make_case(0, (14, 26, 32), (4, 1, 3), diameters_mm=(38.0, 10.0)),
+    ]
+    merged = merge_fingerprints(cases, "dataset", ["odd file"])
+    assert [case.case_id for case in merged.cases] == ["case_000", "case_001", "case_002"]
+    assert merged.median_crop_shape_zyx == (12, 20, 32)
+    assert merged.median_spacing_zyx_mm == (2.0, 1.0, 1.0)
+    assert merged.noise_sd == 0.078
+    assert merged.diameters_mm == (34.0, 9.0)
+    assert merged.warnings == ("odd file",)
+
+
+def test_diameters_that_few_cases_have_are_dropped():
+    assert merge_diameters([(40.0, 10.0, 5.0), (42.0, 12.0), (44.0,)]) == (42.0, 11.0)
+    assert merge_diameters([(40.0, 10.0), (42.0,), (44.0,)]) == (42.0,)
+    assert merge_diameters([(), (42.0,), ()]) == (42.0,)
+    assert merge_diameters([(), ()]) == ()
+
+
+def test_merged_diameters_fall():
+    # the second is measured in two cases only, both with a large object
+    assert merge_diameters([(40.0, 30.0), (44.0, 34.0), (10.0,)]) == (40.0, 32.0)
+    assert merge_diameters([(40.0, 30.0), (12.0,), (10.0,), (40.0, 30.0), (10.0,)]) == (12.0,)
+    assert merge_diameters([(40.0, 30.0), (40.0, 30.0), (10.0,), (12.0,)]) == (26.0, 26.0)
+
+
+def test_no_cases_are_refused():
+    with pytest.raises(UserError, match="there are no cases"):
+        merge_fingerprints([], "dataset")
+
+
+def test_json_round_trip():
+    merged = merge_fingerprints([make_case(0), make_case(1)], "dataset")
+    assert record_from_json(DatasetFingerprint, record_to_json(merged), "x") == merged
+    assert record_from_json(CaseFingerprint, record_to_json(merged.cases[0]), "x") == merged.cases[0]
+
+
+@pytest.fixture(scope="module")
+def synthcell():
+    volumes = [make_volume(VARIANTS["regular"], 0, index).image for index in range(4)]
+    return merge_fingerprints([fingerprint_case(volume_of(v), f"c{i}") for i, v in enumerate(volumes)], "x")
+
+
+def test_synthetic_cells_are_measured_as_they_are_made(synthcell):
+    # radii 18-22, 4-6 and 2.5-3.8 voxels
+    assert synthcell.diameters_mm == pytest.approx((36, 10, 5.5), rel=0.15)
+
+
+def test_synthetic_cells_reproduce_the_papers_stages(synthcell):
+    assert choose_stages((8, 4, 2, 1), synthcell.diameters_mm) == (1, 2, 3)
+    first, second = choose_timesteps(synthcell.noise_sd, 250)
+    assert 50 <= first <= 100 and second <= 150
