@@ -192,8 +192,9 @@ def _write_splits(folders: "DatasetFolders", case_ids: list[str]) -> None:
     folds = make_folds(case_ids)
     write_json(folders.splits_json, folds)
     if len(folds) < N_FOLDS:
+        cases = "1 case gives" if len(case_ids) == 1 else f"{len(case_ids)} cases give"
         names = f"folds 0-{len(folds) - 1} and all" if folds else "fold all only"
-        LOGGER.warning("warning: %d cases give %s", len(case_ids), names)
+        LOGGER.warning("warning: %s %s", cases, names)
 
 
 def _stored_fingerprint(folders: "DatasetFolders") -> "DatasetFingerprint":

@@ -115,7 +115,7 @@ def test_the_good_cases_are_prepared_although_one_is_bad(cases, tmp_path):
     bad = tmp_path / "b_0000.nii.gz"
     bad.write_bytes(b"no volume")
     mixed = [cases[0], replace(cases[1], channel_files=(bad,)), cases[2]]
-    with pytest.raises(UserError, match="b_0000.nii.gz"):
+    with pytest.raises(UserError, match=r"b_0000\.nii\.gz"):
         preprocess_dataset(mixed, CONFIGURATION, tmp_path / "out", HERE)
     assert list(Manifest.load(tmp_path / "out").cases) == ["a", "c"]
     assert sorted(hashes(tmp_path / "out")) == ["a.b2nd", "a.json", "c.b2nd", "c.json", "manifest.json"]

@@ -2,7 +2,7 @@ import pytest
 
 from dd_nnunet.storage.hardware import Accelerator, available_ram_bytes, cpu_count, find_accelerator
 
-INTEL = "processor : 0\nmodel name : Old CPU\nflags : fpu avx512f\n\nprocessor : 1\nmodel name : x\nflags : amx_bf16\n"
+INTEL = "model name : Old CPU\nflags : fpu avx512f\n\nmodel name : x\nflags : amx_bf16\n"
 
 
 def make_root(folder, files):

@@ -1,0 +1,25 @@
+import numpy as np
+from planned import cell, make_faulty
+
+CONSTANT = np.full((16, 16, 16), 42.0, np.float32)
+
+
+def test_a_constant_image_is_left_out_with_a_warning(tmp_path, capsys):
+    dataset = make_faulty(tmp_path, {"a": cell(0), "b": CONSTANT, "c": cell(1)})
+    assert dataset.run() == 0
+    assert "warning: b: constant volume, left out of training" in capsys.readouterr().out
+    assert dataset.prepared_cases == ["a", "c"]
+    assert [fold["val"] for fold in dataset.json("splits_final.json")] in ([["a"], ["c"]], [["c"], ["a"]])
+    fingerprint = dataset.json("dataset_fingerprint.json")
+    assert [case["constant"] for case in fingerprint["cases"]] == [False, True, False]
+
+
+def test_only_constant_images_are_an_error(tmp_path, capsys):
+    dataset = make_faulty(tmp_path, {"a": CONSTANT, "b": CONSTANT + 1})
+    assert dataset.run() == 2
+    error = capsys.readouterr().err
+    assert error == (
+        "dd_plan_and_preprocess: error: Dataset005_Faults: all volumes are constant; "
+        "put volumes with contents into imagesTr\n"
+    )
+    assert not dataset.preprocessed.exists()

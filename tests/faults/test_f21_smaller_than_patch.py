@@ -1,0 +1,25 @@
+import numpy as np
+import pytest
+from planned import cell, cells, make_faulty
+
+from dd_nnunet.preprocessing.pad import pad_to_patch, unpad
+from dd_nnunet.storage.case_store import read_case
+
+
+def test_a_case_smaller_than_the_patch_on_any_axis_is_prepared_as_it_is(tmp_path):
+    small = {"z": (5, 16, 16), "y": (16, 6, 16), "x": (16, 16, 7), "all": (5, 6, 7)}
+    volumes = cells(6) | {name: cell(9, shape) for name, shape in small.items()}
+    dataset = make_faulty(tmp_path, volumes)
+    assert dataset.run() == 0
+    assert dataset.json("ddPlans.json")["configurations"]["3d_fullres"]["patch_size_zyx"] == [16, 16, 16]
+    for name, shape in small.items():
+        prepared = read_case(dataset.preprocessed / "ddPlans_3d_fullres", name)
+        assert prepared.array.shape == (1, *shape)
+
+
+@pytest.mark.parametrize("shape", [(1, 16, 16), (16, 1, 16), (16, 16, 1), (1, 1, 1), (5, 20, 7)])
+def test_padding_to_the_patch_and_back(shape):
+    array = np.random.default_rng(0).random((1, *shape)).astype(np.float32)
+    padded, box = pad_to_patch(array, (16, 16, 16), (8, 8, 8))
+    assert all(n >= 16 and n % 8 == 0 for n in padded.shape[1:])
+    np.testing.assert_array_equal(unpad(padded, box), array)
