@@ -57,7 +57,9 @@ def plan_dataset(
     nets = plan_networks(task, preset, budget)
     diffusion = _diffusion(nets, preset)
     features = _features(fingerprint, preset)
-    levels = _levels(fingerprint, diffusion, spacing, parts)
+    # where no object stands out, the volume itself is the object
+    volume_mm = min(n * s for n, s in zip(shape, spacing, strict=True))
+    levels = _levels(fingerprint.diameters_mm or (volume_mm,), diffusion, spacing, parts)
     segmenter = _segmenter(nets, preset, sum(not case.constant for case in fingerprint.cases))
     decisions = [
         Decision("preset", budget.preset, preset.because),
@@ -65,7 +67,8 @@ def plan_dataset(
         Decision("precision", precision, precision_because),
         *explain_networks(nets, task, preset, budget),
         *explain_features(features, fingerprint.noise_sd, N_TIMESTEPS, preset, chosen),
-        *explain_levels(levels, parts_because, fingerprint.diameters_mm, diffusion, spacing),
+        Decision("parts per level", " ".join(map(str, parts)), parts_because),
+        *explain_levels(levels, fingerprint.diameters_mm, volume_mm, diffusion, spacing),
         *explain_effort(diffusion, segmenter, chosen),
     ]
     normalization = NormalizationPlan("percentile", LOWER_PERCENTILE, UPPER_PERCENTILE)
@@ -159,13 +162,13 @@ def _features(fingerprint: DatasetFingerprint, preset: Preset) -> FeaturePlan:
 
 
 def _levels(
-    fingerprint: DatasetFingerprint,
+    diameters_mm: tuple[float, ...],
     diffusion: DiffusionPlan,
     spacing_zyx_mm: tuple[float, float, float],
     parts: tuple[int, ...],
 ) -> tuple[LevelPlan, ...]:
     cells = [cell_size_mm(diffusion, stage + 1, spacing_zyx_mm) for stage in range(diffusion.n_stages)]
-    diameters = [diameter_of_level(fingerprint.diameters_mm, level + 1) for level in range(len(parts))]
+    diameters = [diameter_of_level(diameters_mm, level + 1) for level in range(len(parts))]
     stages = choose_stages(cells, diameters)
     return tuple(
         LevelPlan(i + 1, n, (stage,)) for i, (n, stage) in enumerate(zip(parts, stages, strict=True))

@@ -92,23 +92,25 @@ def _why_these_timesteps(features: FeaturePlan, noise_sd: float, n_timesteps: in
 
 def explain_levels(
     levels: Sequence[LevelPlan],
-    parts_because: str,
-    diameters_mm: Sequence[float],
+    measured_mm: Sequence[float],
+    assumed_mm: float,
     diffusion: DiffusionPlan,
     spacing_zyx_mm: Sequence[float],
 ) -> Iterator[Decision]:
-    """K and the decoder stage of each level."""
-    yield Decision("parts per level", " ".join(str(level.n_parts) for level in levels), parts_because)
+    """The decoder stage of each level; without a measured diameter, `assumed_mm` stands for the first."""
     for level in levels:
         stage = level.stages[0]
-        diameter = diameter_of_level(diameters_mm, level.level)
+        diameter = diameter_of_level(measured_mm or (assumed_mm,), level.level)
         cell = cell_size_mm(diffusion, stage, spacing_zyx_mm)
-        measured = "measured" if level.level <= len(diameters_mm) else "half of the level before"
+        if level.level <= len(measured_mm):
+            origin = "measured"
+        else:
+            origin = "half of the level before" if level.level > 1 else "the volume's; no object stood out"
         yield Decision(
             f"stage of level {level.level}",
             f"{stage} of {diffusion.n_stages}",
             f"its cells of {cell:.3g} mm come nearest to 1/{CELLS_PER_DIAMETER:g} of the "
-            f"diameter {diameter:.3g} mm ({measured})",
+            f"diameter {diameter:.3g} mm ({origin})",
         )
 
 

@@ -99,6 +99,8 @@ def test_without_measured_diameters_the_stages_still_get_finer():
     fingerprint = make_fingerprint([(50, 50, 50)] * 3, [(1.0,) * 3] * 3, diameters_mm=())
     plan = plan_dataset("D", fingerprint, make_description(), Budget())
     assert [level.stages for level in plan.configuration("3d_fullres").levels] == [(1,), (1,), (2,)]
+    assert "50 mm (the volume's; no object stood out)" in reason(plan, "stage of level 1").because
+    assert "25 mm (half of the level before)" in reason(plan, "stage of level 2").because
 
 
 def test_the_command_knows_all_presets():
