@@ -10,8 +10,13 @@ class ChannelFingerprint:
     """Intensities of one channel inside the crop.
 
     Args:
-        percentile_00_5, percentile_05, percentile_50, percentile_95, percentile_99_5: raw intensities.
-        mean, sd: raw intensities.
+        percentile_00_5: raw intensity below which 0.5 % of the foreground voxels lie.
+        percentile_05: the same for 5 %.
+        percentile_50: the same for 50 %.
+        percentile_95: the same for 95 %.
+        percentile_99_5: the same for 99.5 %.
+        mean: of the raw intensities of the foreground.
+        sd: standard deviation of them.
         noise_sd: robust noise standard deviation after scaling the 0.5–99.5 percentile range to [0,1].
     """
 
@@ -31,8 +36,10 @@ class CaseFingerprint:
 
     Args:
         case_id: the case.
-        shape_zyx, spacing_zyx_mm: of the raw volume.
-        crop_start_zyx, crop_stop_zyx: the non-constant bounding box in the raw array.
+        shape_zyx: of the raw volume.
+        spacing_zyx_mm: of the raw volume.
+        crop_start_zyx: first voxel of the box, in the raw array, around what is not background.
+        crop_stop_zyx: one past the last voxel of that box.
         channels: one per channel.
         diameters_mm: characteristic object diameters, largest first (granulometry).
         constant: no channel varies.
@@ -60,7 +67,8 @@ class DatasetFingerprint:
 
     Args:
         cases: in the order of their ids.
-        median_crop_shape_zyx, median_spacing_zyx_mm: per axis.
+        median_crop_shape_zyx: per axis.
+        median_spacing_zyx_mm: per axis.
         noise_sd: median over cases and channels, in the normalised [0,1] range.
         diameters_mm: characteristic object diameters of the dataset, largest first.
         warnings: what was odd.

@@ -1,4 +1,4 @@
-"""The plan: everything that was decided about a dataset, with the reasons. Written once, never changed by code."""
+"""The plan: all that was decided about a dataset, with the reasons. Written once, never changed by code."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -11,7 +11,13 @@ Zyx = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class Decision:
-    """One choice of the planner, for people: its name, its value and why."""
+    """One choice of the planner, for people; changing it changes nothing else.
+
+    Args:
+        name: what was chosen.
+        value: what it was set to, in words.
+        because: why.
+    """
 
     name: str
     value: str
@@ -24,7 +30,8 @@ class NormalizationPlan:
 
     Args:
         scheme: "percentile": the two percentiles of the crop's non-background voxels become 0 and 1, clipped.
-        lower_percentile, upper_percentile: in [0,100].
+        lower_percentile: becomes 0; in [0,100].
+        upper_percentile: becomes 1; in [0,100].
     """
 
     scheme: Literal["percentile"]
@@ -80,7 +87,7 @@ class FeaturePlan:
     Args:
         timesteps: noise levels t at which features are read; their features are averaged.
         n_draws: noise draws averaged per timestep.
-        scaling: "none", "standardise" (each channel to unit variance over the dataset) before the projection.
+        scaling: of each channel before the projection; "standardise" gives it unit variance over the dataset.
         n_components: principal components kept per stage; 0 keeps all channels.
         visual_target: what visual consistency (Eq. 7) compares: the "image" or its "denoised" x0-prediction.
     """
@@ -97,14 +104,18 @@ class SegmenterPlan:
     """The segmentation U-Net of a level and its training (Eq. 4–8).
 
     Args:
-        features_per_stage, strides_zyx, kernel_sizes_zyx: as dynamic-network-architectures takes them.
+        features_per_stage: channels per resolution, finest first.
+        strides_zyx: per resolution, finest first; the first is 1, 1, 1.
+        kernel_sizes_zyx: per resolution, finest first.
         n_convs_per_stage: convolutions per encoder and decoder stage.
         batch_size: patches per iteration.
         epochs: all epochs, the warm start included.
         iterations_per_epoch: optimizer steps per epoch.
         warm_start_epochs: epochs of cross-entropy on k-means pseudo-labels before the losses.
         learning_rate: of Adam.
-        feature_weight, visual_weight, invariance_weight: λ_f, λ_v, λ_inv of Eq. 4.
+        feature_weight: λ_f of Eq. 4.
+        visual_weight: λ_v of Eq. 4.
+        invariance_weight: λ_inv of Eq. 4.
         scale_free: divide each consistency by the variance of its representation.
         gamma_range: γ of the photometric transformation is uniform in it.
     """
@@ -127,7 +138,13 @@ class SegmenterPlan:
 
 @dataclass(frozen=True)
 class LevelPlan:
-    """One level of the hierarchy: its number (1 = coarsest), its K and the decoder stages that feed it."""
+    """One level of the hierarchy.
+
+    Args:
+        level: its number, 1 = coarsest.
+        n_parts: K, at least 2.
+        stages: decoder stages of the diffusion U-Net that feed it, 1 = coarsest.
+    """
 
     level: int
     n_parts: int
@@ -140,7 +157,21 @@ class LevelPlan:
 
 @dataclass(frozen=True)
 class ConfigurationPlan:
-    """One resolution at which the dataset is prepared and trained."""
+    """One resolution at which the dataset is prepared and trained.
+
+    Args:
+        spacing_zyx_mm: of the prepared volumes.
+        median_shape_zyx: of the crops at that spacing.
+        patch_size_zyx: voxels of a patch; a multiple of the diffusion U-Net's total stride on every axis.
+        normalization: one per channel.
+        precision: number format of the networks' activations; weights are float32 in both cases.
+        diffusion: the diffusion U-Net and its pretraining.
+        features: what is read from the trained diffusion model.
+        segmenter: the network of every level and its training.
+        levels: in order, coarsest first.
+        gpu_memory_target_gb: what a training step may need.
+        estimated_gpu_memory_gb: what the hungrier of the two training steps is estimated to need.
+    """
 
     spacing_zyx_mm: tuple[float, float, float]
     median_shape_zyx: Zyx
@@ -181,7 +212,18 @@ class ConfigurationPlan:
 
 @dataclass(frozen=True)
 class Plan:
-    """Everything that is planned for a dataset; ddPlans.json."""
+    """Everything that is planned for a dataset; ddPlans.json.
+
+    Args:
+        dataset_name: e.g. "Dataset007_Cells".
+        plans_name: name of this plan; prepared data and models are filed under it.
+        planner: "default" or "paper".
+        preset: how much effort is spent: "fast", "standard" or "paper".
+        channel_names: of the dataset, in channel order.
+        configurations: resolutions by name.
+        decisions: why it is so, in the order in which it was decided.
+        schema_version: of this file.
+    """
 
     dataset_name: str
     plans_name: str
