@@ -26,7 +26,7 @@ class ChannelGroupNorm(nn.GroupNorm):
     """GroupNorm that takes the channels only, as dynamic-network-architectures calls its norms."""
 
     def __init__(self, channels: int) -> None:
-        super().__init__(math.gcd(GROUPS, channels), channels)
+        super().__init__(max(channels // 16, 1), channels)
 
 
 def convolution(in_channels: int, out_channels: int, kernel_zyx: Zyx, activated: bool) -> nn.Module:
