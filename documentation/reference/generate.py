@@ -7,6 +7,7 @@ import argparse
 import ast
 import dataclasses
 import importlib
+import inspect
 import re
 import textwrap
 import typing
@@ -120,9 +121,9 @@ def json_form(kind: Any, many: bool = False) -> str:
 
 def describe_fields(record: type) -> dict[str, str]:
     """What a record's docstring says of each of its fields, from `Args:`, where several may share a line."""
-    text = (record.__doc__ or "").partition("Args:")[2]
+    text = (inspect.getdoc(record) or "").partition("Args:")[2]
     found: dict[str, str] = {}
-    for names, meaning in re.findall(r"^ {8}([\w, ]+): (.+(?:\n {12}.+)*)", text, flags=re.MULTILINE):
+    for names, meaning in re.findall(r"^ {4}([\w, ]+): (.+(?:\n {8}.+)*)", text, flags=re.MULTILINE):
         for name in names.split(", "):
             found[name] = " ".join(meaning.split()).removesuffix(".")
     return found
@@ -157,7 +158,7 @@ def _record_page(intro: str, records: Sequence[type]) -> str:
 
 
 def _prose(record: type) -> str:
-    return " ".join((record.__doc__ or "").partition("Args:")[0].split())
+    return " ".join((inspect.getdoc(record) or "").partition("Args:")[0].split())
 
 
 def _commands_page() -> str:
