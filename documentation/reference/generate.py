@@ -1,4 +1,4 @@
-"""Write the reference pages that follow from the code: plan.md, fingerprint.md and commands.md.
+"""Write the reference pages that follow from the code: plan, fingerprint, presets and commands.
 
 python documentation/reference/generate.py
 """
@@ -28,6 +28,7 @@ from dd_nnunet.core.plan import (
     Plan,
     SegmenterPlan,
 )
+from dd_nnunet.planning.presets import PRESETS, Preset
 
 LINE_WIDTH = 110
 HERE = Path(__file__).parent
@@ -59,6 +60,13 @@ FINGERPRINT_INTRO = """# The fingerprint: `dataset_fingerprint.json`
 What `dd_plan_and_preprocess` (or `dd_extract_fingerprint`) measures of a dataset, without labels. The plan
 follows from it. Lists that end in `_zyx` are in array order (z, y, x). How each number is measured:
 [self-configuration](../explanation/self-configuration.md#what-is-measured).
+"""
+PRESETS_INTRO = """# Presets
+
+`--preset` of `dd_plan_and_preprocess` says how much effort is spent. These values are tuned; everything else
+follows from the data ([self-configuration](../explanation/self-configuration.md)). Most of them go into the
+plan under the same or a similar key ([the plan](plan.md)). – stands for no bound, or for a value that is
+derived. Which one to take: [slow machines](../how-to/slow-machine.md#presets).
 """
 COMMANDS_INTRO = """# Commands
 
@@ -95,6 +103,7 @@ def pages() -> dict[Path, str]:
     return {
         HERE / "plan.md": _record_page(PLAN_INTRO, PLAN_RECORDS),
         HERE / "fingerprint.md": _record_page(FINGERPRINT_INTRO, FINGERPRINT_RECORDS),
+        HERE / "presets.md": _presets_page(),
         HERE / "commands.md": _commands_page(),
     }
 
@@ -161,6 +170,16 @@ def _prose(record: type) -> str:
     return " ".join((inspect.getdoc(record) or "").partition("Args:")[0].split())
 
 
+def _presets_page() -> str:
+    meanings = describe_fields(Preset)
+    lines = [f"| key | {' | '.join(f'`{name}`' for name in PRESETS)} |", "|---" * (len(PRESETS) + 1) + "|"]
+    for field in dataclasses.fields(Preset):
+        values = (_shown(getattr(preset, field.name)) for preset in PRESETS.values())
+        lines.append(f"| `{field.name}` | {' | '.join(values)} |")
+    notes = [f"- `{name}`: {meaning}" for name, meaning in meanings.items()]
+    return "\n\n".join([GENERATED, PRESETS_INTRO.strip(), "\n".join(lines), "\n".join(notes)]) + "\n"
+
+
 def _commands_page() -> str:
     parsers = read_parsers()
     first = next(iter(parsers.values()))
@@ -212,8 +231,15 @@ def _default(action: argparse.Action) -> str:
     default = action.default
     if not action.option_strings or default is None or default is False or default in ([], ()):
         return ""
-    shown = " ".join(map(str, default)) if isinstance(default, list | tuple) else str(default)
-    return f" (default: {shown})"
+    return f" (default: {_shown(default)})"
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return " ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
 if __name__ == "__main__":
