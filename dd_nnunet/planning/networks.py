@@ -113,13 +113,20 @@ def _networks(topology: Topology, divisor: int, task: Task, preset: Preset) -> N
         topology=topology,
         diffusion=_unet(topology, diffusion_channels, task),
         segmenter=_unet(topology, segmenter_channels, task),
-        diffusion_batch_size=min(MIN_BATCH_SIZE, preset.diffusion_batch_size),
-        segmenter_batch_size=min(MIN_BATCH_SIZE, preset.segmenter_batch_size),
+        diffusion_batch_size=min(MIN_BATCH_SIZE, largest_batch(topology, preset.diffusion_batch_size, preset)),
+        segmenter_batch_size=min(MIN_BATCH_SIZE, largest_batch(topology, preset.segmenter_batch_size, preset)),
         channel_divisor=divisor,
         full_patch_zyx=topology.patch_size_zyx,
         preset_patch_zyx=topology.patch_size_zyx,
         estimated_bytes=0.0,
     )
+
+
+def largest_batch(topology: Topology, wanted: int, preset: Preset) -> int:
+    """Volumes per iteration that the preset's time allows: fewer of larger patches, at least one."""
+    if preset.one_volume_voxels is None:
+        return wanted
+    return max(1, min(wanted, wanted * preset.one_volume_voxels // math.prod(topology.patch_size_zyx)))
 
 
 def _unet(topology: Topology, channels: tuple[int, ...], task: Task) -> UNetShape:
@@ -133,12 +140,12 @@ def _unet(topology: Topology, channels: tuple[int, ...], task: Task) -> UNetShap
 
 
 def _grow_batches(nets: Networks, task: Task, preset: Preset, limit: float) -> Networks:
-    while nets.diffusion_batch_size < preset.diffusion_batch_size:
+    while nets.diffusion_batch_size < largest_batch(nets.topology, preset.diffusion_batch_size, preset):
         larger = replace(nets, diffusion_batch_size=nets.diffusion_batch_size + 1)
         if _bytes(larger, task) > limit:
             break
         nets = larger
-    while nets.segmenter_batch_size < preset.segmenter_batch_size:
+    while nets.segmenter_batch_size < largest_batch(nets.topology, preset.segmenter_batch_size, preset):
         larger = replace(nets, segmenter_batch_size=nets.segmenter_batch_size + 1)
         if _bytes(larger, task) > limit:
             break

@@ -14,12 +14,14 @@ class Preset:
     Args:
         because: what it is for, told with the plan.
         max_patch_voxels: a bound on computing time, beside the bound on memory; None = memory only.
+        one_volume_voxels: batches of larger patches hold as many fewer volumes, at least one; None = no bound.
         timesteps: read for features; None = from the measured noise.
         segmenter_iterations: per epoch; None = one pass over the training cases.
     """
 
     because: str
     max_patch_voxels: int | None
+    one_volume_voxels: int | None
     diffusion_channels: int
     diffusion_batch_size: int
     diffusion_iterations: int
@@ -48,6 +50,7 @@ PRESETS = MappingProxyType(
         "fast": Preset(
             because="minutes on a laptop's CPU",
             max_patch_voxels=64**3,
+            one_volume_voxels=32**3,
             diffusion_channels=16,
             diffusion_batch_size=4,
             diffusion_iterations=1500,
@@ -60,7 +63,7 @@ PRESETS = MappingProxyType(
             visual_target="denoised",
             segmenter_channels=16,
             segmenter_batch_size=2,
-            segmenter_epochs=12,
+            segmenter_epochs=8,
             segmenter_iterations=50,
             warm_start_epochs=3,
             segmenter_learning_rate=1e-3,
@@ -69,6 +72,7 @@ PRESETS = MappingProxyType(
         "standard": Preset(
             because="hours on one GPU",
             max_patch_voxels=None,
+            one_volume_voxels=None,
             diffusion_channels=32,
             diffusion_batch_size=4,
             diffusion_iterations=20_000,
@@ -90,6 +94,7 @@ PRESETS = MappingProxyType(
         "paper": Preset(
             because="the settings of arXiv 2305.00067",
             max_patch_voxels=None,
+            one_volume_voxels=None,
             diffusion_channels=64,
             diffusion_batch_size=4,
             diffusion_iterations=50_000,

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dd_nnunet.core.noise_schedule import added_noise_sd
 from dd_nnunet.core.plan import Decision, DiffusionPlan, FeaturePlan, LevelPlan, SegmenterPlan
 from dd_nnunet.planning.memory import GB
-from dd_nnunet.planning.networks import MAX_DIFFUSION_RESOLUTIONS, Networks, Task
+from dd_nnunet.planning.networks import MAX_DIFFUSION_RESOLUTIONS, Networks, Task, largest_batch
 from dd_nnunet.planning.presets import Budget, Preset
 from dd_nnunet.planning.stage_choice import (
     CELLS_PER_DIAMETER,
@@ -44,7 +44,12 @@ def explain_networks(nets: Networks, task: Task, preset: Preset, budget: Budget)
         ("diffusion", nets.diffusion_batch_size, preset.diffusion_batch_size),
         ("segmenter", nets.segmenter_batch_size, preset.segmenter_batch_size),
     ):
-        because = chosen if size == wished else f"{chosen} wishes {wished}; {size} fit {memory}"
+        if size == wished:
+            because = chosen
+        elif size == largest_batch(nets.topology, wished, preset):
+            because = f"{chosen} takes {wished} of 32 x 32 x 32 voxels, and as many fewer of larger patches"
+        else:
+            because = f"{chosen} wishes {wished}; {size} fit {memory}"
         yield Decision(f"{name} batch size", str(size), because)
     yield Decision(
         "memory per step", f"{nets.estimated_bytes / GB:.2f} GB", f"estimated; the target is {memory}"
