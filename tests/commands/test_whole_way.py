@@ -1,0 +1,241 @@
+"""The real commands, end to end, on 16³ volumes: raw folder -> plan -> folds -> prediction -> scores -> report."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dd_nnunet.commands import accumulate, baseline, evaluate, plan_and_preprocess, predict, report, train
+from dd_nnunet.core.case import Geometry
+from dd_nnunet.storage.atomic import read_json, sha256_of, write_json
+from dd_nnunet.storage.volume import read_geometry, read_label_map, write_image, write_labels
+
+NAME = "Dataset042_Balls"
+MODEL = "ddTrainer__ddPlans__3d_fullres"
+GEOMETRY = Geometry((16, 18, 20), (1.0, 1.5, 2.0), (5.0, -3.0, 7.0), (-1.0, 0, 0, 0, -1.0, 0, 0, 0, 1.0))
+
+
+@dataclass(frozen=True)
+class Way:
+    root: Path
+
+    @property
+    def flags(self) -> list[str]:
+        folders = ("raw", "preprocessed", "results")
+        return [item for f in folders for item in (f"--{f}", str(self.root / f))] + ["--no_pbar", "-q"]
+
+    @property
+    def raw(self) -> Path:
+        return self.root / "raw" / NAME
+
+    @property
+    def model(self) -> Path:
+        return self.root / "results" / NAME / MODEL
+
+
+def write_dataset(raw: Path) -> None:
+    random = np.random.default_rng(0)
+    grid = np.indices((20, 18, 16)).astype(float)
+    for index in range(5):
+        centre = random.uniform(7, 10, 3)[:, None, None, None]
+        distance = np.sqrt(((grid - centre) ** 2).sum(axis=0))
+        labels = (distance < 6).astype(np.uint8) + (distance < 2.5)
+        image = 100 * labels + random.normal(0, 10, labels.shape)
+        write_image(raw / "imagesTr" / f"ball_{index}_0000.nii.gz", image.astype(np.float32), GEOMETRY)
+        write_labels(raw / "labelsTr" / f"ball_{index}.nii.gz", labels, GEOMETRY)
+    description = {
+        "channel_names": {"0": "light"},
+        "labels": {"background": 0, "shell": 1, "core": 2},
+        "levels": {
+            "level1": {"background": [0], "ball": [1, 2]},
+            "level2": {"background": [0], "shell": [1], "core": [2]},
+        },
+        "parts": {"level1": 2, "level2": 3},
+        "numTraining": 5,
+        "file_ending": ".nii.gz",
+    }
+    write_json(raw / "dataset.json", description)
+
+
+def shorten_the_plan(way: Way) -> None:
+    """What a user does by hand: fewer iterations, narrower networks."""
+    path = way.root / "preprocessed" / NAME / "ddPlans.json"
+    plan = read_json(path)
+    configuration = plan["configurations"]["3d_fullres"]
+    n_stages = len(configuration["diffusion"]["channels"])
+    configuration["diffusion"] |= {"iterations": 4, "channels": [4 * 2**i for i in range(n_stages)]}
+    n_features = len(configuration["segmenter"]["features_per_stage"])
+    configuration["segmenter"] |= {
+        "epochs": 2, "iterations_per_epoch": 2, "warm_start_epochs": 1,
+        "features_per_stage": [4 * 2**i for i in range(n_features)],
+    }  # fmt: skip
+    configuration["features"] |= {"n_draws": 1}
+    write_json(path, plan)
+
+
+@pytest.fixture(scope="module")
+def way(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Way]:
+    way = Way(tmp_path_factory.mktemp("way"))
+    write_dataset(way.raw)
+    before = {path: sha256_of(path) for path in way.raw.rglob("*") if path.is_file()}
+    assert plan_and_preprocess.main(["-d", "42", "--preset", "fast", "-np", "0", *way.flags]) == 0
+    shorten_the_plan(way)
+    for fold in ("0", "1"):
+        assert train.main(["42", "3d_fullres", fold, "--seed", "3", "-device", "cpu", *way.flags]) == 0
+    yield way
+    after = {path: sha256_of(path) for path in way.raw.rglob("*") if path.is_file()}
+    assert after == before, "the raw folder is never written"
+
+
+def test_validation_lies_on_the_raw_grid(way: Way) -> None:
+    splits = read_json(way.root / "preprocessed" / NAME / "splits_final.json")
+    for level, n_parts in ((1, 2), (2, 3)):
+        folder = way.model / "fold_0" / f"level{level}" / "validation"
+        cases = {path.name.removesuffix(".nii.gz") for path in folder.glob("*.nii.gz")}
+        assert cases == set(splits[0]["val"])
+        for case in cases:
+            labels, geometry = read_label_map(folder / f"{case}.nii.gz")
+            assert geometry == read_geometry(way.raw / "imagesTr" / f"{case}_0000.nii.gz")
+            assert labels.max() < n_parts
+
+
+def test_summary_has_nnunets_keys_and_ours(way: Way) -> None:
+    summary = read_json(way.model / "fold_0" / "level1" / "validation" / "summary.json")
+    assert {"foreground_mean", "mean", "metric_per_case"} <= set(summary)
+    assert {"Dice", "IoU", "TP", "FP", "FN", "TN", "n_pred", "n_ref"} <= set(summary["foreground_mean"])
+    assert set(summary["protocols"]) == {"hsu", "strict"}
+
+
+def test_model_folder_has_plan_dataset_and_fingerprint(way: Way) -> None:
+    names = {path.name for path in way.model.iterdir()}
+    assert {"plans.json", "dataset.json", "dataset_fingerprint.json", "fold_0", "fold_1"} == names
+
+
+def test_a_finished_fold_says_so_and_changes_nothing(way: Way, capsys: pytest.CaptureFixture[str]) -> None:
+    checkpoint = way.model / "fold_0" / "level2" / "checkpoint_final.pth"
+    before = sha256_of(checkpoint), checkpoint.stat().st_mtime_ns
+    flags = [flag for flag in way.flags if flag != "-q"]
+    assert train.main(["42", "3d_fullres", "0", "--seed", "3", *flags]) == 0
+    assert capsys.readouterr().out.count("finished already") == 3
+    assert (sha256_of(checkpoint), checkpoint.stat().st_mtime_ns) == before
+
+
+def test_another_seed_is_another_run(way: Way, capsys: pytest.CaptureFixture[str]) -> None:
+    assert train.main(["42", "3d_fullres", "0", "--seed", "4", *way.flags]) == 2
+    error = capsys.readouterr().err
+    assert "seed was 3, now 4" in error
+    assert "--fresh" in error
+
+
+def test_same_seed_same_weights(way: Way, tmp_path: Path) -> None:
+    flags = [*way.flags]
+    flags[flags.index("--results") + 1] = str(tmp_path)
+    assert train.main(["42", "3d_fullres", "0", "--seed", "3", "-l", "2", "-device", "cpu", *flags]) == 0
+    again = tmp_path / NAME / MODEL / "fold_0" / "level2" / "checkpoint_final.pth"
+    first = way.model / "fold_0" / "level2" / "checkpoint_final.pth"
+    import torch
+
+    a, b = (torch.load(path, weights_only=True)["network"] for path in (first, again))
+    assert all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_prediction_with_one_fold_is_the_validation(way: Way, tmp_path: Path) -> None:
+    splits = read_json(way.root / "preprocessed" / NAME / "splits_final.json")
+    case = splits[0]["val"][0]
+    arguments = ["-d", "42", "-f", "0", "-i", str(way.raw / "imagesTr"), "-o", str(tmp_path)]
+    assert predict.main([*arguments, *way.flags]) == 0
+    for level in (1, 2):
+        predicted = tmp_path / f"level{level}" / f"{case}.nii.gz"
+        validated = way.model / "fold_0" / f"level{level}" / "validation" / f"{case}.nii.gz"
+        assert np.array_equal(read_label_map(predicted)[0], read_label_map(validated)[0])
+    record = read_json(tmp_path / "predictions.json")
+    assert set(record["cases"]) == {f"ball_{i}" for i in range(5)}
+    assert record["cases"][case]["state"] == "done"
+    times = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.nii.gz")}
+    assert predict.main([*arguments, "--continue_prediction", *way.flags]) == 0
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.nii.gz")} == times
+
+
+def test_two_folds_are_aligned_and_a_bad_case_does_not_stop_the_rest(
+    way: Way, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    images = tmp_path / "in"
+    images.mkdir()
+    good = way.raw / "imagesTr" / "ball_0_0000.nii.gz"
+    (images / "good_0000.nii.gz").write_bytes(good.read_bytes())
+    (images / "bad_0000.nii.gz").write_bytes(good.read_bytes()[:500])
+    out = tmp_path / "out"
+    code = predict.main_from_modelfolder(["-m", str(way.model), "-i", str(images), "-o", str(out), *way.flags])
+    assert code == 3
+    assert "bad" in capsys.readouterr().err
+    record = read_json(out / "predictions.json")
+    assert record["folds"] == ["0", "1"]
+    assert record["cases"]["bad"]["state"] == "failed"
+    assert sorted(record["part_of_fold_for_each_part"]["level2"]["1"]) == [0, 1, 2]
+    assert read_label_map(out / "level2" / "good.nii.gz")[0].shape == (20, 18, 16)
+
+
+def test_baselines_evaluation_and_report(way: Way, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for method in ("kmeans", "denoise-kmeans"):
+        assert baseline.main(["-d", "42", "--method", method, "-f", "0", *way.flags]) == 0
+    validated = way.model / "fold_0"
+    capsys.readouterr()
+    assert evaluate.main([str(validated), str(way.raw / "labelsTr"), "-d", "42", "--chill", *way.flags]) == 0
+    assert "fold_0" in capsys.readouterr().out
+    page = tmp_path / "report.html"
+    assert report.main(["-d", "42", "-f", "0", "-o", str(page), *way.flags]) == 0
+    text = page.read_text(encoding="utf-8")
+    assert "kmeans" in text and "ball" in text
+
+
+def test_crossval_needs_all_folds(way: Way, capsys: pytest.CaptureFixture[str]) -> None:
+    assert accumulate.main(["-d", "42", "-c", "3d_fullres", *way.flags]) == 2
+    assert "dd_train" in capsys.readouterr().err
+    assert accumulate.main(["-d", "42", "-c", "3d_fullres", "-f", "0", "1", *way.flags]) == 0
+    summary = read_json(way.model / "crossval_results_folds_0_1" / "level1" / "summary.json")
+    assert len(summary["metric_per_case"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["42", "3d_fullres", "7"], "choose one of: 0, 1, 2, 3, 4, all"),
+        (["42", "2d", "0"], "planned: 3d_fullres"),
+        (["43", "3d_fullres", "0"], "known datasets: Dataset042_Balls"),
+        (["42", "3d_fullres", "0", "-l", "9"], "planned levels: 1, 2"),
+        (["42", "3d_fullres", "0", "--sed", "1"], "did you mean --seed?"),
+    ],
+)
+def test_what_does_not_exist_is_named(
+    way: Way, arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    try:
+        code = train.main([*arguments, *way.flags])
+    except SystemExit as stop:
+        code = int(str(stop.code))
+    error = capsys.readouterr().err
+    assert code == 2
+    assert said in error
+    assert error.count("\n") == 1
+
+
+def test_labels_change_no_bit(way: Way, tmp_path: Path) -> None:
+    """G4: without labelsTr the same plan, prepared arrays and weights."""
+    import shutil
+
+    import torch
+
+    other = Way(tmp_path)
+    shutil.copytree(way.raw, other.raw, ignore=shutil.ignore_patterns("labelsTr"))
+    assert plan_and_preprocess.main(["-d", "42", "--preset", "fast", "-np", "0", *other.flags]) == 0
+    shorten_the_plan(other)
+    assert train.main(["42", "3d_fullres", "0", "--seed", "3", "-l", "1", "-device", "cpu", *other.flags]) == 0
+    plans = [(w.root / "preprocessed" / NAME / "ddPlans.json").read_text() for w in (way, other)]
+    assert json.loads(plans[0]) == json.loads(plans[1])
+    paths = [w.model / "fold_0" / "level1" / "checkpoint_final.pth" for w in (way, other)]
+    a, b = (torch.load(path, weights_only=True)["network"] for path in paths)
+    assert all(torch.equal(a[name], b[name]) for name in a)
+    assert not (other.model / "fold_0" / "level1" / "validation" / "summary.json").exists()
