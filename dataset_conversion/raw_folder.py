@@ -51,7 +51,7 @@ def new_dataset(workspace: Workspace, full_name: str, overwrite: bool) -> Iterat
         UserError: the dataset exists, another one has its number, or another process is making it.
         DiskError: no space left; what stood there is kept.
     """
-    raw = workspace.raw_folder()
+    raw = workspace.own_raw_folder()
     target, temporary = raw / full_name, raw / f"{TEMPORARY_PREFIX}{full_name}"
     _refuse_taken(workspace, full_name, overwrite)
     try:
@@ -112,7 +112,7 @@ def _refuse_taken(workspace: Workspace, full_name: str, overwrite: bool) -> None
     others = [n for n in workspace.dataset_names() if _number(n) == number and n != full_name]
     if others:
         raise UserError(full_name, f"its number is taken by {', '.join(others)}", "choose another id")
-    target = workspace.raw_folder() / full_name
+    target = workspace.own_raw_folder() / full_name
     if not target.exists():
         return
     if not overwrite:

@@ -4,7 +4,9 @@ import argparse
 import difflib
 import errno
 import logging
+import signal
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
@@ -77,10 +79,11 @@ def run(parser: StrictParser, body: Body, argv: Sequence[str] | None = None) -> 
     """Parse, run the body, and turn what happens into an exit code.
 
     Returns:
-        The exit code: the body's own, or that of the `DDError` it raised; 75 on Ctrl-C, 74 on a full disk.
+        The exit code: the body's own, or that of the `DDError` it raised; 75 on Ctrl-C or SIGTERM, 74 on a full disk.
     """
     args = parser.parse_args(argv)
     _configure_logging(args)
+    _stop_cleanly_on(signal.SIGTERM)
     try:
         return body(args) or 0
     except DDError as error:
@@ -97,6 +100,12 @@ def run(parser: StrictParser, body: Body, argv: Sequence[str] | None = None) -> 
             )
             return 74
         raise
+
+
+def _stop_cleanly_on(number: signal.Signals) -> None:
+    """Treat a signal (a scheduler's, say) as Ctrl-C; only the main thread may ask for that."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(number, signal.default_int_handler)
 
 
 def _say(parser: StrictParser, line: str) -> None:

@@ -104,7 +104,7 @@ def _run_synthcell(args: argparse.Namespace) -> None:
         write_synthcell(folder, request, show_progress=_shows_progress(args))
     LOGGER.info(
         "%s: %d training and %d test cases of %d³ voxels",
-        workspace.raw_folder() / full_name,
+        workspace.own_raw_folder() / full_name,
         request.n_training,
         request.n_test,
         size,
@@ -125,7 +125,7 @@ def _run_folder(args: argparse.Namespace) -> None:
     )
     workspace = cli.workspace(args)
     full_name = dataset_name(args.dataset_id, args.name)
-    target = workspace.raw_folder() / full_name
+    target = workspace.own_raw_folder() / full_name
     if target.resolve() in (request.images.resolve(), *request.images.resolve().parents):
         raise UserError(
             "-i", f"{request.images} lies in the dataset to be made", "choose another id or folder"

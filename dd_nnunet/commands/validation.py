@@ -26,7 +26,8 @@ def evaluate_validation(
 
     Args:
         name: of the method and fold, for the table.
-        folders, description: of the dataset.
+        folders: of the dataset.
+        description: of the dataset.
         levels: to score.
         fold_folder: holds level{l}/validation/{case}{ending}.
         case_ids: the validation cases.

@@ -118,6 +118,7 @@ class SegmenterPlan:
         invariance_weight: λ_inv of Eq. 4.
         scale_free: divide each consistency by the variance of its representation.
         gamma_range: γ of the photometric transformation is uniform in it.
+        anchor_weight: of the warm start's pseudo-labels beside the losses; 0 = the losses alone.
     """
 
     features_per_stage: tuple[int, ...]
@@ -134,6 +135,7 @@ class SegmenterPlan:
     invariance_weight: float
     scale_free: bool
     gamma_range: tuple[float, float]
+    anchor_weight: float = 0.0
 
 
 @dataclass(frozen=True)

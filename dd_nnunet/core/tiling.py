@@ -23,15 +23,14 @@ def tile_starts(size: int, tile: int, step_size: float, multiple: int = 1) -> tu
     largest_step = max(int(tile * step_size), 1)
     n_steps = -(-(size - tile) // largest_step) if size > tile else 0
     spread = [(size - tile) * i / n_steps for i in range(1, n_steps)] if n_steps else []
-    starts = {0, size - tile, *(int(round(s / multiple)) * multiple for s in spread)}
+    starts = {0, size - tile, *(round(s / multiple) * multiple for s in spread)}
     return tuple(sorted(starts))
 
 
 def iterate_tiles(shape: Zyx, tile: Zyx, step_size: float, multiple: Zyx = (1, 1, 1)) -> Iterator[Zyx]:
     """First voxels of all tiles of a volume, z slowest."""
     axes = (tile_starts(s, t, step_size, m) for s, t, m in zip(shape, tile, multiple, strict=True))
-    for z, y, x in product(*axes):
-        yield (z, y, x)
+    yield from product(*axes)
 
 
 def gaussian_window(tile: Zyx, sigma_share: float = 1 / 8) -> npt.NDArray[np.float32]:

@@ -42,7 +42,8 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         if candidate.exists() and _matches_digest(candidate):
             try:
                 content = torch.load(candidate, map_location="cpu", weights_only=True)
-            except Exception:  # noqa: BLE001, S112  torch raises many kinds for a damaged or malicious file
+            # torch raises errors of many kinds for a damaged or malicious file
+            except Exception:
                 continue
             if isinstance(content, dict):
                 return content

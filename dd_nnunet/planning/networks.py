@@ -113,8 +113,12 @@ def _networks(topology: Topology, divisor: int, task: Task, preset: Preset) -> N
         topology=topology,
         diffusion=_unet(topology, diffusion_channels, task),
         segmenter=_unet(topology, segmenter_channels, task),
-        diffusion_batch_size=min(MIN_BATCH_SIZE, largest_batch(topology, preset.diffusion_batch_size, preset)),
-        segmenter_batch_size=min(MIN_BATCH_SIZE, largest_batch(topology, preset.segmenter_batch_size, preset)),
+        diffusion_batch_size=min(
+            MIN_BATCH_SIZE, largest_batch(topology, preset.diffusion_batch_size, preset)
+        ),
+        segmenter_batch_size=min(
+            MIN_BATCH_SIZE, largest_batch(topology, preset.segmenter_batch_size, preset)
+        ),
         channel_divisor=divisor,
         full_patch_zyx=topology.patch_size_zyx,
         preset_patch_zyx=topology.patch_size_zyx,

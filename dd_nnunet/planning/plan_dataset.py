@@ -192,4 +192,5 @@ def _segmenter(nets: Networks, preset: Preset, n_cases: int) -> SegmenterPlan:
         invariance_weight=preset.invariance_weight,
         scale_free=preset.scale_free,
         gamma_range=preset.gamma_range,
+        anchor_weight=preset.anchor_weight,
     )

@@ -39,6 +39,7 @@ class Preset:
     warm_start_epochs: int
     segmenter_learning_rate: float
     scale_free: bool
+    anchor_weight: float
     feature_weight: float = 1.0
     visual_weight: float = 1.0
     invariance_weight: float = 1.0
@@ -68,6 +69,7 @@ PRESETS = MappingProxyType(
             warm_start_epochs=3,
             segmenter_learning_rate=1e-3,
             scale_free=True,
+            anchor_weight=1.0,
         ),
         "standard": Preset(
             because="hours on one GPU",
@@ -90,6 +92,7 @@ PRESETS = MappingProxyType(
             warm_start_epochs=5,
             segmenter_learning_rate=3e-4,
             scale_free=True,
+            anchor_weight=1.0,
         ),
         "paper": Preset(
             because="the settings of arXiv 2305.00067",
@@ -112,6 +115,7 @@ PRESETS = MappingProxyType(
             warm_start_epochs=0,
             segmenter_learning_rate=3e-4,
             scale_free=False,
+            anchor_weight=0.0,
         ),
     }
 )

@@ -131,6 +131,13 @@ def explain_effort(diffusion: DiffusionPlan, segmenter: SegmenterPlan, chosen: s
         f"{segmenter.epochs} epochs x {segmenter.iterations_per_epoch}, rate {segmenter.learning_rate:g}",
         f"{chosen}; {segmenter.warm_start_epochs} of the epochs are warm start",
     )
+    if segmenter.warm_start_epochs:
+        yield Decision(
+            "warm start",
+            f"{segmenter.warm_start_epochs} epochs, then weight {segmenter.anchor_weight:g}",
+            f"{chosen}; k-means parts of the visual target come first and stay beside the losses, "
+            "which alone lose small parts",
+        )
     weights = (segmenter.feature_weight, segmenter.visual_weight, segmenter.invariance_weight)
     scale = "divided by its own variance" if segmenter.scale_free else "in its own units"
     yield Decision("loss weights", " ".join(f"{w:g}" for w in weights), f"{chosen}; each consistency {scale}")

@@ -15,7 +15,8 @@ def overlap_matrix(reference: FloatArray, other: FloatArray) -> Overlaps:
     """Shared voxels of the parts of two predictions of one volume.
 
     Args:
-        reference, other: probabilities [K,Z,Y,X]; each voxel counts for its most probable part.
+        reference: probabilities [K,Z,Y,X]; each voxel counts for its most probable part.
+        other: the same of another model.
 
     Returns:
         [K,K] voxels that are part i of the reference and part j of the other.

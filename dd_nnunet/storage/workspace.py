@@ -91,11 +91,15 @@ class DatasetFolders:
 
 @dataclass(frozen=True)
 class Workspace:
-    """The folders that hold all raw datasets, all prepared ones, and all results; None where unset."""
+    """The folders that hold all raw datasets, all prepared ones, and all results; None where unset.
+
+    `raw_is_ours` is False where the raw folder is nnUNet_raw, which is read and never written.
+    """
 
     raw: Path | None
     preprocessed: Path | None
     results: Path | None
+    raw_is_ours: bool = True
 
     @classmethod
     def from_environment(
@@ -106,7 +110,8 @@ class Workspace:
     ) -> "Workspace":
         """Each folder is its argument, else dd_raw (or nnUNet_raw), dd_preprocessed, dd_results."""
         given = {"raw": raw, "preprocessed": preprocessed, "results": results}
-        return cls(**{part: _find(given[part], names) for part, names in VARIABLES.items()})
+        folders = {part: _find(given[part], names) for part, names in VARIABLES.items()}
+        return cls(**folders, raw_is_ours=folders["raw"] == _find(raw, VARIABLES["raw"][:1]))
 
     def raw_folder(self) -> Path:
         """The folder of all raw datasets.
@@ -115,6 +120,16 @@ class Workspace:
             UserError: it is not set.
         """
         return self._needed("raw")
+
+    def own_raw_folder(self) -> Path:
+        """The folder of all raw datasets, to write new ones.
+
+        Raises:
+            UserError: it is not set, or it is nnUNet_raw.
+        """
+        if not self.raw_is_ours:
+            raise UserError("nnUNet_raw", "is never written", "give --raw DIR or run: export dd_raw=DIR")
+        return self.raw_folder()
 
     def preprocessed_folder(self) -> Path:
         """The folder of all prepared datasets.

@@ -56,7 +56,7 @@ class PatchLoader(SlimDataLoaderBase):
         self.thread_id = 0
 
     def generate_train_batch(self) -> dict[str, Any]:
-        """The next batch of this worker; worker w of n serves the iterations first + w, first + w + n, …"""
+        """The next batch of this worker; worker w of n serves iterations first + w, first + w + n and so on."""
         iteration = self.next_iteration + self.thread_id
         self.next_iteration += self.number_of_threads_in_multithreaded
         seed = derive_seed(self.source.seed, "batch", iteration)

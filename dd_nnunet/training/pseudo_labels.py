@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 import torch
-from scipy.ndimage import gaussian_filter
+from scipy.ndimage import gaussian_filter, gaussian_gradient_magnitude
 from torch import Tensor
 
 from dd_nnunet.core.case import FloatArray
@@ -14,6 +14,8 @@ from dd_nnunet.training.seeds import derive_seed
 
 PartLabels = npt.NDArray[np.uint8]
 SMOOTHING_SD = 0.7
+CALM_SHARE = 0.9
+BACKGROUND_BORDER_SHARE = 0.75
 SAMPLE_CASES = 32
 SAMPLE_VOXELS = 2**16
 CASE_ITERATIONS = 20
@@ -25,7 +27,12 @@ class WarmStart:
     """k-means parts of each case: centres from the whole dataset, then refined on the case.
 
     Starting every case from the dataset's centres lets the same number mean the same part everywhere;
-    refining lets it follow the case's own intensities.
+    refining lets it follow the case's own intensities. Two rules keep parts from being wasted:
+
+    - Centres are fitted to calm voxels only. The steepest tenth are mostly outlines, whose values lie between
+      those of their two sides and would get parts of their own.
+    - With more than two parts, a plain background is set apart first and the rest is split. It is plain if one of
+      two clusters owns three quarters of the outermost voxels and varies less inside than the other.
 
     Args:
         targets: visual targets [C,Z,Y,X] of a sample of training cases.
@@ -35,44 +42,97 @@ class WarmStart:
 
     def __init__(self, targets: Sequence[FloatArray], n_parts: int, seed: int) -> None:
         self.n_parts = n_parts
-        share = max(SAMPLE_VOXELS // max(len(targets), 1), 1)
+        cases = [_CasePoints(target) for target in targets]
         random = np.random.default_rng(derive_seed(seed, "k-means sample"))
-        points = []
-        for target in targets:
-            of_case = _points(target)
-            points.append(of_case[torch.from_numpy(random.integers(0, len(of_case), share))])
-        self.centres = kmeans(torch.cat(points), n_parts, derive_seed(seed, "k-means"))
+        share = max(SAMPLE_VOXELS // max(len(cases), 1), 1)
+        seed = derive_seed(seed, "k-means")
+        self.two_centres = kmeans(torch.cat([c.draw(random, share, c.everywhere) for c in cases]), 2, seed)
+        self.background = _plain_background(cases, self.two_centres) if n_parts > 2 else None
+        if n_parts == 2:
+            self.centres = self.two_centres
+        elif self.background is None:
+            self.centres = kmeans(torch.cat([c.draw(random, share, c.calm) for c in cases]), n_parts, seed)
+        else:
+            objects = [c.draw(random, share, c.calm & self._object(c)) for c in cases]
+            self.centres = kmeans(torch.cat(objects), n_parts - 1, seed)
 
     def labels(self, target: FloatArray) -> PartLabels:
-        """Parts [Z,Y,X] of one case, from its visual target [C,Z,Y,X]."""
-        points = _points(target)
-        centres = lloyd(points, self.centres, CASE_ITERATIONS)
-        return assign(points, centres)[0].numpy().astype(np.uint8).reshape(target.shape[1:])
+        """Parts [Z,Y,X] of one case, from its visual target [C,Z,Y,X]; a plain background is part 0."""
+        case = _CasePoints(target)
+        if self.background is None:
+            voxels = case.everywhere if self.n_parts == 2 else case.calm
+            labels = case.refine(self.centres, voxels)
+        else:
+            inside = self._object(case)
+            labels = torch.where(inside, 1 + case.refine(self.centres, case.calm & inside), 0)
+        return labels.numpy().astype(np.uint8).reshape(target.shape[1:])
+
+    def _object(self, case: "_CasePoints") -> Tensor:
+        """The voxels that are not background: [N] bool."""
+        return case.refine(self.two_centres, case.everywhere).ne(
+            -1 if self.background is None else self.background
+        )
 
 
-def _points(target: FloatArray) -> Tensor:
-    smooth = np.stack([gaussian_filter(channel, SMOOTHING_SD) for channel in target])
-    return torch.from_numpy(smooth.reshape(len(target), -1).T.copy())
+class _CasePoints:
+    """The voxels of a case as points: `values` [N,C], and which of them are `calm` [N]."""
+
+    def __init__(self, target: FloatArray) -> None:
+        smooth = np.stack([gaussian_filter(channel, SMOOTHING_SD) for channel in target])
+        steepness = sum(gaussian_gradient_magnitude(channel, SMOOTHING_SD) for channel in smooth)
+        self.values = torch.from_numpy(smooth.reshape(len(target), -1).T.copy())
+        self.calm = torch.from_numpy((steepness <= np.quantile(steepness, CALM_SHARE)).ravel())
+        self.everywhere = torch.ones_like(self.calm)
+        border = np.ones(target.shape[1:], dtype=bool)
+        border[1:-1, 1:-1, 1:-1] = False
+        self.border = torch.from_numpy(border.ravel())
+
+    def draw(self, random: np.random.Generator, n_points: int, voxels: Tensor) -> Tensor:
+        """A sample of the chosen voxels' values; none where nothing is chosen."""
+        values = self.values[voxels]
+        return values[torch.from_numpy(random.integers(0, len(values), n_points if len(values) else 0))]
+
+    def refine(self, centres: Tensor, voxels: Tensor) -> Tensor:
+        """Fit the centres to the chosen voxels and assign all voxels to them: [N] int64."""
+        values = self.values[voxels]
+        fitted = lloyd(values, centres, CASE_ITERATIONS) if len(values) else centres
+        return assign(self.values, fitted)[0]
 
 
-def reseed_labels(masks: Tensor, unexplained: Tensor, dead_parts: Sequence[int]) -> Tensor:
-    """Hard parts in which each dead part takes a share of the worst-explained voxels.
+def _plain_background(cases: Sequence[_CasePoints], two_centres: Tensor) -> int | None:
+    """The cluster that is a plain background (see `WarmStart`), or None."""
+    border_counts = torch.zeros(2, dtype=torch.float64)
+    counts, squares = torch.zeros(2, dtype=torch.float64), torch.zeros(2, dtype=torch.float64)
+    for case in cases:
+        labels = case.refine(two_centres, case.everywhere)
+        border_counts += torch.bincount(labels[case.border], minlength=2)
+        for cluster in (0, 1):
+            inside = case.values[labels == cluster].double()
+            counts[cluster] += len(inside)
+            squares[cluster] += (inside - inside.mean(dim=0)).square().sum() if len(inside) else 0
+    background = int(border_counts.argmax())
+    variances = squares / counts.clamp(min=1)
+    owns_border = border_counts[background] >= BACKGROUND_BORDER_SHARE * border_counts.sum()
+    return background if owns_border and variances[background] < variances[1 - background] else None
+
+
+def reseed_labels(labels: Tensor, unexplained: Tensor, dead_parts: Sequence[int]) -> Tensor:
+    """Labels in which each dead part takes a share of the worst-explained voxels.
 
     Args:
-        masks: [B,K,Z,Y,X] of the current network.
+        labels: [B,Z,Y,X] int64, pseudo-labels or the current hard parts.
         unexplained: [B,Z·Y·X] ‖h_u − z_k(u)‖² per voxel.
         dead_parts: parts that win no voxels.
 
     Returns:
         [B,Z,Y,X] int64.
     """
-    owner = masks.argmax(dim=1)
-    flat = owner.flatten(1).clone()
+    flat = labels.flatten(1).clone()
     n_each = max(int(flat.shape[1] * RESEED_SHARE), 1)
     order = unexplained.argsort(dim=1, descending=True)
     for index, part in enumerate(dead_parts):
         flat.scatter_(1, order[:, index * n_each : (index + 1) * n_each], part)
-    return flat.view_as(owner)
+    return flat.view_as(labels)
 
 
 def pseudo_label_loss(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:

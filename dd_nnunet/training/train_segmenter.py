@@ -16,7 +16,7 @@ from dd_nnunet.core.errors import DDError
 from dd_nnunet.core.plan import LevelPlan, SegmenterPlan
 from dd_nnunet.networks.checkpoint import checkpoint_exists, load_checkpoint, save_checkpoint
 from dd_nnunet.networks.segmentation_unet import build_segmenter
-from dd_nnunet.objectives.consistency import unexplained_map
+from dd_nnunet.objectives.consistency import Representation, unexplained_map
 from dd_nnunet.objectives.discovery import discovery_loss
 from dd_nnunet.objectives.invariance import gamma_transform
 from dd_nnunet.storage.run_folder import RunFolder
@@ -30,6 +30,7 @@ from dd_nnunet.training.seeds import derive_seed
 from dd_nnunet.training.selection import PartCounter, PartStatistics, as_log, canonical_order, selection_rank
 
 MONITOR_CASES = 16
+RESEEDING_WEIGHT = 1.0
 FINAL_LEARNING_RATE_SHARE = 0.05
 SPATIAL_AXES = (2, 3, 4)
 
@@ -180,16 +181,28 @@ class _LevelTrainer:
             visual = self.targets.visual(batch)
             parts = discovery_loss(masks, transformed, self.targets.features(batch), visual, self.plan)
             loss, named = parts.total, parts.named()
-            if reseeding:
-                labels = reseed_labels(masks.detach(), unexplained_map(masks.detach(), visual), reseeding)
-                extra, cross_entropy = pseudo_label_loss(both.chunk(2)[0], labels)
-                loss = loss + extra
+            weight, labels = self._anchor(batch, masks.detach(), visual, reseeding)
+            if labels is not None:
+                anchor, cross_entropy = pseudo_label_loss(both.chunk(2)[0], labels)
+                loss = loss + weight * anchor
                 named["cross_entropy"] = float(cross_entropy.detach())
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 12.0)
         self.optimizer.step()
         return named
+
+    def _anchor(
+        self, batch: dict[str, Any], masks: Tensor, visual: Representation, reseeding: Sequence[int]
+    ) -> tuple[float, Tensor | None]:
+        """Labels beside the losses, with their weight: the warm start's, and those that revive dead parts."""
+        anchored = self.plan.anchor_weight > 0 and self.targets.warm_start is not None
+        if not anchored and not reseeding:
+            return 0.0, None
+        labels = self.targets.pseudo_labels(batch) if anchored else masks.argmax(dim=1)
+        if reseeding:
+            labels = reseed_labels(labels, unexplained_map(masks, visual), reseeding)
+        return (self.plan.anchor_weight if anchored else RESEEDING_WEIGHT), labels
 
     def _logits(self, image: Tensor, mirrored: list[int]) -> Tensor:
         # the image is mirrored and the prediction mirrored back, so that features need not be

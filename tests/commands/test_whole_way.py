@@ -168,7 +168,9 @@ def test_two_folds_are_aligned_and_a_bad_case_does_not_stop_the_rest(
     (images / "good_0000.nii.gz").write_bytes(good.read_bytes())
     (images / "bad_0000.nii.gz").write_bytes(good.read_bytes()[:500])
     out = tmp_path / "out"
-    code = predict.main_from_modelfolder(["-m", str(way.model), "-i", str(images), "-o", str(out), *way.flags])
+    code = predict.main_from_modelfolder(
+        ["-m", str(way.model), "-i", str(images), "-o", str(out), *way.flags]
+    )
     assert code == 3
     assert "bad" in capsys.readouterr().err
     record = read_json(out / "predictions.json")
@@ -178,7 +180,9 @@ def test_two_folds_are_aligned_and_a_bad_case_does_not_stop_the_rest(
     assert read_label_map(out / "level2" / "good.nii.gz")[0].shape == (20, 18, 16)
 
 
-def test_baselines_evaluation_and_report(way: Way, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_baselines_evaluation_and_report(
+    way: Way, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     for method in ("kmeans", "denoise-kmeans"):
         assert baseline.main(["-d", "42", "--method", method, "-f", "0", *way.flags]) == 0
     validated = way.model / "fold_0"
@@ -232,7 +236,9 @@ def test_labels_change_no_bit(way: Way, tmp_path: Path) -> None:
     shutil.copytree(way.raw, other.raw, ignore=shutil.ignore_patterns("labelsTr"))
     assert plan_and_preprocess.main(["-d", "42", "--preset", "fast", "-np", "0", *other.flags]) == 0
     shorten_the_plan(other)
-    assert train.main(["42", "3d_fullres", "0", "--seed", "3", "-l", "1", "-device", "cpu", *other.flags]) == 0
+    assert (
+        train.main(["42", "3d_fullres", "0", "--seed", "3", "-l", "1", "-device", "cpu", *other.flags]) == 0
+    )
     plans = [(w.root / "preprocessed" / NAME / "ddPlans.json").read_text() for w in (way, other)]
     assert json.loads(plans[0]) == json.loads(plans[1])
     paths = [w.model / "fold_0" / "level1" / "checkpoint_final.pth" for w in (way, other)]

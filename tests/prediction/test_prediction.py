@@ -1,5 +1,7 @@
 """Sliding window and alignment of parts, by hand."""
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -40,7 +42,7 @@ def test_tile_starts_by_hand() -> None:
 def test_tiles_cover_every_voxel_in_steps_no_larger_than_asked(size: int) -> None:
     starts = tile_starts(size, 8, 0.5)
     assert starts[0] == 0 and starts[-1] == size - 8
-    assert all(b - a <= 4 for a, b in zip(starts, starts[1:], strict=False))
+    assert all(b - a <= 4 for a, b in itertools.pairwise(starts))
 
 
 def test_tiles_of_a_volume() -> None:

@@ -51,11 +51,33 @@ def test_warm_start_numbers_parts_alike_in_all_cases() -> None:
     assert np.array_equal(start.labels(first + 0.05)[:, 4, 4], expected)
 
 
+def ball_in_a_box(edge: int = 24) -> np.ndarray:
+    """Background 0, a ball of 0.5 with a ball of 0.8 inside, as [C,Z,Y,X]; the background trembles a little."""
+    distance = np.sqrt(((np.indices((edge,) * 3) - edge / 2 + 0.5) ** 2).sum(axis=0))
+    noise = np.random.default_rng(0).normal(0, 0.002, distance.shape)
+    return (0.5 * (distance < 9) + 0.3 * (distance < 4) + noise).astype(np.float32)[None]
+
+
+def test_a_plain_background_is_set_apart_and_outlines_get_no_part() -> None:
+    image = ball_in_a_box()
+    start = WarmStart([image, image], n_parts=3, seed=0)
+    assert start.background == 0
+    labels = start.labels(image)
+    distance = np.sqrt(((np.indices((24,) * 3) - 11.5) ** 2).sum(axis=0))
+    assert set(labels[distance > 10]) == {0}
+    assert set(labels[(distance < 8) & (distance > 5.5)]) == {1}
+    assert set(labels[distance < 3]) == {2}
+
+
+def test_without_a_background_all_voxels_are_split() -> None:
+    stripes = np.tile(np.repeat([0.1, 0.5, 0.9], 8)[None, :, None, None], (1, 1, 24, 24)).astype(np.float32)
+    assert WarmStart([stripes], n_parts=3, seed=0).background is None
+
+
 def test_dead_parts_take_the_worst_explained_voxels() -> None:
-    masks = torch.zeros(1, 3, 1, 1, 200)
-    masks[:, 0] = 1
+    owner = torch.zeros(1, 1, 1, 200, dtype=torch.int64)
     unexplained = torch.arange(200.0)[None]
-    labels = reseed_labels(masks, unexplained, dead_parts=(1, 2)).flatten()
+    labels = reseed_labels(owner, unexplained, dead_parts=(1, 2)).flatten()
     # one voxel in a hundred for each: the two worst for part 1, the next two for part 2
     assert labels[[199, 198]].tolist() == [1, 1]
     assert labels[[197, 196]].tolist() == [2, 2]

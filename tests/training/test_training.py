@@ -18,7 +18,7 @@ from dd_nnunet.training.pretrain_diffusion import TrainingSetup, pretrain_diffus
 from dd_nnunet.training.train_segmenter import LevelResult, load_segmenter, train_segmenter
 
 
-class Killed(Exception):
+class KilledError(Exception):
     pass
 
 
@@ -72,11 +72,11 @@ def test_diffusion_killed_and_resumed_gives_the_same_bits(
 
     def dying(state: Any, data: Any) -> float:
         if state.iteration == 2:
-            raise Killed
+            raise KilledError
         return step(state, data)
 
     monkeypatch.setattr(diffusion_module._State, "step", dying)
-    with pytest.raises(Killed):
+    with pytest.raises(KilledError):
         train_diffusion(setup, tmp_path)
     monkeypatch.setattr(diffusion_module._State, "step", step)
     train_diffusion(setup, tmp_path)
@@ -93,17 +93,19 @@ def test_level_killed_and_resumed_gives_the_same_bits(
 
     def dying(trainer: Any, batches: Any) -> dict[str, Any]:
         if trainer.epoch == 3:
-            raise Killed
+            raise KilledError
         return train_epoch(trainer, batches)
 
     monkeypatch.setattr(segmenter_module._LevelTrainer, "train_epoch", dying)
-    with pytest.raises(Killed):
+    with pytest.raises(KilledError):
         train_level(setup, tmp_path, CONFIGURATION.levels[1])
     monkeypatch.setattr(segmenter_module._LevelTrainer, "train_epoch", train_epoch)
     train_level(setup, tmp_path, CONFIGURATION.levels[1])
     for name in ("checkpoint_final.pth", "checkpoint_latest.pth"):
         assert_same_weights(tmp_path / "level2" / name, trained / "fold_0" / "level2" / name)
-    logs = [(root / "level2" / "log.jsonl").read_text().splitlines() for root in (tmp_path, trained / "fold_0")]
+    logs = [
+        (root / "level2" / "log.jsonl").read_text().splitlines() for root in (tmp_path, trained / "fold_0")
+    ]
     assert len(logs[0]) == len(logs[1]) == CONFIGURATION.segmenter.epochs
 
 
