@@ -96,3 +96,13 @@ def test_importing_it_loads_nothing_heavy():
     )
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"
+
+
+def test_nnunets_raw_folder_is_read_but_not_written(monkeypatch, tmp_path):
+    monkeypatch.delenv("dd_raw", raising=False)
+    monkeypatch.setenv("nnUNet_raw", str(tmp_path))
+    workspace = Workspace.from_environment()
+    assert workspace.raw_folder() == tmp_path
+    with pytest.raises(UserError, match="is never written"):
+        workspace.own_raw_folder()
+    assert Workspace.from_environment(raw=tmp_path / "mine").own_raw_folder() == tmp_path / "mine"
