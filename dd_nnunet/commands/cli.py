@@ -14,6 +14,7 @@ from dd_nnunet import __version__
 from dd_nnunet.core.errors import DDError
 from dd_nnunet.storage.workspace import Workspace
 
+DEVICES = ("auto", "cpu", "cuda", "mps")
 Body = Callable[[argparse.Namespace], int | None]
 EXIT_CODES = (
     "exit codes: 0 ok, 2 user or data error, 3 some cases failed, 74 disk, 75 stopped (resumable), 1 our bug"
@@ -68,6 +69,13 @@ def make_parser(prog: str, description: str) -> StrictParser:
     shared.add_argument("--no_pbar", action="store_true", help="no progress bars")
     parser.add_argument("--version", action="version", version=f"dd_nnunet {__version__}")
     return parser
+
+
+def add_device_flag(parser: StrictParser) -> None:
+    """The flag of commands that run a network."""
+    parser.add_argument(
+        "-device", choices=DEVICES, default="auto", help="auto takes cuda, then mps, then cpu"
+    )
 
 
 def workspace(args: argparse.Namespace) -> Workspace:

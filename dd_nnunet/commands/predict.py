@@ -4,12 +4,15 @@ import argparse
 import logging
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dd_nnunet.commands import cli
 from dd_nnunet.core.errors import SomeCasesFailedError, UserError
 
+if TYPE_CHECKING:
+    from dd_nnunet.prediction.model_folder import ModelFolder
+
 LOGGER = logging.getLogger(__name__)
-DEVICES = ("auto", "cpu", "cuda", "mps")
 
 
 def build_parser() -> cli.StrictParser:
@@ -51,9 +54,7 @@ def _add_shared(parser: cli.StrictParser) -> cli.StrictParser:
     parser.add_argument("--continue_prediction", action="store_true", help="keep what is done already")
     parser.add_argument("-num_parts", type=int, default=1, metavar="N", help="share the cases among N runs")
     parser.add_argument("-part_id", type=int, default=0, metavar="I", help="this run's share, 0 to N-1")
-    parser.add_argument(
-        "-device", choices=DEVICES, default="auto", help="auto takes cuda, then mps, then cpu"
-    )
+    cli.add_device_flag(parser)
     return parser
 
 
@@ -99,7 +100,7 @@ def _predict(args: argparse.Namespace, model_path: Path) -> None:
 
     model = ModelFolder.open(model_path)
     cases = find_cases(Path(args.input), model.description)
-    folds = tuple(args.folds or _found_folds(model_path))
+    folds = tuple(args.folds or _found_folds(model, args.level))
     settings = PredictionSettings(
         configuration=model.configuration,
         runtime=choose_runtime(args.device, model.configuration.precision),
@@ -132,11 +133,23 @@ def _predict(args: argparse.Namespace, model_path: Path) -> None:
         raise SomeCasesFailedError(args.input, reason, "the errors above say why; the others are done")
 
 
-def _found_folds(model_path: Path) -> tuple[str, ...]:
-    names = sorted(
-        path.name.removeprefix("fold_") for path in model_path.glob("fold_*") if "." not in path.name
-    )
+def _found_folds(model: "ModelFolder", wanted: Sequence[int]) -> tuple[str, ...]:
+    """The folds that have finished every wanted level (default: every level that any fold has begun)."""
+    paths = [path for path in model.path.glob("fold_*") if "." not in path.name]
+    names = sorted(path.name.removeprefix("fold_") for path in paths)
     folds = [name for name in names if name != "all"] or names
-    if not folds:
-        raise UserError(model_path, "holds no trained fold", "train one with dd_train")
-    return tuple(folds)
+    begun = {level for fold in folds for level in model.begun_levels(fold)}
+    unfinished = {
+        fold: [n for n in wanted or sorted(begun) if n not in model.finished_levels(fold)] for fold in folds
+    }
+    finished = tuple(fold for fold in folds if begun and not unfinished[fold])
+    for fold in folds:
+        if fold not in finished:
+            LOGGER.warning(
+                "fold %s is left out: level %s is not finished", fold, " ".join(map(str, unfinished[fold]))
+            )
+    if not finished:
+        raise UserError(
+            model.path, "holds no fold that is finished", "train one with dd_train, or choose -f and -l"
+        )
+    return finished

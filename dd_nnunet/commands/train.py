@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 LOGGER = logging.getLogger(__name__)
 STAGES = ("all", "diffusion", "segmenter")
-DEVICES = ("auto", "cpu", "cuda", "mps")
 LARGEST_WORKERS = 8
 
 
@@ -40,11 +39,11 @@ def build_parser() -> cli.StrictParser:
     parser.add_argument(
         "-pretrained_diffusion", metavar="FILE", help="checkpoint_final.pth of a diffusion model to use"
     )
-    parser.add_argument(
-        "-device", choices=DEVICES, default="auto", help="auto takes cuda, then mps, then cpu"
-    )
+    cli.add_device_flag(parser)
     parser.add_argument("--seed", type=int, default=0, help="decides weights, batches and noise")
-    parser.add_argument("--deterministic", action="store_true", help="same bits on CUDA too (slower)")
+    parser.add_argument(
+        "--deterministic", action="store_true", help="repeatable algorithms on CUDA too (slower)"
+    )
     parser.add_argument("--val", action="store_true", help="only predict and score the validation cases")
     parser.add_argument("--fresh", action="store_true", help="move an existing fold aside and start anew")
     return parser
@@ -61,6 +60,8 @@ def _run(args: argparse.Namespace) -> None:
     from dd_nnunet.storage.raw_dataset import load_description
     from dd_nnunet.storage.run_folder import move_aside
 
+    if args.fresh and args.val:
+        raise UserError("--fresh and --val", "exclude each other", "give one of them")
     folders = cli.workspace(args).dataset(args.dataset)
     plan = read_record(Plan, _required(folders.plans_json(args.plans_name), args))
     configuration = plan.configuration(args.configuration)
@@ -122,7 +123,9 @@ def _write_model_files(model: Path, folders: "DatasetFolders", plan: "Plan") -> 
 
     plans_json = model / "plans.json"
     if plans_json.is_file():
-        if read_record(Plan, plans_json) != plan:
+        old = read_record(Plan, plans_json)
+        # the reasons may be worded anew, or name another machine
+        if (old.configurations, old.channel_names) != (plan.configurations, plan.channel_names):
             reason = "differs from the dataset's plan: these folds were trained with another one"
             raise UserError(
                 plans_json, reason, f"rename {model.name}, or plan with -overwrite_plans_name NAME"
@@ -140,11 +143,13 @@ def _setup(
 
     from dd_nnunet.networks.device import choose_runtime
     from dd_nnunet.storage.hardware import cpu_count
+    from dd_nnunet.storage.workspace import make_cuda_repeatable
     from dd_nnunet.training.case_reader import CaseReader
     from dd_nnunet.training.pretrain_diffusion import TrainingSetup
 
     runtime = choose_runtime(args.device, configuration.precision)
     if args.deterministic:
+        make_cuda_repeatable()
         torch.use_deterministic_algorithms(True)
     torch.backends.cudnn.benchmark = not args.deterministic
     return TrainingSetup(
@@ -156,7 +161,16 @@ def _setup(
         # on the CPU the network itself needs every core, and augmentation takes a percent of a step
         n_workers=0 if runtime.device.type == "cpu" else min(cpu_count() - 1, LARGEST_WORKERS),
         progress_bar=not (args.no_pbar or args.quiet),
+        data_sha256=_data_sha256(folders.prepared(args.plans_name, args.configuration), fold),
     )
+
+
+def _data_sha256(prepared: Path, fold: "Fold") -> str:
+    """Changes when a prepared training case changes."""
+    from dd_nnunet.storage.case_store import Manifest, sha256_of_record
+
+    cases = Manifest.load(prepared).cases
+    return sha256_of_record([cases[case_id].array_sha256 for case_id in fold.train])
 
 
 def _train(
@@ -167,7 +181,10 @@ def _train(
     from dd_nnunet.training.pretrain_diffusion import load_diffusion
 
     checkpoint = fold_folder / "diffusion" / "checkpoint_final.pth"
-    if args.stage != "segmenter" or not is_finished(checkpoint.parent):
+    if args.stage == "segmenter" and not args.pretrained_diffusion and not is_finished(checkpoint.parent):
+        remedy = "run it with --stage diffusion, or give -pretrained_diffusion FILE"
+        raise UserError(checkpoint, "the diffusion model is not trained yet", remedy)
+    if args.stage != "segmenter" or args.pretrained_diffusion:
         _train_diffusion(args, setup, checkpoint)
     if args.stage == "diffusion":
         return
@@ -182,23 +199,32 @@ def _train(
 
 def _train_diffusion(args: argparse.Namespace, setup: "TrainingSetup", checkpoint: Path) -> None:
     from dd_nnunet.networks.checkpoint import load_checkpoint, save_checkpoint
+    from dd_nnunet.storage.atomic import sha256_of
     from dd_nnunet.storage.run_folder import open_run_folder
     from dd_nnunet.training.pretrain_diffusion import load_diffusion, pretrain_diffusion
 
-    with open_run_folder(
-        checkpoint.parent, _identity(setup, "diffusion", setup.configuration.diffusion)
-    ) as run:
+    identity = _identity(setup, "diffusion", setup.configuration.diffusion)
+    if args.pretrained_diffusion:
+        identity["pretrained_sha256"] = sha256_of(_existing(Path(args.pretrained_diffusion)))
+    with open_run_folder(checkpoint.parent, identity) as run:
         if run.finished:
             LOGGER.info("diffusion: finished already (--fresh trains anew)")
             return
         run.logger.info("diffusion pretraining: %s", setup.runtime.because)
         if args.pretrained_diffusion:
-            save_checkpoint(checkpoint, load_checkpoint(Path(args.pretrained_diffusion)))
-            load_diffusion(setup.configuration, setup.n_channels, checkpoint, setup.runtime)
+            given = Path(args.pretrained_diffusion)
+            load_diffusion(setup.configuration, setup.n_channels, given, setup.runtime)
+            save_checkpoint(checkpoint, load_checkpoint(given))
             run.mark_finished({"device": setup.runtime.because, "pretrained": str(args.pretrained_diffusion)})
             return
         pretrain_diffusion(setup, run)
         run.mark_finished({"device": setup.runtime.because, "seconds": _seconds(run.read_log())})
+
+
+def _existing(path: Path) -> Path:
+    if not path.is_file():
+        raise UserError(path, "does not exist", "give a checkpoint_final.pth of a diffusion model")
+    return path
 
 
 def _train_level(setup: "TrainingSetup", level: "LevelPlan", cache: Any, fold_folder: Path) -> None:
@@ -239,6 +265,7 @@ def _identity(setup: "TrainingSetup", what: str, planned: object) -> dict[str, o
         "seed": setup.seed,
         "plan_sha256": sha256_of_record((planned, setup.configuration.patch_size_zyx)),
         "training_cases_sha256": sha256_of_record(setup.fold.train),
+        "training_data_sha256": setup.data_sha256,
         "n_training_cases": len(setup.fold.train),
     }
 

@@ -50,9 +50,11 @@ def select_fold(folds: Sequence[Fold], fold: str, case_ids: Sequence[str], where
     """
     if fold == "all":
         return Fold(train=tuple(sorted(case_ids)), val=tuple(sorted(case_ids)))
-    if not fold.isdigit() or int(fold) >= len(folds):
-        names = ", ".join([*map(str, range(len(folds))), "all"])
+    names = [str(number) for number in range(len(folds))]
+    if fold not in names:
         raise UserError(
-            where, f"fold {fold!r} does not exist ({len(case_ids)} cases)", f"choose one of: {names}"
+            where,
+            f"fold {fold!r} does not exist ({len(case_ids)} cases)",
+            f"choose one of: {', '.join([*names, 'all'])}",
         )
-    return folds[int(fold)]
+    return folds[names.index(fold)]

@@ -1,14 +1,17 @@
 """Checkpoints: tensors and plain values, written atomically with their sha256, read without pickled code."""
 
+import logging
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from dd_nnunet.core.errors import UserError
 from dd_nnunet.storage.atomic import atomic_path, sha256_of, write_text
 
 PREVIOUS = ".previous"
+logger = logging.getLogger(__name__)
 
 
 def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
@@ -39,17 +42,45 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         UserError: neither generation can be read.
     """
     for candidate in (path, _previous(path)):
-        if candidate.exists() and _matches_digest(candidate):
-            try:
-                content = torch.load(candidate, map_location="cpu", weights_only=True)
-            # torch raises errors of many kinds for a damaged or malicious file
-            except Exception:
-                continue
-            if isinstance(content, dict):
+        if candidate.exists():
+            content = _read(candidate)
+            if content is not None:
                 return content
+            logger.warning("%s is damaged and is passed over", candidate)
     raise UserError(
         path, "is damaged, missing, or holds more than tensors and plain values", "train with --fresh"
     )
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    if not _matches_digest(path):
+        return None
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    # torch raises errors of many kinds for a damaged or malicious file
+    except Exception:
+        return None
+    return content if isinstance(content, dict) else None
+
+
+def load_weights(network: nn.Module, weights: dict[str, torch.Tensor], where: Path) -> None:
+    """Put weights into a network.
+
+    Raises:
+        UserError: they are those of another network; names the first difference.
+    """
+    wanted = network.state_dict()
+    names = [name for name in sorted({*wanted, *weights}) if name not in wanted or name not in weights]
+    if names:
+        reason = f"is of another network ({names[0]} is in one of them only)"
+        raise UserError(where, reason, "use the plan it was trained with")
+    for name, tensor in wanted.items():
+        if tensor.shape != weights[name].shape:
+            reason = (
+                f"{name} has shape {tuple(weights[name].shape)}, the plan's network {tuple(tensor.shape)}"
+            )
+            raise UserError(where, f"is of another network: {reason}", "use the plan it was trained with")
+    network.load_state_dict(weights)
 
 
 def checkpoint_exists(path: Path) -> bool:

@@ -9,8 +9,6 @@ from torch import Tensor, nn
 
 from dd_nnunet.core.errors import UserError
 
-DEVICES = ("auto", "cpu", "cuda", "mps")
-
 
 @dataclass(frozen=True)
 class Runtime:
@@ -32,7 +30,7 @@ class Runtime:
 
     def place(self, volumes: Tensor) -> Tensor:
         """Move [B,C,Z,Y,X] to the device in channels-last order."""
-        return volumes.to(self.device, memory_format=self._memory_format, non_blocking=True)
+        return volumes.to(self.device, memory_format=self._memory_format)
 
     @property
     def _memory_format(self) -> torch.memory_format:
@@ -54,7 +52,7 @@ def choose_runtime(device: str, precision: str) -> Runtime:
     if device == "auto":
         device = next(name for name in ("cuda", "mps", "cpu") if present[name])
     elif device not in present:
-        raise UserError(f"-device {device}", "is not known", f"choose one of: {' '.join(DEVICES)}")
+        raise UserError(f"-device {device}", "is not known", f"choose one of: auto {' '.join(present)}")
     elif not present[device]:
         raise UserError(f"-device {device}", "is not available to torch here", "use -device auto or cpu")
     bfloat16 = precision == "bfloat16" and _bfloat16_is_fast(device)

@@ -10,7 +10,7 @@ from dd_nnunet.core.errors import UserError
 from dd_nnunet.core.plan import ConfigurationPlan, LevelPlan, Plan
 from dd_nnunet.networks.checkpoint import checkpoint_exists
 from dd_nnunet.networks.device import Runtime
-from dd_nnunet.storage.atomic import read_record
+from dd_nnunet.storage.atomic import read_record, sha256_of
 from dd_nnunet.storage.raw_dataset import load_description
 from dd_nnunet.training.train_segmenter import load_segmenter
 
@@ -74,12 +74,26 @@ class ModelFolder:
             )
         return common
 
+    def begun_levels(self, fold: str) -> tuple[int, ...]:
+        """Levels whose training has begun in a fold."""
+        folders = ((n.level, self._checkpoint(fold, n).parent) for n in self.configuration.levels)
+        return tuple(number for number, folder in folders if folder.is_dir())
+
+    def finished_levels(self, fold: str) -> tuple[int, ...]:
+        """Levels whose training has ended in a fold."""
+        levels = self.configuration.levels
+        return tuple(n.level for n in levels if checkpoint_exists(self._checkpoint(fold, n)))
+
     def segmenter(self, fold: str, level: LevelPlan, runtime: Runtime) -> nn.Module:
         """The trained segmenter of a fold and level, in eval mode on the device."""
         self._require(fold, level)
         n_channels = len(self.configuration.normalization)
         path = self._checkpoint(fold, level)
         return runtime.place_network(load_segmenter(self.configuration.segmenter, n_channels, level, path))
+
+    def checkpoint_sha256(self, fold: str, level: LevelPlan) -> str:
+        """Changes when a fold's level is trained anew."""
+        return sha256_of(self._checkpoint(fold, level))
 
     def _checkpoint(self, fold: str, level: LevelPlan) -> Path:
         return self.path / f"fold_{fold}" / f"level{level.level}" / CHECKPOINT

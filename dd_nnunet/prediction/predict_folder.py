@@ -55,8 +55,12 @@ class PredictionJob:
     def fingerprint(self) -> str:
         """Changes with anything that changes the predictions, except the images."""
         settings = self.settings
+        checkpoints = [
+            self.model.checkpoint_sha256(fold, level) for fold in self.folds for level in self.levels
+        ]
         return sha256_of_record(
             (
+                checkpoints,
                 self.model.plan,
                 self.folds,
                 self.levels,

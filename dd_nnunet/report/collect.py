@@ -187,7 +187,7 @@ def _fold(request: ReportRequest, images: Mapping[str, CaseFiles]) -> Fold | Non
     if request.fold == "all":
         return Fold(train=tuple(sorted(images)), val=tuple(sorted(images)))
     folds = _json(path)
-    if not isinstance(folds, list) or not request.fold.isdigit() or int(request.fold) >= len(folds):
+    if not isinstance(folds, list) or request.fold not in map(str, range(len(folds))):
         return None
     chosen = folds[int(request.fold)]
     return Fold(train=tuple(chosen["train"]), val=tuple(chosen["val"]))

@@ -1,6 +1,7 @@
 """Random patches as batchgenerators serves them, reproducible whatever the number of workers."""
 
 import random
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -60,9 +61,6 @@ class PatchLoader(SlimDataLoaderBase):
         iteration = self.next_iteration + self.thread_id
         self.next_iteration += self.number_of_threads_in_multithreaded
         seed = derive_seed(self.source.seed, "batch", iteration)
-        # batchgenerators' transforms draw from Python's and numpy's global states, in this process and right after
-        random.seed(derive_seed(seed, "transforms"))
-        np.random.seed(derive_seed(seed, "transforms"))
         draws = np.random.default_rng(seed)
         case_ids = [str(c) for c in draws.choice(list(self.source.case_ids), self.source.batch_size)]
         volumes = [self.source.load_case(case_id) for case_id in case_ids]
@@ -73,7 +71,36 @@ class PatchLoader(SlimDataLoaderBase):
             "case_ids": case_ids,
             "starts_zyx": starts,
             "iteration": iteration,
+            "seed": derive_seed(seed, "transforms"),
         }
+
+    def set_thread_id(self, thread_id: int) -> None:
+        """Called once in each background process, which must end at once when it is told to."""
+        super().set_thread_id(thread_id)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+class Seeded(AbstractTransform):
+    """A transform that draws from the batch's `seed` and leaves the global random states as they were.
+
+    batchgenerators' transforms draw from Python's and numpy's global states.
+    """
+
+    def __init__(self, transform: AbstractTransform) -> None:
+        self.transform = transform
+
+    def __call__(self, **batch: Any) -> dict[str, Any]:
+        """Transform the batch."""
+        states = random.getstate(), np.random.get_state()
+        random.seed(batch["seed"])
+        np.random.seed(batch["seed"])
+        try:
+            transformed: dict[str, Any] = self.transform(**batch)
+        finally:
+            random.setstate(states[0])
+            np.random.set_state(states[1])
+        return transformed
 
 
 def mirroring() -> AbstractTransform:
@@ -105,8 +132,10 @@ def iterate_batches(
     """
     loader = PatchLoader(source, first_iteration, n_workers)
     if n_workers == 0:
-        yield from SingleThreadedAugmenter(loader, transform)
-    augmenter = MultiThreadedAugmenter(loader, transform, n_workers, num_cached_per_queue=2, pin_memory=False)
+        yield from SingleThreadedAugmenter(loader, Seeded(transform))
+    augmenter = MultiThreadedAugmenter(
+        loader, Seeded(transform), n_workers, num_cached_per_queue=2, pin_memory=False
+    )
     try:
         yield from augmenter
     finally:

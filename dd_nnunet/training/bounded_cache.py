@@ -4,7 +4,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from typing import Generic, Protocol, TypeVar
 
-DEFAULT_BYTES = 2 * 2**30
+DEFAULT_BYTES = 2**30
 
 
 class _HasBytes(Protocol):

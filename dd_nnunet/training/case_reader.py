@@ -21,10 +21,21 @@ class CaseReader:
         self.folder = folder
         self.configuration = configuration
         self._cache: BoundedCache[FloatArray] = BoundedCache()
+        self._boxes: dict[str, Box] = {}
 
     def image(self, case_id: str) -> FloatArray:
         """The padded volume [C,Z,Y,X] in [0,1]."""
-        return self._cache.get(case_id, lambda: self.pad(read_case(self.folder, case_id).array)[0])
+        return self._cache.get(case_id, lambda: self._read(case_id))
+
+    def box(self, case_id: str) -> Box:
+        """Where the prepared volume lies in the padded one."""
+        if case_id not in self._boxes:
+            self._read(case_id)
+        return self._boxes[case_id]
+
+    def _read(self, case_id: str) -> FloatArray:
+        padded, self._boxes[case_id] = self.pad(read_case(self.folder, case_id).array)
+        return padded
 
     def pad(self, array: FloatArray) -> tuple[FloatArray, Box]:
         """Pad any volume [C,Z,Y,X] as this configuration needs it; also the box of the volume in it."""

@@ -16,6 +16,7 @@ from dd_nnunet.networks.decoder_features import CaseFeatures, DecoderFeatures
 from dd_nnunet.networks.diffusion_unet import DiffusionUNet
 from dd_nnunet.storage.atomic import read_json, sha256_of, write_json
 from dd_nnunet.storage.case_store import read_array, write_array
+from dd_nnunet.storage.folder_lock import locked
 from dd_nnunet.training.bounded_cache import BoundedCache
 from dd_nnunet.training.pretrain_diffusion import TrainingSetup
 from dd_nnunet.training.seeds import derive_seed
@@ -41,7 +42,16 @@ class FeatureCache:
         self._memory: BoundedCache[FloatArray] = BoundedCache()
 
     def build(self, diffusion_checkpoint: Path, network: DiffusionUNet) -> None:
-        """Compute what is missing; features of another diffusion model or plan are computed anew."""
+        """Compute what is missing; features of another diffusion model, plan or data are computed anew.
+
+        Raises:
+            UserError: another process is computing them.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with locked(self.folder):
+            self._build(diffusion_checkpoint, network)
+
+    def _build(self, diffusion_checkpoint: Path, network: DiffusionUNet) -> None:
         self._check_identity(diffusion_checkpoint)
         case_ids = [c for c in self.setup.fold.train if not self._is_complete(c)]
         if not case_ids:
@@ -54,9 +64,21 @@ class FeatureCache:
             configuration.diffusion.n_timesteps,
             self.setup.runtime,
         )
-        projections = self._projections(reader)
-        for case_id in tqdm(case_ids, desc="features", unit="case", disable=not self.setup.progress_bar):
+        bar = tqdm(total=len(case_ids), desc="features", unit="case", disable=not self.setup.progress_bar)
+        projections = self._saved_projections()
+        if projections is None:
+            train = self.setup.fold.train
+            chosen = train[:: max(len(train) // PROJECTION_CASES, 1)][:PROJECTION_CASES]
+            sample = {case_id: self._compute(reader, case_id) for case_id in chosen}
+            projections = self._fit_projections(list(sample.values()))
+            for case_id, features in sample.items():
+                self._write(case_id, features, projections)
+            bar.update(len(sample))
+            case_ids = [c for c in case_ids if c not in sample]
+        for case_id in case_ids:
             self._write(case_id, self._compute(reader, case_id), projections)
+            bar.update()
+        bar.close()
         size = sum(path.stat().st_size for path in self.folder.glob("*.b2nd"))
         logger.info("features: %d cases, %.1f MB in %s", len(self.setup.fold.train), size / 1e6, self.folder)
 
@@ -112,22 +134,23 @@ class FeatureCache:
             old.unlink()
         write_json(path, identity)
 
-    def _projections(self, reader: DecoderFeatures) -> dict[int, tuple[Tensor, Tensor]]:
-        paths = {stage: self.folder / f"projection_stage{stage}.pth" for stage in self.stages}
-        if not all(path.exists() for path in paths.values()):
-            train = self.setup.fold.train
-            chosen = train[:: max(len(train) // PROJECTION_CASES, 1)][:PROJECTION_CASES]
-            samples: dict[int, list[Tensor]] = {stage: [] for stage in self.stages}
-            for case_id in chosen:
-                for stage, activation in self._compute(reader, case_id).activations.items():
-                    samples[stage].append(activation.flatten(1))
-            for stage, path in paths.items():
-                mean, directions = fit_projection(
-                    torch.cat(samples[stage], dim=1), self.setup.configuration.features
-                )
-                save_checkpoint(path, {"mean": mean, "directions": directions})
-        loaded = {stage: load_checkpoint(path) for stage, path in paths.items()}
+    def _projection_path(self, stage: int) -> Path:
+        return self.folder / f"projection_stage{stage}.pth"
+
+    def _saved_projections(self) -> dict[int, tuple[Tensor, Tensor]] | None:
+        if not all(self._projection_path(stage).exists() for stage in self.stages):
+            return None
+        loaded = {stage: load_checkpoint(self._projection_path(stage)) for stage in self.stages}
         return {stage: (content["mean"], content["directions"]) for stage, content in loaded.items()}
+
+    def _fit_projections(self, sample: Sequence[CaseFeatures]) -> dict[int, tuple[Tensor, Tensor]]:
+        projections = {}
+        for stage in self.stages:
+            cells = torch.cat([features.activations[stage].flatten(1) for features in sample], dim=1)
+            mean, directions = fit_projection(cells, self.setup.configuration.features)
+            save_checkpoint(self._projection_path(stage), {"mean": mean, "directions": directions})
+            projections[stage] = (mean, directions)
+        return projections
 
 
 def fit_projection(samples: Tensor, plan: FeaturePlan) -> tuple[Tensor, Tensor]:
@@ -170,7 +193,7 @@ def feature_window(size: int, cells: int, reduction: int, start: int) -> tuple[i
         start: first voxel of the patch.
 
     Returns:
-        First cell and number of cells; the number does not depend on `start`, so that patches can be stacked.
+        First cell and number of cells; the number does not depend on `start`.
     """
     n_cells = min(cells, -(-size // reduction) + 3)
     first = min(max(start // reduction - 1, 0), cells - n_cells)

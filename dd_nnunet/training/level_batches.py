@@ -67,12 +67,26 @@ class LevelTargets:
         for case_id, start in zip(case_ids, starts, strict=True):
             cells = self.cache.features(case_id, stage)
             first, size = feature_windows(self.patch, _shape(cells), reduction, start)
-            windows.append(_cut(cells, first, size))
+            windows.append(torch.from_numpy(_cut(cells, first, size)))
             offset = tuple(s - f * r for s, f, r in zip(start, first, reduction, strict=True))
             matrices.append(axis_matrices(self.patch, size, reduction, offset))  # type: ignore[arg-type]
-        z, y, x = (torch.stack(axis).to(self.device) for axis in zip(*matrices, strict=True))
+        z, y, x = (stack_padded(axis).to(self.device) for axis in zip(*matrices, strict=True))
         stacked: AxisMatrices = (z, y, x)
-        return represent_cells(torch.from_numpy(np.stack(windows)).to(self.device), stacked)
+        return represent_cells(stack_padded(windows).to(self.device), stacked)
+
+
+def stack_padded(tensors: Sequence[Tensor]) -> Tensor:
+    """Stack tensors of different sizes, smaller ones filled up with zeros at the ends.
+
+    Volumes that are no larger than a patch give windows of fewer cells. A cell that is added has a column of zeros
+    in the up-sampling matrix, so it counts for nothing.
+    """
+    sizes = [max(lengths) for lengths in zip(*(t.shape for t in tensors), strict=True)]
+    padded = []
+    for tensor in tensors:
+        missing = [(0, size - length) for size, length in zip(sizes, tensor.shape, strict=True)]
+        padded.append(torch.nn.functional.pad(tensor, [n for pair in reversed(missing) for n in pair]))
+    return torch.stack(padded)
 
 
 def _shape(array: FloatArray) -> Zyx:

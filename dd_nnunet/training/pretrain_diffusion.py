@@ -17,7 +17,7 @@ from dd_nnunet.core.errors import DDError
 from dd_nnunet.core.noise_schedule import cosine_alphas_cumprod
 from dd_nnunet.core.plan import ConfigurationPlan, DiffusionPlan
 from dd_nnunet.core.splits import Fold
-from dd_nnunet.networks.checkpoint import checkpoint_exists, load_checkpoint, save_checkpoint
+from dd_nnunet.networks.checkpoint import checkpoint_exists, load_checkpoint, load_weights, save_checkpoint
 from dd_nnunet.networks.device import Runtime
 from dd_nnunet.networks.diffusion_unet import DiffusionUNet
 from dd_nnunet.networks.noising import add_noise, to_model_range
@@ -47,6 +47,7 @@ class TrainingSetup:
         seed: decides weights, batches and noise.
         n_workers: background processes for batches; 0 = none.
         progress_bar: show one.
+        data_sha256: changes with the prepared training cases.
     """
 
     configuration: ConfigurationPlan
@@ -56,6 +57,7 @@ class TrainingSetup:
     seed: int
     n_workers: int
     progress_bar: bool
+    data_sha256: str = ""
 
     @property
     def n_channels(self) -> int:
@@ -117,7 +119,7 @@ def load_diffusion(
 ) -> DiffusionUNet:
     """The trained diffusion model, frozen, in eval mode on the runtime's device."""
     network = DiffusionUNet(configuration.diffusion, n_channels)
-    network.load_state_dict(load_checkpoint(path)["network"])
+    load_weights(network, load_checkpoint(path).get("network", {}), path)
     network.requires_grad_(False).eval()
     runtime.place_network(network)
     return network

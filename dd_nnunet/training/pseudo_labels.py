@@ -15,6 +15,7 @@ from dd_nnunet.training.seeds import derive_seed
 PartLabels = npt.NDArray[np.uint8]
 SMOOTHING_SD = 0.7
 CALM_SHARE = 0.9
+VOXELS_PER_PART = 50
 BACKGROUND_BORDER_SHARE = 0.75
 SAMPLE_CASES = 32
 SAMPLE_VOXELS = 2**16
@@ -29,10 +30,12 @@ class WarmStart:
     Starting every case from the dataset's centres lets the same number mean the same part everywhere;
     refining lets it follow the case's own intensities. Two rules keep parts from being wasted:
 
-    - Centres are fitted to calm voxels only. The steepest tenth are mostly outlines, whose values lie between
-      those of their two sides and would get parts of their own.
+    - With more than two parts, centres are fitted to calm voxels only. The steepest tenth are mostly outlines,
+      whose values lie between those of their two sides and would get parts of their own.
     - With more than two parts, a plain background is set apart first and the rest is split. It is plain if one of
       two clusters owns three quarters of the outermost voxels and varies less inside than the other.
+
+    Where an object is too small for a rule (fewer than 50 voxels a part), the rule is left out.
 
     Args:
         targets: visual targets [C,Z,Y,X] of a sample of training cases.
@@ -48,30 +51,37 @@ class WarmStart:
         seed = derive_seed(seed, "k-means")
         self.two_centres = kmeans(torch.cat([c.draw(random, share, c.everywhere) for c in cases]), 2, seed)
         self.background = _plain_background(cases, self.two_centres) if n_parts > 2 else None
-        if n_parts == 2:
-            self.centres = self.two_centres
-        elif self.background is None:
-            self.centres = kmeans(torch.cat([c.draw(random, share, c.calm) for c in cases]), n_parts, seed)
-        else:
-            objects = [c.draw(random, share, c.calm & self._object(c)) for c in cases]
-            self.centres = kmeans(torch.cat(objects), n_parts - 1, seed)
+        if self.background is not None and self._object_voxels(cases) < VOXELS_PER_PART * n_parts:
+            self.background = None
+        self.centres = self.two_centres
+        if n_parts > 2:
+            sample = [c.draw(random, share, self._to_fit(c)) for c in cases]
+            self.centres = kmeans(torch.cat(sample), n_parts - (self.background is not None), seed)
 
     def labels(self, target: FloatArray) -> PartLabels:
         """Parts [Z,Y,X] of one case, from its visual target [C,Z,Y,X]; a plain background is part 0."""
         case = _CasePoints(target)
-        if self.background is None:
-            voxels = case.everywhere if self.n_parts == 2 else case.calm
-            labels = case.refine(self.centres, voxels)
-        else:
-            inside = self._object(case)
-            labels = torch.where(inside, 1 + case.refine(self.centres, case.calm & inside), 0)
+        labels = case.refine(self.centres, self._to_fit(case))
+        if self.background is not None:
+            labels = torch.where(self._object(case), 1 + labels, 0)
         return labels.numpy().astype(np.uint8).reshape(target.shape[1:])
+
+    def _to_fit(self, case: "_CasePoints") -> Tensor:
+        """The voxels that centres are fitted to: [N] bool."""
+        if self.n_parts == 2:
+            return case.everywhere
+        voxels = self._object(case)
+        calm = voxels & case.calm
+        return calm if int(calm.sum()) >= VOXELS_PER_PART * self.n_parts else voxels
 
     def _object(self, case: "_CasePoints") -> Tensor:
         """The voxels that are not background: [N] bool."""
-        return case.refine(self.two_centres, case.everywhere).ne(
-            -1 if self.background is None else self.background
-        )
+        if self.background is None:
+            return case.everywhere
+        return case.refine(self.two_centres, case.everywhere) != self.background
+
+    def _object_voxels(self, cases: Sequence["_CasePoints"]) -> int:
+        return sum(int(self._object(case).sum()) for case in cases)
 
 
 class _CasePoints:
@@ -95,7 +105,7 @@ class _CasePoints:
     def refine(self, centres: Tensor, voxels: Tensor) -> Tensor:
         """Fit the centres to the chosen voxels and assign all voxels to them: [N] int64."""
         values = self.values[voxels]
-        fitted = lloyd(values, centres, CASE_ITERATIONS) if len(values) else centres
+        fitted = lloyd(values, centres, CASE_ITERATIONS) if len(values) >= len(centres) else centres
         return assign(self.values, fitted)[0]
 
 
@@ -145,9 +155,10 @@ def pseudo_label_loss(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     Returns:
         The sum of both and the cross-entropy alone (scalars).
     """
-    cross_entropy = torch.nn.functional.cross_entropy(logits, labels)
     masks = logits.softmax(dim=1)
     truth = torch.nn.functional.one_hot(labels, logits.shape[1]).permute(0, 4, 1, 2, 3)
+    # written out, because torch's own has no repeatable form for volumes on CUDA
+    cross_entropy = -(truth * logits.log_softmax(dim=1)).sum(dim=1).mean()
     overlap = (masks * truth).sum(dim=(0, 2, 3, 4))
     total = masks.sum(dim=(0, 2, 3, 4)) + truth.sum(dim=(0, 2, 3, 4))
     dice = (2 * overlap + DICE_EPSILON) / (total + DICE_EPSILON)

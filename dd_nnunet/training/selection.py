@@ -47,14 +47,18 @@ class PartCounter:
         self.border_counts = torch.zeros(n_parts, dtype=torch.int64)
         self.sum_max = 0.0
 
-    def add(self, masks: Tensor) -> None:
-        """Count one volume's masks [K,Z,Y,X]."""
-        largest, owner = masks.max(dim=0)
+    def add(self, owner: Tensor, largest: Tensor) -> None:
+        """Count one whole volume.
+
+        Args:
+            owner: [Z,Y,X] int64, the part with the largest probability at each voxel.
+            largest: [Z,Y,X] that probability.
+        """
+        counts = torch.bincount(owner.flatten(), minlength=self.n_parts)
+        inner_counts = torch.bincount(owner[1:-1, 1:-1, 1:-1].flatten(), minlength=self.n_parts)
         self.sum_max += float(largest.double().sum())
-        self.counts += torch.bincount(owner.flatten(), minlength=self.n_parts).cpu()
-        inner = owner[1:-1, 1:-1, 1:-1]
-        inner_counts = torch.bincount(inner.flatten(), minlength=self.n_parts)
-        self.border_counts += (torch.bincount(owner.flatten(), minlength=self.n_parts) - inner_counts).cpu()
+        self.counts += counts
+        self.border_counts += counts - inner_counts
 
     def statistics(self) -> PartStatistics:
         """What was counted."""

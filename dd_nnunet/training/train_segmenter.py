@@ -13,12 +13,14 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from dd_nnunet.core.errors import DDError
-from dd_nnunet.core.plan import LevelPlan, SegmenterPlan
-from dd_nnunet.networks.checkpoint import checkpoint_exists, load_checkpoint, save_checkpoint
+from dd_nnunet.core.plan import LevelPlan, SegmenterPlan, Zyx
+from dd_nnunet.core.tiling import iterate_tiles
+from dd_nnunet.networks.checkpoint import checkpoint_exists, load_checkpoint, load_weights, save_checkpoint
 from dd_nnunet.networks.segmentation_unet import build_segmenter
 from dd_nnunet.objectives.consistency import Representation, unexplained_map
 from dd_nnunet.objectives.discovery import discovery_loss
 from dd_nnunet.objectives.invariance import gamma_transform
+from dd_nnunet.preprocessing.pad import Box
 from dd_nnunet.storage.run_folder import RunFolder
 from dd_nnunet.training.batches import BatchSource, iterate_batches, photometric
 from dd_nnunet.training.epoch_log import EpochLog
@@ -30,6 +32,7 @@ from dd_nnunet.training.seeds import derive_seed
 from dd_nnunet.training.selection import PartCounter, PartStatistics, as_log, canonical_order, selection_rank
 
 MONITOR_CASES = 16
+MONITOR_PATCHES = 64
 RESEEDING_WEIGHT = 1.0
 FINAL_LEARNING_RATE_SHARE = 0.05
 SPATIAL_AXES = (2, 3, 4)
@@ -87,7 +90,7 @@ def load_segmenter(setup_plan: SegmenterPlan, n_channels: int, level: LevelPlan,
     """The trained segmenter of a level in eval mode, on the CPU; its parts stand in canonical order."""
     content = load_checkpoint(path)
     network = build_segmenter(setup_plan, n_channels, level.n_parts)
-    network.load_state_dict(content["network"])
+    load_weights(network, content["network"], path)
     return CanonicalParts(network, content["order"]).requires_grad_(False).eval()
 
 
@@ -221,17 +224,33 @@ class _LevelTrainer:
 
     @torch.inference_mode()
     def _monitor(self) -> PartStatistics:
+        """Divide whole training volumes, as many as a bounded number of patches allows."""
         self.network.eval()
         counter = PartCounter(self.level.n_parts)
         patch = self.setup.configuration.patch_size_zyx
+        patches_left = MONITOR_PATCHES
         for case_id in self.monitor_cases:
-            image = self.setup.reader.image(case_id)
-            start = [(s - p) // 2 for s, p in zip(image.shape[1:], patch, strict=True)]
-            box = tuple(slice(s, s + p) for s, p in zip(start, patch, strict=True))
-            masks = self._logits(torch.from_numpy(image[(slice(None), *box)][None]), []).softmax(dim=1)
-            counter.add(masks[0])
+            image = torch.from_numpy(self.setup.reader.image(case_id))
+            starts = list(iterate_tiles((image.shape[1], image.shape[2], image.shape[3]), patch, 1.0))
+            if len(starts) > patches_left and patches_left < MONITOR_PATCHES:
+                break
+            patches_left -= len(starts)
+            counter.add(*self._divide(image, starts, self.setup.reader.box(case_id)))
         self.network.train()
         return counter.statistics()
+
+    def _divide(self, image: Tensor, starts: Sequence[Zyx], box: Box) -> tuple[Tensor, Tensor]:
+        """Most probable part and its probability at each voxel of the volume in a padded image: [Z,Y,X] twice."""
+        owner = torch.zeros(image.shape[1:], dtype=torch.int64)
+        largest = torch.zeros(image.shape[1:])
+        for start in starts:
+            patch = tuple(
+                slice(s, s + p) for s, p in zip(start, self.setup.configuration.patch_size_zyx, strict=True)
+            )
+            masks = self._logits(image[(slice(None), *patch)][None], []).softmax(dim=1)
+            values, parts = masks[0].max(dim=0)
+            owner[patch], largest[patch] = parts.cpu(), values.cpu()
+        return owner[box], largest[box]
 
     def keep_if_best(self, folder: Path) -> bool:
         """Save this epoch as checkpoint_best if it ranks above all before it."""

@@ -92,7 +92,9 @@ def test_unknown_flags_are_refused_with_a_suggestion(flag: str, capsys: pytest.C
     assert "did you mean" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(("module", "function"), [(m, f) for m, functions in TARGETS.items() for f in functions])
+@pytest.mark.parametrize(
+    ("module", "function"), [(m, f) for m, functions in TARGETS.items() for f in functions]
+)
 def test_help_imports_nothing_heavy(module: str, function: str) -> None:
     code = (
         "import sys\n"

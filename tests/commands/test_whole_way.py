@@ -195,6 +195,79 @@ def test_baselines_evaluation_and_report(
     assert "kmeans" in text and "ball" in text
 
 
+def test_a_diffusion_model_of_another_plan_is_refused(
+    way: Way, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flags = [*way.flags]
+    flags[flags.index("--results") + 1] = str(tmp_path)
+    level = way.model / "fold_0" / "level1" / "checkpoint_final.pth"
+    assert train.main(["42", "3d_fullres", "0", "-pretrained_diffusion", str(level), *flags]) == 2
+    assert "is of another network" in capsys.readouterr().err
+    assert not list(tmp_path.rglob("checkpoint_*.pth"))
+
+
+def test_a_pretrained_diffusion_model_is_taken(way: Way, tmp_path: Path) -> None:
+    import torch
+
+    flags = [*way.flags]
+    flags[flags.index("--results") + 1] = str(tmp_path)
+    given = way.model / "fold_0" / "diffusion" / "checkpoint_final.pth"
+    arguments = ["42", "3d_fullres", "1", "--stage", "diffusion", "-pretrained_diffusion", str(given)]
+    assert train.main([*arguments, *flags]) == 0
+    taken = tmp_path / NAME / MODEL / "fold_1" / "diffusion" / "checkpoint_final.pth"
+    a, b = (torch.load(path, weights_only=True)["network"] for path in (given, taken))
+    assert all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_segmenters_alone_need_a_diffusion_model(
+    way: Way, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flags = [*way.flags]
+    flags[flags.index("--results") + 1] = str(tmp_path)
+    assert train.main(["42", "3d_fullres", "0", "--stage", "segmenter", *flags]) == 2
+    assert "--stage diffusion" in capsys.readouterr().err
+
+
+def test_other_volumes_under_the_same_names_are_another_run(
+    way: Way, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import shutil
+
+    other = Way(tmp_path)
+    shutil.copytree(way.root, other.root, dirs_exist_ok=True)
+    train_case = read_json(other.root / "preprocessed" / NAME / "splits_final.json")[0]["train"][0]
+    image = np.random.default_rng(1).normal(0, 1, (20, 18, 16)).astype(np.float32)
+    write_image(other.raw / "imagesTr" / f"{train_case}_0000.nii.gz", image, GEOMETRY)
+    flags = ["-d", "42", "-c", "3d_fullres", "-np", "0", *other.flags]
+    assert plan_and_preprocess.main_preprocess(flags) == 0
+    capsys.readouterr()
+    assert train.main(["42", "3d_fullres", "0", "--seed", "3", *other.flags]) == 2
+    assert "training_data_sha256" in capsys.readouterr().err
+
+
+def test_a_fold_that_is_not_finished_is_left_out(
+    way: Way, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import shutil
+
+    model = tmp_path / MODEL
+    shutil.copytree(way.model, model)
+    for path in (model / "fold_1" / "level2").glob("checkpoint_final*"):
+        path.unlink()
+    arguments = [
+        "-m",
+        str(model),
+        "-i",
+        str(way.raw / "imagesTr"),
+        "-o",
+        str(tmp_path / "out"),
+        "--disable_tta",
+    ]
+    assert predict.main_from_modelfolder([*arguments, *way.flags]) == 0
+    assert "fold 1 is left out: level 2 is not finished" in capsys.readouterr().out
+    assert read_json(tmp_path / "out" / "predictions.json")["folds"] == ["0"]
+
+
 def test_crossval_needs_all_folds(way: Way, capsys: pytest.CaptureFixture[str]) -> None:
     assert accumulate.main(["-d", "42", "-c", "3d_fullres", *way.flags]) == 2
     assert "dd_train" in capsys.readouterr().err
@@ -207,6 +280,8 @@ def test_crossval_needs_all_folds(way: Way, capsys: pytest.CaptureFixture[str]) 
     ("arguments", "said"),
     [
         (["42", "3d_fullres", "7"], "choose one of: 0, 1, 2, 3, 4, all"),
+        (["42", "3d_fullres", "00"], "choose one of: 0, 1, 2, 3, 4, all"),
+        (["42", "3d_fullres", "0", "--fresh", "--val"], "exclude each other"),
         (["42", "2d", "0"], "planned: 3d_fullres"),
         (["43", "3d_fullres", "0"], "known datasets: Dataset042_Balls"),
         (["42", "3d_fullres", "0", "-l", "9"], "planned levels: 1, 2"),

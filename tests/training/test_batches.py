@@ -1,6 +1,7 @@
 """Batches depend on the seed and the iteration alone."""
 
 import itertools
+import random
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +43,16 @@ def test_resuming_gives_the_same_batches(source: BatchSource) -> None:
         assert a["iteration"] == b["iteration"]
         assert np.array_equal(a["data"], b["data"])
     assert not np.array_equal(whole[0]["data"], whole[1]["data"])
+
+
+def test_the_global_random_states_stay_as_they_were(source: BatchSource) -> None:
+    random.seed(1)
+    np.random.seed(1)
+    expected = random.random(), np.random.random()
+    random.seed(1)
+    np.random.seed(1)
+    take(source, 0, 2)
+    assert (random.random(), np.random.random()) == expected
 
 
 def test_the_number_of_workers_changes_nothing(source: BatchSource) -> None:

@@ -8,10 +8,12 @@ import torch
 from sklearn.cluster import KMeans
 
 from dd_nnunet.core.plan import FeaturePlan
-from dd_nnunet.objectives.upsampling import interpolation_matrix
+from dd_nnunet.objectives.consistency import consistency, represent_cells
+from dd_nnunet.objectives.upsampling import axis_matrices, interpolation_matrix
 from dd_nnunet.training.bounded_cache import BoundedCache
 from dd_nnunet.training.feature_cache import feature_window, fit_projection
 from dd_nnunet.training.kmeans import assign, kmeans, lloyd
+from dd_nnunet.training.level_batches import stack_padded
 from dd_nnunet.training.pseudo_labels import WarmStart, pseudo_label_loss, reseed_labels
 from dd_nnunet.training.seeds import derive_seed
 from dd_nnunet.training.selection import PartCounter, PartStatistics, canonical_order, selection_rank
@@ -74,6 +76,32 @@ def test_without_a_background_all_voxels_are_split() -> None:
     assert WarmStart([stripes], n_parts=3, seed=0).background is None
 
 
+def test_an_object_of_a_few_voxels_is_no_reason_to_fail() -> None:
+    image = np.zeros((1, 24, 24, 24), dtype=np.float32)
+    image[:, 10:13, 10:13, 10:13] = 1
+    start = WarmStart([image], n_parts=8, seed=0)
+    assert start.background is None
+    assert start.labels(image).max() < 8
+
+
+def test_a_stack_is_filled_up_with_zeros() -> None:
+    stacked = stack_padded([torch.ones(1, 2), torch.full((2, 1), 5.0)])
+    assert stacked.tolist() == [[[1, 1], [0, 0]], [[5, 0], [5, 0]]]
+
+
+def test_added_cells_change_no_consistency() -> None:
+    generator = torch.Generator().manual_seed(0)
+    features = torch.randn(1, 3, 2, 3, 2, generator=generator)
+    masks = torch.randn(1, 2, 4, 6, 4, generator=generator).softmax(dim=1)
+    matrices = tuple(m[None] for m in axis_matrices((4, 6, 4), (2, 3, 2), (2, 2, 2), (0, 0, 0)))
+    larger = torch.nn.functional.pad(features, (0, 1, 0, 2, 0, 1))
+    padded = tuple(torch.nn.functional.pad(m, (0, n)) for m, n in zip(matrices, (1, 2, 1), strict=True))
+    plain = consistency(masks, represent_cells(features, matrices), scale_free=True)
+    assert torch.allclose(
+        plain, consistency(masks, represent_cells(larger, padded), scale_free=True), atol=1e-6
+    )
+
+
 def test_dead_parts_take_the_worst_explained_voxels() -> None:
     owner = torch.zeros(1, 1, 1, 200, dtype=torch.int64)
     unexplained = torch.arange(200.0)[None]
@@ -95,11 +123,9 @@ def test_pseudo_label_loss_by_hand() -> None:
 
 def test_part_statistics_by_hand() -> None:
     counter = PartCounter(3)
-    masks = torch.zeros(3, 3, 3, 3)
-    masks[0] = 0.8
-    masks[1] = 0.2
-    masks[:, 1, 1, 1] = torch.tensor([0.1, 0.9, 0.0])
-    counter.add(masks)
+    owner, largest = torch.zeros(3, 3, 3, dtype=torch.int64), torch.full((3, 3, 3), 0.8)
+    owner[1, 1, 1], largest[1, 1, 1] = 1, 0.9
+    counter.add(owner, largest)
     statistics = counter.statistics()
     assert statistics.shares == pytest.approx((26 / 27, 1 / 27, 0))
     assert statistics.border_shares == (1.0, 0.0, 0.0)

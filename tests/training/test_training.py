@@ -127,6 +127,38 @@ def test_parts_come_in_canonical_order(trained: Path) -> None:
     assert content["order"][0] == background
 
 
+def test_volumes_of_many_sizes_train_together(tmp_path: Path) -> None:
+    """Smaller and larger than the patch of 16³, in batches of two; the borders of whole volumes are seen."""
+    shapes = ((16, 16, 16), (12, 20, 16), (24, 16, 18), (9, 13, 30), (16, 16, 16), (40, 16, 16))
+    setup = make_setup(tmp_path / "prepared", shapes=shapes)
+    train_diffusion(setup, tmp_path)
+    for level in CONFIGURATION.levels:
+        train_level(setup, tmp_path, level)
+    trainer = segmenter_module._LevelTrainer(
+        setup, CONFIGURATION.levels[0], FeatureCache(tmp_path / "features", setup, (1,))
+    )
+    owner, largest = trainer._divide(
+        torch.from_numpy(setup.reader.image("ball_3")), [(0, 0, 0), (0, 0, 14)], setup.reader.box("ball_3")
+    )
+    assert owner.shape == largest.shape == (9, 13, 30)
+    assert float(largest.min()) >= 0.5
+
+
+def test_an_anchor_keeps_the_pseudo_labels_beside_the_losses(trained: Path, tmp_path: Path) -> None:
+    setup = make_setup(trained / "prepared")
+    segmenter = dataclasses.replace(CONFIGURATION.segmenter, anchor_weight=0.5)
+    anchored = dataclasses.replace(
+        setup, configuration=dataclasses.replace(CONFIGURATION, segmenter=segmenter)
+    )
+    train_diffusion(anchored, tmp_path)
+    train_level(anchored, tmp_path, CONFIGURATION.levels[1])
+    for root, beside in ((tmp_path, True), (trained / "fold_0", False)):
+        with open_run_folder(root / "level2", {"seed": 0}) as run:
+            last = run.read_log()[-1]
+        assert last["phase"] == "discovery"
+        assert (last["cross_entropy"] is not None) == beside
+
+
 def test_a_dead_part_is_seeded_again(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monitor = segmenter_module._LevelTrainer._monitor
 

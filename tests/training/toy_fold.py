@@ -1,5 +1,6 @@
 """Six noisy balls of 16³ voxels, prepared, with a plan that trains in a second."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from dd_nnunet.core.plan import (
     LevelPlan,
     NormalizationPlan,
     SegmenterPlan,
+    Zyx,
 )
 from dd_nnunet.core.splits import Fold
 from dd_nnunet.networks.device import choose_runtime
@@ -52,31 +54,33 @@ CONFIGURATION = ConfigurationPlan(
 )
 
 
-def write_balls(folder: Path) -> None:
+def write_balls(folder: Path, shapes: Sequence[Zyx]) -> None:
     """A brighter ball in each case, noise over it."""
     random = np.random.default_rng(0)
-    grid = np.indices((SIZE,) * 3).astype(float)
     identity = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
-    for case_id in CASES:
+    for case_id, shape in zip(CASES, shapes, strict=True):
+        grid = np.indices(shape).astype(float)
         centre = random.uniform(6, 10, 3)[:, None, None, None]
         inside = ((grid - centre) ** 2).sum(axis=0) < random.uniform(4, 6) ** 2
         image = (0.2 + 0.6 * inside + random.normal(0, 0.05, inside.shape)).clip(0, 1)
         properties = CaseProperties(
             case_id=case_id,
-            geometry=Geometry((SIZE,) * 3, (1.0,) * 3, (0.0,) * 3, identity),
+            geometry=Geometry(shape[::-1], (1.0,) * 3, (0.0,) * 3, identity),
             crop_start_zyx=(0, 0, 0),
-            crop_stop_zyx=(SIZE,) * 3,
-            prepared_shape_zyx=(SIZE,) * 3,
+            crop_stop_zyx=shape,
+            prepared_shape_zyx=shape,
             prepared_spacing_zyx_mm=(1.0,) * 3,
             intensity_ranges=((0.0, 1.0),),
         )
         write_case(folder, PreparedCase(image[None].astype(np.float32), properties))
 
 
-def make_setup(folder: Path, seed: int = 0, n_workers: int = 0) -> TrainingSetup:
+def make_setup(
+    folder: Path, seed: int = 0, n_workers: int = 0, shapes: Sequence[Zyx] = ((SIZE,) * 3,) * len(CASES)
+) -> TrainingSetup:
     """The setup of a fold of four training and two validation cases; writes the cases if they are missing."""
     if not folder.exists():
-        write_balls(folder)
+        write_balls(folder, shapes)
     return TrainingSetup(
         configuration=CONFIGURATION,
         fold=Fold(CASES[:4], CASES[4:]),
