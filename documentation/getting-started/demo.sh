@@ -22,4 +22,5 @@ for method in kmeans denoise-kmeans; do
 done
 say dd_evaluate_folder "$folder"/test/{kmeans,denoise-kmeans,dd_nnunet} "$raw/labelsTs" -d 999
 say dd_report -d 999 -f 0 -o "$folder/report.html"
+python "$(dirname "$0")/check_demo.py" "$folder"
 printf '\n%d minutes %d seconds. Open %s\n' $(((SECONDS - started) / 60)) $(((SECONDS - started) % 60)) "$folder/report.html"
