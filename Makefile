@@ -20,7 +20,8 @@ help:
 	@sed -n 's/^#   //p' Makefile
 
 $(VENV)/.installed: setup.py constraints.txt
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "dd_nnunet needs Python 3.11 or newer, this is " + sys.version)'
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "dd_nnunet needs Python 3.11 or newer, this is " + sys.version)'
+	@echo 'Setting up $(VENV) with the pinned packages: a minute or two, quietly.'
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) install -c constraints.txt -e .
 	touch $@
