@@ -50,7 +50,9 @@ def _run(args: argparse.Namespace) -> None:
 
     folders = cli.workspace(args).dataset(args.dataset)
     description = load_description(folders)
-    plan = read_record(Plan, folders.plans_json(args.plans_name)).configuration(args.configuration)
+    plan = read_record(Plan, cli.existing_plan(folders, args.plans_name, args.dataset)).configuration(
+        args.configuration
+    )
     levels = tuple(map(plan.level, sorted(set(args.level)))) if args.level else plan.levels
     crossval = _crossval(args, folders, description)
     summaries = accumulate(crossval, [level.level for level in levels])

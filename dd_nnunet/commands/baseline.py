@@ -80,7 +80,9 @@ def _job(args: argparse.Namespace) -> _Job:
     from dd_nnunet.storage.raw_dataset import load_description
 
     folders = cli.workspace(args).dataset(args.dataset)
-    plan = read_record(Plan, folders.plans_json(args.plans_name)).configuration(args.configuration)
+    plan = read_record(Plan, cli.existing_plan(folders, args.plans_name, args.dataset)).configuration(
+        args.configuration
+    )
     levels = tuple(map(plan.level, sorted(set(args.level)))) if args.level else plan.levels
     return _Job(folders, load_description(folders), plan, levels)
 

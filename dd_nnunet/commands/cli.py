@@ -8,12 +8,14 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import NoReturn
 
 from dd_nnunet import __version__
-from dd_nnunet.core.errors import DDError
-from dd_nnunet.storage.workspace import Workspace
+from dd_nnunet.core.errors import DDError, UserError
+from dd_nnunet.storage.workspace import DatasetFolders, Workspace
 
+DEFAULT_PLANS = "ddPlans"
 DEVICES = ("auto", "cpu", "cuda", "mps")
 Body = Callable[[argparse.Namespace], int | None]
 EXIT_CODES = (
@@ -69,6 +71,24 @@ def make_parser(prog: str, description: str) -> StrictParser:
     shared.add_argument("--no_pbar", action="store_true", help="no progress bars")
     parser.add_argument("--version", action="version", version=f"dd_nnunet {__version__}")
     return parser
+
+
+def existing_plan(folders: DatasetFolders, plans_name: str, dataset: str) -> Path:
+    """The file of a plan.
+
+    Raises:
+        UserError: there is none of that name; names those there are.
+    """
+    path = folders.plans_json(plans_name)
+    if path.is_file():
+        return path
+    known = [
+        other.stem for other in sorted(folders.preprocessed.glob("*Plans*.json")) if other.stem != plans_name
+    ]
+    if known:
+        raise UserError(path, "does not exist", f"choose one with -p: {', '.join(known)}")
+    name = "" if plans_name == DEFAULT_PLANS else f" -overwrite_plans_name {plans_name}"
+    raise UserError(path, "does not exist", f"run: dd_plan_and_preprocess -d {dataset}{name}")
 
 
 def add_device_flag(parser: StrictParser) -> None:

@@ -63,7 +63,7 @@ def _run(args: argparse.Namespace) -> None:
     if args.fresh and args.val:
         raise UserError("--fresh and --val", "exclude each other", "give one of them")
     folders = cli.workspace(args).dataset(args.dataset)
-    plan = read_record(Plan, _required(folders.plans_json(args.plans_name), args))
+    plan = read_record(Plan, cli.existing_plan(folders, args.plans_name, args.dataset))
     configuration = plan.configuration(args.configuration)
     levels = tuple(map(configuration.level, sorted(set(args.level)))) if args.level else configuration.levels
     description = load_description(folders.preprocessed / "dataset.json")

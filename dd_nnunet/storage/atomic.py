@@ -16,6 +16,7 @@ Record = TypeVar("Record")
 
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 NOT_ALLOWED = (errno.EACCES, errno.EPERM, errno.EROFS)
+NO_FOLDER = (errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP)
 TEMPORARY_PREFIX = ".dd_tmp_"
 CHUNK_BYTES = 1 << 20
 
@@ -54,6 +55,13 @@ def disk_error(path: Path, error: OSError) -> Exception:
     """The error to raise for an `OSError` met while writing `path`; the same one if it is none of ours."""
     if error.errno in DISK_FULL:
         return DiskError(path, "no space left on the disk", "free some and run the same command again")
+    if error.errno in NO_FOLDER:
+        reason = f"cannot be written ({error.strerror})"
+        return UserError(
+            path,
+            reason,
+            "a file stands where a folder should be, or the name is too long: choose another folder",
+        )
     if error.errno in NOT_ALLOWED:
         return UserError(path, f"may not be written ({error.strerror})", "correct the folder's permissions")
     return error
