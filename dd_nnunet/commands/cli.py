@@ -54,6 +54,10 @@ class StrictParser(argparse.ArgumentParser):
             self.error(f"unknown argument {unknown[0]!r}; {hint}")
         return known
 
+    def has_flag(self, flag: str) -> bool:
+        """Whether the command has this flag."""
+        return any(flag in action.option_strings for action in self._actions)
+
     def error(self, message: str) -> NoReturn:
         """One line on stderr, exit code 2."""
         self.exit(2, f"{self.prog}: error: {message}\n")
@@ -119,7 +123,8 @@ def run(parser: StrictParser, body: Body, argv: Sequence[str] | None = None) -> 
             _say(parser, line)
         return error.exit_code
     except KeyboardInterrupt:
-        _say(parser, "stopped; the same command continues")
+        flag = " with --continue_prediction" if parser.has_flag("--continue_prediction") else ""
+        _say(parser, f"stopped; the same command continues{flag}")
         return 75
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):

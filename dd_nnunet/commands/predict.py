@@ -109,6 +109,8 @@ def _predict(args: argparse.Namespace, model_path: Path) -> None:
         save_probabilities=args.save_probabilities,
     )
     levels = model.levels(folds, tuple(args.level))
+    if not args.level and len(levels) < len(model.configuration.levels):
+        LOGGER.warning("only the levels that these folds have finished are predicted")
     share = f"_{args.part_id}_of_{args.num_parts}" if args.num_parts > 1 else ""
     job = PredictionJob(
         model,
