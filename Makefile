@@ -1,6 +1,7 @@
 # dd_nnunet: every target sets up what it needs.
 #   make demo        from synthetic volumes to a report with scores, in minutes on a CPU
 #   make test        the test suite
+#   make test-slow   the demo as a test
 #   make check       format, lint, types, floors, tests
 #   make bench       the benchmarks that fit a CPU
 SHELL := /bin/bash
