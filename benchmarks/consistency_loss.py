@@ -66,6 +66,8 @@ def main() -> None:
     difference = (gradients[0] - gradients[1]).norm() / gradients[1].norm()
     exact_form, direct_form_ = two_forms(torch.float32)
     seconds_exact, seconds_direct = best_seconds(exact_form, 20), best_seconds(direct_form_, 3)
+    _, features, matrices = inputs(torch.float32)
+    seconds_preparing = best_seconds(lambda: represent_cells(features, matrices), 20)
     write_result(
         "consistency_loss",
         {
@@ -78,6 +80,7 @@ def main() -> None:
             "relative_gradient_difference_float64": float(difference),
             "seconds_exact_float32": seconds_exact,
             "seconds_direct_float32": seconds_direct,
+            "seconds_of_preparing_the_features": seconds_preparing,
             "ratio": seconds_direct / seconds_exact,
             "largest_array_exact": max(PARTS * SIZE**3, CHANNELS * CELLS**3),
             "largest_array_direct": CHANNELS * SIZE**3,
