@@ -283,40 +283,12 @@ def _validate(
     fold_folder: Path,
 ) -> None:
     """Predict the validation cases that are not predicted yet, then score them all."""
-    from dd_nnunet.commands.validation import evaluate_validation
+    from dd_nnunet.commands.validation import evaluate_validation, predict_validation
     from dd_nnunet.evaluation.table import score_table
 
     for level in levels:
-        _predict_level(setup, level, fold_folder, description.file_ending)
+        predict_validation(setup, level, fold_folder, description.file_ending)
     name = f"dd_nnunet, fold {args.fold}"
     rows = evaluate_validation(name, folders, description, levels, fold_folder, setup.fold.val)
     if rows:
         print(score_table(rows))
-
-
-def _predict_level(setup: "TrainingSetup", level: "LevelPlan", fold_folder: Path, file_ending: str) -> None:
-    from tqdm import tqdm
-
-    from dd_nnunet.networks.checkpoint import load_checkpoint
-    from dd_nnunet.prediction.predict_case import FoldEnsemble, PredictionSettings
-    from dd_nnunet.storage.atomic import write_json
-    from dd_nnunet.storage.case_store import read_case
-    from dd_nnunet.training.train_segmenter import load_segmenter
-
-    folder = fold_folder / f"level{level.level}"
-    checkpoint = folder / "checkpoint_final.pth"
-    if not checkpoint.is_file():
-        raise UserError(checkpoint, "does not exist", "run the same command without --val")
-    paths = {case_id: folder / "validation" / f"{case_id}{file_ending}" for case_id in setup.fold.val}
-    missing = [case_id for case_id, path in paths.items() if not path.exists()]
-    if missing:
-        network = load_segmenter(setup.configuration.segmenter, setup.n_channels, level, checkpoint)
-        settings = PredictionSettings(setup.configuration, setup.runtime)
-        ensemble = FoldEnsemble([setup.runtime.place_network(network)], settings, level.n_parts)
-        bar = tqdm(missing, desc=f"validate level {level.level}", unit="case", disable=not setup.progress_bar)
-        for case_id in bar:
-            ensemble.write(read_case(setup.reader.folder, case_id), paths[case_id])
-    saved = load_checkpoint(checkpoint)
-    rule = "part 0 owns most border voxels, the rest by falling volume"
-    numbering = {"rule": rule, "network_channel_of_part": saved["order"]}
-    write_json(folder / "validation" / "part_numbering.json", numbering)

@@ -1,15 +1,18 @@
-"""Scores of a fold's validation cases, where there are labels: what dd_train and dd_baseline share."""
+"""A fold's validation cases: predicted, and scored where there are labels."""
 
 import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dd_nnunet.core.errors import UserError
+
 if TYPE_CHECKING:
     from dd_nnunet.core.dataset import DatasetDescription
     from dd_nnunet.core.plan import LevelPlan
     from dd_nnunet.evaluation.table import ScoreRow
     from dd_nnunet.storage.workspace import DatasetFolders
+    from dd_nnunet.training.pretrain_diffusion import TrainingSetup
 
 LOGGER = logging.getLogger(__name__)
 
@@ -48,3 +51,44 @@ def evaluate_validation(
     for level, summary in summaries.items():
         write_summary(predictions[level], summary)
     return [score_row(name, summary) for summary in summaries.values()]
+
+
+def predict_validation(
+    setup: "TrainingSetup", level: "LevelPlan", fold_folder: Path, file_ending: str
+) -> None:
+    """Predict the fold's validation cases that are not predicted yet.
+
+    Args:
+        setup: fold, prepared cases and device.
+        level: to predict.
+        fold_folder: gets level{l}/validation/{case}{ending} and part_numbering.json there.
+        file_ending: of the predictions.
+
+    Raises:
+        UserError: the level is not trained.
+    """
+    from tqdm import tqdm
+
+    from dd_nnunet.networks.checkpoint import load_checkpoint
+    from dd_nnunet.networks.trained_segmenter import load_segmenter
+    from dd_nnunet.prediction.predict_case import FoldEnsemble, PredictionSettings
+    from dd_nnunet.storage.atomic import write_json
+    from dd_nnunet.storage.case_store import read_case
+
+    folder = fold_folder / f"level{level.level}"
+    checkpoint = folder / "checkpoint_final.pth"
+    if not checkpoint.is_file():
+        raise UserError(checkpoint, "does not exist", "run the same command without --val")
+    paths = {case_id: folder / "validation" / f"{case_id}{file_ending}" for case_id in setup.fold.val}
+    missing = [case_id for case_id, path in paths.items() if not path.exists()]
+    if missing:
+        network = load_segmenter(setup.configuration.segmenter, setup.n_channels, level, checkpoint)
+        settings = PredictionSettings(setup.configuration, setup.runtime)
+        ensemble = FoldEnsemble([setup.runtime.place_network(network)], settings, level.n_parts)
+        bar = tqdm(missing, desc=f"validate level {level.level}", unit="case", disable=not setup.progress_bar)
+        for case_id in bar:
+            ensemble.write(read_case(setup.reader.folder, case_id), paths[case_id])
+    saved = load_checkpoint(checkpoint)
+    rule = "part 0 owns most border voxels, the rest by falling volume"
+    numbering = {"rule": rule, "network_channel_of_part": saved["order"]}
+    write_json(folder / "validation" / "part_numbering.json", numbering)

@@ -10,9 +10,9 @@ from dd_nnunet.core.errors import UserError
 from dd_nnunet.core.plan import ConfigurationPlan, LevelPlan, Plan
 from dd_nnunet.networks.checkpoint import checkpoint_exists
 from dd_nnunet.networks.device import Runtime
+from dd_nnunet.networks.trained_segmenter import load_segmenter
 from dd_nnunet.storage.atomic import read_record, sha256_of
 from dd_nnunet.storage.raw_dataset import load_description
-from dd_nnunet.training.train_segmenter import load_segmenter
 
 CHECKPOINT = "checkpoint_final.pth"
 

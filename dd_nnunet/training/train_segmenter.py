@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from tqdm import tqdm
 
 from dd_nnunet.core.errors import DDError
-from dd_nnunet.core.plan import LevelPlan, SegmenterPlan, Zyx
+from dd_nnunet.core.plan import LevelPlan, Zyx
 from dd_nnunet.core.tiling import iterate_tiles
-from dd_nnunet.networks.checkpoint import checkpoint_exists, load_checkpoint, load_weights, save_checkpoint
+from dd_nnunet.networks.checkpoint import checkpoint_exists, load_checkpoint, save_checkpoint
 from dd_nnunet.networks.segmentation_unet import build_segmenter
 from dd_nnunet.objectives.consistency import Representation, unexplained_map
 from dd_nnunet.objectives.discovery import discovery_loss
@@ -84,30 +84,6 @@ def train_segmenter(
     bar.close()
     batches.close()  # type: ignore[attr-defined]
     return _finish(run, level)
-
-
-def load_segmenter(setup_plan: SegmenterPlan, n_channels: int, level: LevelPlan, path: Path) -> nn.Module:
-    """The trained segmenter of a level in eval mode, on the CPU; its parts stand in canonical order."""
-    content = load_checkpoint(path)
-    network = build_segmenter(setup_plan, n_channels, level.n_parts)
-    load_weights(network, content["network"], path)
-    return CanonicalParts(network, content["order"]).requires_grad_(False).eval()
-
-
-class CanonicalParts(nn.Module):
-    """A segmenter whose output channels are put in canonical order: [B,C,Z,Y,X] -> logits [B,K,Z,Y,X]."""
-
-    order: Tensor
-
-    def __init__(self, network: nn.Module, order: Sequence[int]) -> None:
-        super().__init__()
-        self.network = network
-        self.register_buffer("order", torch.tensor(list(order)), persistent=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """x: [B,C,Z,Y,X] in [0,1]."""
-        logits: Tensor = self.network(x)
-        return logits[:, self.order]
 
 
 class _LevelTrainer:

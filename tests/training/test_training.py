@@ -10,12 +10,13 @@ from training.toy_fold import CONFIGURATION, make_setup
 
 from dd_nnunet.core.plan import LevelPlan
 from dd_nnunet.networks.checkpoint import load_checkpoint
+from dd_nnunet.networks.trained_segmenter import load_segmenter
 from dd_nnunet.storage.run_folder import open_run_folder
 from dd_nnunet.training import pretrain_diffusion as diffusion_module
 from dd_nnunet.training import train_segmenter as segmenter_module
 from dd_nnunet.training.feature_cache import FeatureCache
 from dd_nnunet.training.pretrain_diffusion import TrainingSetup, pretrain_diffusion
-from dd_nnunet.training.train_segmenter import LevelResult, load_segmenter, train_segmenter
+from dd_nnunet.training.train_segmenter import LevelResult, train_segmenter
 
 
 class KilledError(Exception):

@@ -1,0 +1,35 @@
+"""A trained segmenter, its parts in canonical order."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from dd_nnunet.core.plan import LevelPlan, SegmenterPlan
+from dd_nnunet.networks.checkpoint import load_checkpoint, load_weights
+from dd_nnunet.networks.segmentation_unet import build_segmenter
+
+
+def load_segmenter(plan: SegmenterPlan, n_channels: int, level: LevelPlan, path: Path) -> nn.Module:
+    """The trained segmenter of a level in eval mode, on the CPU; its parts stand in canonical order."""
+    content = load_checkpoint(path)
+    network = build_segmenter(plan, n_channels, level.n_parts)
+    load_weights(network, content["network"], path)
+    return CanonicalParts(network, content["order"]).requires_grad_(False).eval()
+
+
+class CanonicalParts(nn.Module):
+    """A segmenter whose output channels are put in canonical order: [B,C,Z,Y,X] -> logits [B,K,Z,Y,X]."""
+
+    order: Tensor
+
+    def __init__(self, network: nn.Module, order: Sequence[int]) -> None:
+        super().__init__()
+        self.network = network
+        self.register_buffer("order", torch.tensor(list(order)), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: [B,C,Z,Y,X] in [0,1]."""
+        logits: Tensor = self.network(x)
+        return logits[:, self.order]
