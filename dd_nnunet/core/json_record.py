@@ -1,15 +1,20 @@
 """Frozen dataclasses to JSON and back, strictly: unknown keys, wrong types and duplicates are refused."""
 
 import dataclasses
+import functools
 import json
 import math
+import sys
 import types
 import typing
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from dd_nnunet.core.errors import UserError
 
 Record = TypeVar("Record")
+
+LARGEST_JSON_BYTES = 64 << 20
+DEEPEST_JSON = 64
 
 
 def parse_json(text: str, where: object) -> Any:
@@ -20,29 +25,68 @@ def parse_json(text: str, where: object) -> Any:
         where: the file's name, used in errors.
 
     Raises:
-        UserError: syntax error (with line:column), duplicate key, byte-order mark, NaN or Infinity.
+        UserError: syntax error (with line:column), duplicate key, byte-order mark, NaN, Infinity or a number beyond
+            floats, half a character, or more than `DEEPEST_JSON` lists and objects inside one another.
     """
     if text.startswith("\ufeff"):
         raise UserError(where, "starts with a byte-order mark", "save it as UTF-8 without BOM")
-
-    def no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        result: dict[str, Any] = {}
-        for key, value in pairs:
-            if key in result:
-                raise UserError(where, f"key {key!r} stands twice in one object", "keep one of them")
-            result[key] = value
-        return result
-
-    def no_constant(name: str) -> Any:
-        raise UserError(where, f"{name} is no JSON number", "use null or a finite number")
-
     try:
-        return json.loads(text, object_pairs_hook=no_duplicates, parse_constant=no_constant)
+        data = json.loads(
+            text,
+            object_pairs_hook=functools.partial(_without_duplicates, where),
+            parse_constant=functools.partial(_finite, where),
+            parse_float=functools.partial(_finite, where),
+        )
     except json.JSONDecodeError as error:
         place = f"{where}:{error.lineno}:{error.colno}"
         raise UserError(place, f"is not valid JSON ({error.msg})", "correct it there") from None
     except RecursionError:
-        raise UserError(where, "is nested too deeply", "use a plain JSON object") from None
+        _refuse_depth(where)
+    # Python's own guard against whole numbers of thousands of digits
+    except ValueError:
+        raise UserError(where, "holds a whole number of thousands of digits", "shorten it") from None
+    _check_depth(data, where)
+    _check_characters(text, data, where)
+    return data
+
+
+def _without_duplicates(where: object, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in result:
+            raise UserError(where, f"key {key!r} stands twice in one object", "keep one of them")
+        result[key] = value
+    return result
+
+
+def _finite(where: object, text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise UserError(where, f"{text[:20]} is no JSON number", "use null or a finite number")
+    return value
+
+
+def _check_depth(data: Any, where: object) -> None:
+    """Everything that walks through the data calls itself; a pit without bottom must not get that far."""
+    layer, depth = [data], 0
+    while layer := [node for node in layer if isinstance(node, dict | list)]:
+        depth += 1
+        if depth > DEEPEST_JSON:
+            _refuse_depth(where)
+        layer = [child for node in layer for child in (node.values() if isinstance(node, dict) else node)]
+
+
+def _refuse_depth(where: object) -> NoReturn:
+    raise UserError(where, f"is nested more than {DEEPEST_JSON} deep", "use a plain JSON object") from None
+
+
+def _check_characters(text: str, data: Any, where: object) -> None:
+    """Refuse escapes of half a character (lone surrogates), which no file could be written with."""
+    if "\\ud" in text.lower():
+        try:
+            json.dumps(data, ensure_ascii=False).encode("utf-8")
+        except UnicodeEncodeError:
+            raise UserError(where, "holds half a character (a lone \\ud8… escape)", "correct it") from None
 
 
 def dump_json(data: Any) -> str:
@@ -138,6 +182,7 @@ def _decode_plain(kind: Any, data: Any, where: object, path: str) -> Any:
     is_bool = isinstance(data, bool)
     if kind is float:
         _expect(isinstance(data, int | float) and not is_bool, "a number", data, where, path)
+        _expect(abs(data) <= sys.float_info.max, "a smaller number", data, where, path)
         return float(data)
     if kind is int:
         _expect(isinstance(data, int) and not is_bool, "a whole number", data, where, path)

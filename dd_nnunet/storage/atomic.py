@@ -10,7 +10,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from dd_nnunet.core.errors import DiskError, UserError
-from dd_nnunet.core.json_record import dump_json, parse_json, record_from_json, record_to_json
+from dd_nnunet.core.json_record import (
+    LARGEST_JSON_BYTES,
+    dump_json,
+    parse_json,
+    record_from_json,
+    record_to_json,
+)
 
 Record = TypeVar("Record")
 
@@ -84,12 +90,16 @@ def write_json(path: Path, data: Any) -> None:
 
 
 def read_text(path: Path) -> str:
-    """Read UTF-8 text.
+    """Read UTF-8 text, all of which is JSON.
 
     Raises:
-        UserError: missing, unreadable, or not UTF-8.
+        UserError: missing, unreadable, larger than `LARGEST_JSON_BYTES`, or not UTF-8.
     """
     try:
+        size = Path(path).stat().st_size
+        if size > LARGEST_JSON_BYTES:
+            allowed = f"at most {LARGEST_JSON_BYTES >> 20} MB are read"
+            raise UserError(path, f"is {size >> 20} MB of text; {allowed}", "check where it comes from")
         return Path(path).read_bytes().decode("utf-8")
     except FileNotFoundError:
         raise UserError(path, "does not exist", "check the path and the dataset") from None
@@ -103,7 +113,7 @@ def read_json(path: Path) -> Any:
     """Read JSON strictly.
 
     Raises:
-        UserError: missing, not UTF-8, or not valid JSON (with line:column).
+        UserError: missing, too large, not UTF-8, or not valid JSON (with line:column).
     """
     return parse_json(read_text(path), path)
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from dd_nnunet import __version__
 from dd_nnunet.core.errors import UserError
-from dd_nnunet.core.json_record import record_to_json
+from dd_nnunet.core.json_record import parse_json, record_to_json
 from dd_nnunet.storage.atomic import (
     disk_error,
     read_record,
@@ -258,8 +258,11 @@ def _finished_path(path: Path) -> Path:
 
 
 def _parse_line(line: bytes, path: Path, number: int) -> Entry:
+    where = f"{path}:{number}"
     try:
-        entry: Entry = json.loads(line)
-    except ValueError:
-        raise UserError(f"{path}:{number}", "is no JSON line", "start anew with --fresh") from None
+        entry = parse_json(line.decode("utf-8"), where)
+    except (UserError, UnicodeDecodeError):
+        entry = None
+    if not isinstance(entry, dict):
+        raise UserError(where, "is no JSON line", "start anew with --fresh")
     return entry
