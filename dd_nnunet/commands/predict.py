@@ -100,7 +100,7 @@ def _predict(args: argparse.Namespace, model_path: Path) -> None:
 
     model = ModelFolder.open(model_path)
     cases = find_cases(Path(args.input), model.description)
-    folds = tuple(args.folds or _found_folds(model, args.level))
+    folds = tuple(args.folds or found_folds(model, args.level))
     settings = PredictionSettings(
         configuration=model.configuration,
         runtime=choose_runtime(args.device, model.configuration.precision),
@@ -135,7 +135,7 @@ def _predict(args: argparse.Namespace, model_path: Path) -> None:
         raise SomeCasesFailedError(args.input, reason, "the errors above say why; the others are done")
 
 
-def _found_folds(model: "ModelFolder", wanted: Sequence[int]) -> tuple[str, ...]:
+def found_folds(model: "ModelFolder", wanted: Sequence[int]) -> tuple[str, ...]:
     """The folds that have finished every wanted level (default: every level that any fold has begun)."""
     paths = [path for path in model.path.glob("fold_*") if "." not in path.name]
     names = sorted(path.name.removeprefix("fold_") for path in paths)

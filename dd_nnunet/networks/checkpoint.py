@@ -69,6 +69,16 @@ def load_weights(network: nn.Module, weights: dict[str, torch.Tensor], where: Pa
     Raises:
         UserError: they are those of another network; names the first difference.
     """
+    check_weights(network, weights, where)
+    network.load_state_dict(weights)
+
+
+def check_weights(network: nn.Module, weights: dict[str, torch.Tensor], where: Path) -> None:
+    """Compare the names and shapes of weights with those of a network, which may lie on the meta device.
+
+    Raises:
+        UserError: they are those of another network; names the first difference.
+    """
     wanted = network.state_dict()
     names = [name for name in sorted({*wanted, *weights}) if name not in wanted or name not in weights]
     if names:
@@ -80,7 +90,6 @@ def load_weights(network: nn.Module, weights: dict[str, torch.Tensor], where: Pa
                 f"{name} has shape {tuple(weights[name].shape)}, the plan's network {tuple(tensor.shape)}"
             )
             raise UserError(where, f"is of another network: {reason}", "use the plan it was trained with")
-    network.load_state_dict(weights)
 
 
 def checkpoint_exists(path: Path) -> bool:

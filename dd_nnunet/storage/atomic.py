@@ -57,6 +57,19 @@ def atomic_path(path: Path, ending: str | None = None) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
+def place_folder(source: Path, target: Path) -> None:
+    """Rename a finished folder to its place beside it, where nothing may stand yet.
+
+    Raises:
+        UserError: something stands there, or the folder may not be written.
+    """
+    try:
+        source.rename(target)
+        _sync_folder(target.parent)
+    except OSError as error:
+        raise disk_error(target, error) from error
+
+
 def disk_error(path: Path, error: OSError) -> Exception:
     """The error to raise for an `OSError` met while writing `path`; the same one if it is none of ours."""
     if error.errno in DISK_FULL:
