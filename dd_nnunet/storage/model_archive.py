@@ -40,7 +40,6 @@ OPTIONAL_FILE = re.compile(
 # the date of every member, the first that the format can hold, so that the same model gives the same bytes
 ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
 UNIX = 3
-ENCRYPTED_OR_PATCHED = 0b10_0001
 
 
 @dataclass(frozen=True)
@@ -235,12 +234,8 @@ def _check_members(path: Path, members: list[zipfile.ZipInfo]) -> None:
         names.add(member.filename)
         if member.is_dir() or stat.S_IFMT(member.external_attr >> 16) not in (0, stat.S_IFREG):
             raise UserError(path, f"{shown} is a folder, link or device", ASK_AGAIN)
-        if member.flag_bits & ENCRYPTED_OR_PATCHED:
-            raise UserError(path, f"{shown} is encrypted", ASK_AGAIN)
         if member.compress_type != zipfile.ZIP_STORED or member.compress_size != member.file_size:
             raise UserError(path, f"{shown} is compressed", ASK_AGAIN)
-        if member.header_offset < 0:
-            raise UserError(path, f"{shown} lies outside the file", ASK_AGAIN)
     # members that share their bytes would be more than was sent
     if sum(member.file_size for member in members) > path.stat().st_size:
         raise UserError(path, "says that it holds more than its own size", ASK_AGAIN)

@@ -4,6 +4,8 @@ import stat
 import zipfile
 
 import pytest
+import safetensors.torch
+import torch
 from model_zips import Zip, export, install, refused, sound_zip
 from small_model import MODEL, contents_of
 
@@ -166,6 +168,17 @@ def test_weights_of_another_level(sound, tmp_path, capsys):
     hostile.replace("fold_0/level1/checkpoint_final.safetensors", other)
     error = refused(hostile.write(tmp_path / "a.zip"), tmp_path, capsys)
     assert "fold_0/level1/checkpoint_final.safetensors: is of another network" in error
+
+
+@pytest.mark.parametrize("order", [[0, 0], [0, 1, 2], [0, 10**12], [-1, 0]])
+def test_parts_in_an_order_that_cannot_be(sound, tmp_path, order, capsys):
+    hostile = Zip.read(sound)
+    name = "fold_0/level1/checkpoint_final.safetensors"
+    content = next(content for info, content in hostile.members if info.filename == f"{MODEL}/{name}")
+    tensors = safetensors.torch.load(content) | {"order": torch.tensor(order)}
+    hostile.replace(name, safetensors.torch.save(tensors))
+    error = refused(hostile.write(tmp_path / "a.zip"), tmp_path, capsys)
+    assert f"a.zip, {name}: orders its parts" in error
 
 
 def test_many_cuts_and_flipped_bytes(sound, tmp_path, capsys):
