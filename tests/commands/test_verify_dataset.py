@@ -63,6 +63,12 @@ def test_all_bad_cases_are_listed_at_once(dataset, capsys):
     assert state(dataset) == before
 
 
+def test_one_bad_name_among_sound_cases_is_a_fault(dataset, capsys):
+    (dataset.folders.images_tr / "nameless.nii.gz").write_bytes(b"")
+    assert run(dataset) == 2
+    assert capsys.readouterr().out == f"{NAME}: not sound, 1 fault\n"
+
+
 def test_every_dataset_has_its_verdict(dataset, capsys):
     other, broken = (dataset.workspace.raw / name for name in ("Dataset008_Others", "Dataset009_Broken"))
     shutil.copytree(dataset.folders.raw, other)

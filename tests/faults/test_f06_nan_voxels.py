@@ -137,6 +137,7 @@ def test_the_step_that_prepares_does_as_the_plan_says(tmp_path):
 def test_another_choice_prepares_all_anew_and_a_plan_without_it_reads_strictly(tmp_path, capsys):
     dataset = make_faulty(tmp_path, {**cells(2), "hole": with_hole(2)})
     dataset.run("--nan", "zero")
+    capsys.readouterr()
     assert dataset.run("--nan", "median") == 0
     assert "3 cases prepared:" in capsys.readouterr().out
     plan = dataset.json("ddPlans.json")

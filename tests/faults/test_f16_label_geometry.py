@@ -75,12 +75,12 @@ def test_with_the_flag_a_prediction_on_another_grid_is_resampled(tmp_path, caplo
 
 
 def test_what_lies_outside_the_prediction_is_part_0():
-    labels = np.ones((3, 4, 5), np.uint16)
-    shifted = dataclasses.replace(GRID, origin_xyz_mm=(2.0, 0.0, 0.0))
+    labels = 10 * np.arange(1, 61, dtype=np.uint16).reshape(3, 4, 5)
+    shifted = dataclasses.replace(GRID, origin_xyz_mm=(2.4, 0.0, 0.0))
     resampled = resample_labels(labels, GRID, shifted)
     assert resampled.dtype == np.uint16
-    # the last two voxels along x have left the labels' box
-    np.testing.assert_array_equal(resampled[..., :3], 1)
+    # 2.4 voxels along x: the nearest is two further on, and the last two have left the labels' box
+    np.testing.assert_array_equal(resampled[..., :3], labels[..., 2:])
     np.testing.assert_array_equal(resampled[..., 3:], 0)
 
 
