@@ -1,9 +1,9 @@
 """Frozen dataclasses to JSON and back, strictly: unknown keys, wrong types and duplicates are refused."""
 
 import dataclasses
-import functools
 import json
 import math
+import re
 import sys
 import types
 import typing
@@ -15,6 +15,14 @@ Record = TypeVar("Record")
 
 LARGEST_JSON_BYTES = 64 << 20
 DEEPEST_JSON = 64
+# strings, punctuation, and everything else
+TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\]:,]|[^\s"{}\[\]:,]+')
+COLON = re.compile(r"\s*:")
+CONSTANTS = ("NaN", "Infinity", "-Infinity")
+
+
+class _NotPlain(ValueError):
+    """Python's parser takes it, we do not."""
 
 
 def parse_json(text: str, where: object) -> Any:
@@ -25,21 +33,20 @@ def parse_json(text: str, where: object) -> Any:
         where: the file's name, used in errors.
 
     Raises:
-        UserError: syntax error (with line:column), duplicate key, byte-order mark, NaN, Infinity or a number beyond
-            floats, half a character, or more than `DEEPEST_JSON` lists and objects inside one another.
+        UserError: a syntax error, duplicate key, byte-order mark, NaN, Infinity or a number beyond floats (these with
+            line:column), half a character, or more than `DEEPEST_JSON` lists and objects inside one another.
     """
     if text.startswith("\ufeff"):
-        raise UserError(where, "starts with a byte-order mark", "save it as UTF-8 without BOM")
+        raise UserError(f"{where}:1:1", "starts with a byte-order mark", "save it as UTF-8 without BOM")
     try:
         data = json.loads(
-            text,
-            object_pairs_hook=functools.partial(_without_duplicates, where),
-            parse_constant=functools.partial(_finite, where),
-            parse_float=functools.partial(_finite, where),
+            text, object_pairs_hook=_without_duplicates, parse_constant=_finite, parse_float=_finite
         )
     except json.JSONDecodeError as error:
         place = f"{where}:{error.lineno}:{error.colno}"
         raise UserError(place, f"is not valid JSON ({error.msg})", "correct it there") from None
+    except _NotPlain:
+        raise _not_plain(text, where) from None
     except RecursionError:
         _refuse_depth(where)
     # Python's own guard against whole numbers of thousands of digits
@@ -50,19 +57,17 @@ def parse_json(text: str, where: object) -> Any:
     return data
 
 
-def _without_duplicates(where: object, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    result: dict[str, Any] = {}
-    for key, value in pairs:
-        if key in result:
-            raise UserError(where, f"key {key!r} stands twice in one object", "keep one of them")
-        result[key] = value
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result = dict(pairs)
+    if len(result) < len(pairs):
+        raise _NotPlain
     return result
 
 
-def _finite(where: object, text: str) -> float:
+def _finite(text: str) -> float:
     value = float(text)
     if not math.isfinite(value):
-        raise UserError(where, f"{text[:20]} is no JSON number", "use null or a finite number")
+        raise _NotPlain
     return value
 
 
@@ -87,6 +92,41 @@ def _check_characters(text: str, data: Any, where: object) -> None:
             json.dumps(data, ensure_ascii=False).encode("utf-8")
         except UnicodeEncodeError:
             raise UserError(where, "holds half a character (a lone \\ud8… escape)", "correct it") from None
+
+
+def _not_plain(text: str, where: object) -> UserError:
+    """The first constant that is no JSON number, or key that stands a second time in its object."""
+    keys: list[set[str]] = []
+    for token in TOKEN.finditer(text):
+        word = token[0]
+        if word.startswith(CONSTANTS) or _overflows(word):
+            return UserError(
+                _place(where, token), f"{word[:20]} is no JSON number", "use null or a finite number"
+            )
+        if word in "{[":
+            keys.append(set())
+        elif word in "}]":
+            keys.pop()
+        elif COLON.match(text, token.end()):
+            key = json.loads(word)
+            if key in keys[-1]:
+                reason = f"key {key!r} stands twice in one object"
+                return UserError(_place(where, token), reason, "keep one of them")
+            keys[-1].add(key)
+    raise AssertionError("the parser found what is not there")
+
+
+def _overflows(word: str) -> bool:
+    try:
+        return math.isinf(float(word))
+    except ValueError:
+        return False
+
+
+def _place(where: object, token: re.Match[str]) -> str:
+    line_start = token.string.rfind("\n", 0, token.start()) + 1
+    line = token.string.count("\n", 0, token.start()) + 1
+    return f"{where}:{line}:{token.start() - line_start + 1}"
 
 
 def dump_json(data: Any) -> str:
