@@ -59,6 +59,7 @@ def _run(args: argparse.Namespace) -> None:
     from dd_nnunet.evaluation.folder import case_ids_in, evaluate_levels, write_summary
     from dd_nnunet.evaluation.summary import POLICY
     from dd_nnunet.evaluation.table import score_row, score_table
+    from dd_nnunet.storage.atomic import check_output_folder
 
     truth = Path(args.truth)
     for predictions in map(Path, args.predictions):
@@ -74,6 +75,8 @@ def _run(args: argparse.Namespace) -> None:
             found = (case_ids_in(folder, description.file_ending) for folder in folders.values())
             case_ids = sorted({case for cases in found for case in cases})
         n_parts = _parts(args.parts, sorted(folders))
+        for folder in folders.values():
+            check_output_folder(folder)
         summaries = evaluate_levels(folders, truth, description, n_parts, case_ids)
         for level, summary in summaries.items():
             write_summary(folders[level], summary)

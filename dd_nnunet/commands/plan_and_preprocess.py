@@ -95,9 +95,14 @@ def _run_preprocess(args: argparse.Namespace) -> None:
 
 
 def _datasets(args: argparse.Namespace) -> "list[DatasetFolders]":
-    """All datasets asked for; an unknown one ends the command before any work."""
+    """All datasets asked for; one that is unknown or cannot be written ends the command before any work."""
+    from dd_nnunet.storage.atomic import check_output_folder
+
     workspace = cli.workspace(args)
-    return [workspace.dataset(name) for name in dict.fromkeys(args.d)]
+    found = [workspace.dataset(name) for name in dict.fromkeys(args.d)]
+    for folders in found:
+        check_output_folder(folders.preprocessed)
+    return found
 
 
 def _fingerprint(args: argparse.Namespace, folders: "DatasetFolders") -> "DatasetFingerprint":
