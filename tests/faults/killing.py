@@ -1,7 +1,8 @@
 """Kill a command at its write points, give the same command again, and read what it leaves.
 
-A write point is the moment before a file is synced, and the moments before and after it is renamed or removed. Run
-as a script this file is the process that does it: it imports the commands once and forks for every run.
+Files are written beside their place, so that only renaming and removing them changes what a killed process leaves:
+the write points are the moments before and after each of these (syncing does not matter to a kill). Run as a script
+this file is the process that does it: it imports the commands once and forks for every run.
 """
 
 import importlib
@@ -85,15 +86,16 @@ class WritePoints:
         self.reached = 0
 
     def watch(self) -> None:
-        for name in ("fsync", "replace", "rename", "unlink"):
-            setattr(os, name, self._watched(getattr(os, name), also_after=name != "fsync"))
+        for name in ("replace", "rename", "unlink"):
+            setattr(os, name, self._watched(getattr(os, name)))
 
-    def _watched(self, function, also_after):
-        def watched(*args, **kwargs):
+    def _watched(self, function):
+        def watched(path, *args, **kwargs):
+            if not os.path.lexists(path):
+                return function(path, *args, **kwargs)
             self._reach()
-            result = function(*args, **kwargs)
-            if also_after:
-                self._reach()
+            result = function(path, *args, **kwargs)
+            self._reach()
             return result
 
         return watched
