@@ -9,11 +9,13 @@ import importlib
 import json
 import os
 import re
+import resource
 import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 # files of a single start, and generations that a repeated save adds
@@ -106,39 +108,57 @@ class WritePoints:
             os.kill(os.getpid(), signal.SIGKILL)
 
 
+def forked(
+    body: Callable[[], object], kill_at: int = 0, largest_file: int | None = None
+) -> tuple[int, int]:
+    """Call a function in a child process that ends with it, or is killed.
+
+    Args:
+        body: may return an exit code.
+        kill_at: the write point at which the child kills itself; 0 = none.
+        largest_file: the child is killed by the system as soon as a file grows beyond this many bytes.
+
+    Returns:
+        The exit code, negative for a signal, and the number of write points where it ended by itself.
+    """
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            if largest_file is not None:
+                signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+                resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+                resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file))
+            points = WritePoints(kill_at)
+            points.watch()
+            code = int(body() or 0)
+            os.write(writing, str(points.reached).encode())
+        finally:
+            os._exit(code)
+    os.close(writing)
+    _, status = os.waitpid(child, 0)
+    with os.fdopen(reading) as stream:
+        return os.waitstatus_to_exitcode(status), int(stream.read() or 0)
+
+
 def _main(start: str, scratch: str, command: str, sample: str, *flags: str) -> None:
     root, place = Path(scratch), Path(scratch) / "run"
     module, function = command.split(":")
-    body = getattr(importlib.import_module(f"dd_nnunet.commands.{module}"), function)
-    argv = [flag.format(root=place) for flag in flags]
+    body = partial(getattr(importlib.import_module(f"dd_nnunet.commands.{module}"), function),
+                   [flag.format(root=place) for flag in flags])  # fmt: skip
     for heavy in ("torch", "SimpleITK", "batchgenerators", "matplotlib.figure", "scipy.ndimage"):
         importlib.import_module(heavy)
-
-    def run(kill_at: int = 0) -> tuple[int, int]:
-        """The status of the run, and the number of its write points."""
-        reading, writing = os.pipe()
-        child = os.fork()
-        if child == 0:
-            points = WritePoints(kill_at)
-            points.watch()
-            code = body(argv)
-            os.write(writing, str(points.reached).encode())
-            os._exit(code)
-        os.close(writing)
-        _, status = os.waitpid(child, 0)
-        with os.fdopen(reading) as stream:
-            return os.waitstatus_to_exitcode(status), int(stream.read() or 0)
-
     shutil.copytree(start, place)
-    code, n_points = run()
+    code, n_points = forked(body)
     assert code == 0 and n_points > 0, (code, n_points)
     place.rename(root / "whole")
     step = max(n_points // int(sample), 1) if int(sample) else 1
     for point in range(step, n_points + 1, step):
         shutil.copytree(start, place)
-        code, _ = run(kill_at=point)
+        code, _ = forked(body, kill_at=point)
         assert code == -signal.SIGKILL, (point, code)
-        code, _ = run()
+        code, _ = forked(body)
         assert code == 0, (point, code)
         place.rename(root / f"killed_{point:04d}")
 
