@@ -143,7 +143,7 @@ def _run_pool(
     pool = ProcessPoolExecutor(n_processes, multiprocessing.get_context("spawn"), _start_quietly)
     broken: BrokenProcessPool | None = None
     try:
-        with _no_interrupt():
+        with no_interrupt():
             futures = {pool.submit(function, case): case for case in cases}
         for future in as_completed(futures):
             try:
@@ -163,28 +163,34 @@ def _run_pool(
 
 
 @contextlib.contextmanager
-def _no_interrupt() -> Iterator[None]:
-    """Let Ctrl-C wait while processes are started, which begin with it held back and never see it."""
-    if not hasattr(signal, "pthread_sigmask"):  # as on Windows
+def no_interrupt() -> Iterator[None]:
+    """Let Ctrl-C wait while processes are started, which begin with it blocked and so never see it."""
+    if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "pthread_sigmask"):
         yield
         return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    came: list[Any] = []
+    # both: processes inherit what is blocked, and a thread of a library may take the signal for this one
+    handler = signal.signal(signal.SIGINT, lambda *args: came.append(args))
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+        signal.signal(signal.SIGINT, handler)
+    if came:
+        raise KeyboardInterrupt
 
 
 def _start_quietly() -> None:
     # Ctrl-C reaches the parent, which ends its processes; what they would log comes back with the results
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    threading.Thread(target=end_with_parent, daemon=True).start()
     logging.getLogger("dd_nnunet").addHandler(logging.NullHandler())
     logging.getLogger("dd_nnunet").propagate = False
 
 
-def _end_with_parent() -> None:
-    """A parent that was killed cannot end its processes, and they would wait for work for ever."""
+def end_with_parent() -> None:
+    """Wait for the parent's end, and end this process: one that was killed leaves none behind."""
     parent = multiprocessing.parent_process()
     assert parent is not None
     parent.join()

