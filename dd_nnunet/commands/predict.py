@@ -96,6 +96,7 @@ def _predict(args: argparse.Namespace, model_path: Path) -> None:
     from dd_nnunet.prediction.model_folder import ModelFolder
     from dd_nnunet.prediction.predict_case import PredictionSettings
     from dd_nnunet.prediction.predict_folder import ALIGNMENT_CASES, FolderPrediction, PredictionJob
+    from dd_nnunet.storage.atomic import check_output_folder
     from dd_nnunet.storage.raw_dataset import find_cases
 
     model = ModelFolder.open(model_path)
@@ -109,6 +110,8 @@ def _predict(args: argparse.Namespace, model_path: Path) -> None:
         save_probabilities=args.save_probabilities,
     )
     levels = model.levels(folds, tuple(args.level))
+    for name in ("", *(f"level{level.level}" for level in levels)):
+        check_output_folder(Path(args.output) / name)
     if not args.level and len(levels) < len(model.configuration.levels):
         LOGGER.warning("only the levels that these folds have finished are predicted")
     share = f"_{args.part_id}_of_{args.num_parts}" if args.num_parts > 1 else ""
