@@ -1,4 +1,6 @@
-"""How many bytes a training step needs, from the network's shape alone.
+"""How many bytes a training step, or a prediction, needs, from the network's shape alone.
+
+A training step:
 
     bytes = parameters · 20  +  1.25 · batch · bytes per value · Σ_r voxels_r · channels_r · tensors
 
@@ -22,6 +24,9 @@ SEGMENTER_TENSORS_PER_CONV = 2 * 2
 SEGMENTER_SKIP_TENSORS = 2
 # the segmenter sees the volume and its photometric twin (Eq. 8)
 SEGMENTER_PASSES = 2
+# above what was measured on CPUs, float32: 7.4 to 8.6 tensors of each resolution's channels, with 8 of K channels
+PREDICTION_TENSORS = 9
+PREDICTION_MASKS = 8
 GB = 1024**3
 
 
@@ -59,6 +64,12 @@ def segmenter_training_bytes(
     masks = 4 * 4 * n_parts * math.prod(shape.patch_size_zyx)
     activations = SEGMENTER_PASSES * (tensors * _channel_voxels(shape) * bytes_per_value + masks)
     return BYTES_PER_PARAMETER * n_parameters(shape, n_convs) + WORKSPACE * batch_size * activations
+
+
+def segmenter_prediction_bytes(shape: UNetShape, n_parts: int) -> float:
+    """Peak bytes of predicting one patch with a segmenter, without its weights."""
+    masks = PREDICTION_MASKS * n_parts * math.prod(shape.patch_size_zyx)
+    return 4 * (PREDICTION_TENSORS * _channel_voxels(shape) + masks)
 
 
 def n_parameters(shape: UNetShape, n_convs: int) -> int:
