@@ -20,8 +20,9 @@ BYTES_PER_VALUE = 4
 HALF_PRECISION_BYTES = 2
 # of the parts on the raw grid: themselves, and what writing them copies
 LABEL_BYTES_PER_VOXEL = 3
-# a few slices on their way back to the raw grid
-RESTORING_BYTES = 0.1e9
+# slabs of K probabilities on their way back to the raw grid, of 4 MB or a slice
+RESTORED_COPIES = 8
+RESTORING_BYTES = 0.04e9
 
 
 @dataclass(frozen=True)
@@ -96,10 +97,11 @@ class MemoryBudget:
         n_voxels = len(configuration.normalization) * (math.prod(prepared_zyx) + math.prod(padded))
         # the sums that slices wait in until no later patch touches them, and their weights
         row = (self.n_parts + 1) * configuration.patch_size_zyx[0] * padded[1] * padded[2]
+        restored = RESTORED_COPIES * self.n_parts * max(math.prod(prepared_zyx[1:]), math.prod(raw_zyx[1:]))
         kept = HALF_PRECISION_BYTES * self.n_parts * math.prod(prepared_zyx)
         return (
             PROCESS_BYTES + RESTORING_BYTES + self.network_bytes + self._patch_bytes()
-            + BYTES_PER_VALUE * (n_voxels + self.n_folds * row)
+            + BYTES_PER_VALUE * (n_voxels + self.n_folds * row + restored)
             + LABEL_BYTES_PER_VOXEL * math.prod(raw_zyx)
             # twice: the array and its compressed copy, which may be no smaller
             + 2 * kept * self.settings.save_probabilities

@@ -20,7 +20,7 @@ from dd_nnunet.preprocessing.resample import (
     resample_image,
 )
 
-SLAB_VOXELS = 2**22
+SLAB_VOXELS = 2**20
 Labels = npt.NDArray[Any]
 
 
