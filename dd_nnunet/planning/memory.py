@@ -1,4 +1,6 @@
-"""How many bytes a training step needs, from the network's shape alone.
+"""How many bytes a training step, or a prediction, needs, from the network's shape alone.
+
+A training step:
 
     bytes = parameters · p  +  w · batch · bytes per value · Σ_r voxels_r · channels_r · tensors
 
@@ -28,6 +30,9 @@ SEGMENTER_TENSORS_PER_CONV = 2 * 2
 SEGMENTER_SKIP_TENSORS = 2
 # the segmenter sees the volume and its photometric twin (Eq. 8)
 SEGMENTER_PASSES = 2
+# above what was measured on CPUs, float32: 7.4 to 8.6 tensors of each resolution's channels, with 8 of K channels
+PREDICTION_TENSORS = 9
+PREDICTION_MASKS = 8
 GB = 1024**3
 
 
@@ -71,6 +76,12 @@ def segmenter_training_bytes(
 
 def _bytes_per_parameter(bytes_per_value: int) -> int:
     return BYTES_PER_PARAMETER + (AUTOCAST_BYTES if bytes_per_value == BFLOAT16_BYTES else 0)
+
+
+def segmenter_prediction_bytes(shape: UNetShape, n_parts: int) -> float:
+    """Peak bytes of predicting one patch with a segmenter, without its weights."""
+    masks = PREDICTION_MASKS * n_parts * math.prod(shape.patch_size_zyx)
+    return 4 * (PREDICTION_TENSORS * _channel_voxels(shape) + masks)
 
 
 def n_parameters(shape: UNetShape, n_convs: int) -> int:

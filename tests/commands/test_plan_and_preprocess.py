@@ -222,7 +222,7 @@ def test_values_out_of_range_are_refused(dataset, flags):
 def test_an_unknown_dataset_is_refused_before_any_work(dataset, capsys):
     assert command.main(["-d", "7", "8", *dataset.flags]) == 2
     assert f"dataset 8: not found in {dataset.workspace.raw}" in capsys.readouterr().err
-    assert not any(dataset.folders.preprocessed.iterdir())
+    assert not dataset.folders.preprocessed.exists()
 
 
 @pytest.mark.parametrize("step", [step.__name__ for step in STEPS])
