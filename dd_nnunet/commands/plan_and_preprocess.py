@@ -2,7 +2,7 @@
 
 import argparse
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from dd_nnunet.commands import cli
@@ -94,10 +94,14 @@ def _run_preprocess(args: argparse.Namespace) -> None:
         _preprocess(args, folders, _stored_fingerprint(folders), plan)
 
 
-def _datasets(args: argparse.Namespace) -> "list[DatasetFolders]":
-    """All datasets asked for; an unknown one ends the command before any work."""
+def _datasets(args: argparse.Namespace) -> "Iterator[DatasetFolders]":
+    """All datasets asked for, each locked while it is worked on; an unknown one ends the command before any work."""
+    from dd_nnunet.storage.folder_lock import locked
+
     workspace = cli.workspace(args)
-    return [workspace.dataset(name) for name in dict.fromkeys(args.d)]
+    for folders in [workspace.dataset(name) for name in dict.fromkeys(args.d)]:
+        with locked(folders.preprocessed, args.wait):
+            yield folders
 
 
 def _fingerprint(args: argparse.Namespace, folders: "DatasetFolders") -> "DatasetFingerprint":
@@ -232,7 +236,7 @@ def _preset(args: argparse.Namespace) -> str:
 
 
 def _workers(args: argparse.Namespace, bytes_per_case: float) -> "Workers":
-    from dd_nnunet.preprocessing.parallel import Workers, choose_n_processes
+    from dd_nnunet.preprocessing.parallel import Workers, choose_n_processes, startable
     from dd_nnunet.storage.hardware import available_ram_bytes, cpu_count
 
     ram = available_ram_bytes() if args.max_ram is None else args.max_ram * GB
@@ -242,7 +246,7 @@ def _workers(args: argparse.Namespace, bytes_per_case: float) -> "Workers":
             f"{args.max_ram:g} GB is too little: the largest case needs about {bytes_per_case / GB:.2f} GB",
             "give more, or a machine with more memory",
         )
-    n_processes = choose_n_processes(args.np, cpu_count(), ram, bytes_per_case)
+    n_processes = startable(choose_n_processes(args.np, cpu_count(), ram, bytes_per_case))
     return Workers(n_processes, bytes_per_case, show_progress=not args.no_pbar and not args.quiet)
 
 

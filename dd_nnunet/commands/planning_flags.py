@@ -16,6 +16,7 @@ def make_parser(prog: str, description: str) -> cli.StrictParser:
     """A parser that takes datasets."""
     parser = cli.make_parser(prog, description)
     parser.add_argument("-d", nargs="+", required=True, metavar="ID", help="datasets, by number or name")
+    parser.add_argument("--wait", action="store_true", help="wait while another process prepares the dataset")
     return parser
 
 
