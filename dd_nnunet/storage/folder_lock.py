@@ -91,13 +91,15 @@ def _acquire(folder: Path, wait: bool) -> filelock.BaseFileLock:
 
 
 def _take(lock: filelock.BaseFileLock, folder: Path, wait: bool) -> None:
-    holder, is_marker = folder / HOLDER_NAME, isinstance(lock, filelock.SoftFileLock)
+    # a marker that a killed process left is removed at the first try and replaced at the second
+    patient = wait or isinstance(lock, filelock.SoftFileLock)
     try:
-        # a marker that a killed process left is removed at the first try and replaced at the second
-        lock.acquire(timeout=PATIENCE_SECONDS if wait or is_marker else 0)
+        lock.acquire(timeout=PATIENCE_SECONDS if patient else 0)
     except filelock.Timeout:
-        in_use = f"is in use by {_holder_text(holder)}"
+        in_use = f"is in use by {_holder_text(folder / HOLDER_NAME)}"
         if not wait:
+            # filelock makes a marker of the lock itself where flock is not implemented
+            is_marker = isinstance(lock, filelock.SoftFileLock)
             killed = f"; if it was killed, remove {lock.lock_file}" if is_marker else ""
             raise UserError(folder, in_use, f"wait for it to end, or stop it{killed}") from None
         _logger.warning("%s %s; waiting for it to end", folder, in_use)

@@ -12,8 +12,8 @@ import preprocessing.worker_functions as worker_functions
 import pytest
 from other_processes import end, start
 from planned import cells, make_faulty
-from training.toy_fold import make_setup
 from training.toy_fold import CASES as BALLS
+from training.toy_fold import make_setup
 
 from dd_nnunet.core.dataset import CaseFiles
 from dd_nnunet.core.errors import UserError
