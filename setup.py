@@ -19,6 +19,7 @@ COMMANDS = {
     "dd_baseline": "baseline:main",
     "dd_accumulate_crossval_results": "accumulate:main",
     "dd_report": "report:main",
+    "dd_doctor": "doctor:main",
     "dd_convert_synthcell": "convert:main_synthcell",
     "dd_convert_folder": "convert:main_folder",
 }

@@ -41,12 +41,21 @@ def find_accelerator(root: Path = ROOT) -> Accelerator:
     Args:
         root: of the file system; tests give a made-up one.
     """
-    if any((root / trace).exists() for trace in NVIDIA_TRACES):
+    if has_nvidia_gpu(root):
         return Accelerator("the NVIDIA GPU", True)
     fields = _cpu_fields(root)
     flags = set(" ".join(fields.get(key, "") for key in ("flags", "Features")).split())
-    name = fields.get("model name") or platform.processor() or platform.machine()
-    return Accelerator(f"this CPU ({name})", not flags.isdisjoint(BF16_FLAGS))
+    return Accelerator(f"this CPU ({cpu_name(root)})", not flags.isdisjoint(BF16_FLAGS))
+
+
+def has_nvidia_gpu(root: Path = ROOT) -> bool:
+    """Whether an NVIDIA driver runs here; torch may know better whether it can use it."""
+    return any((root / trace).exists() for trace in NVIDIA_TRACES)
+
+
+def cpu_name(root: Path = ROOT) -> str:
+    """The processor's name, or at least its kind."""
+    return _cpu_fields(root).get("model name") or platform.processor() or platform.machine()
 
 
 def available_ram_bytes(root: Path = ROOT) -> int:

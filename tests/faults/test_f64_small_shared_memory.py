@@ -12,6 +12,7 @@ from small_dataset import make_dataset
 from training.toy_fold import CASES, make_setup
 
 from dd_nnunet.commands import train
+from dd_nnunet.commands.checks import check_shared_memory
 from dd_nnunet.core.splits import Fold
 from dd_nnunet.storage.hardware import N_SEMAPHORES, cpu_count, why_no_processes
 from dd_nnunet.training.batches import BatchSource, iterate_batches, mirroring
@@ -74,6 +75,11 @@ def test_training_makes_its_batches_itself(full, tmp_path, monkeypatch, caplog):
 
 def test_training_has_workers_where_there_is_room(tmp_path, monkeypatch):
     assert n_workers_of_training(tmp_path, monkeypatch) == min(cpu_count() - 1, 8)
+
+
+def test_the_doctor_tells(full):
+    found = check_shared_memory(0, why_no_processes())
+    assert (found.state, found.found) == ("warning", FULL)
 
 
 @pytest.mark.skipif(not (MAPS.exists() and Path("/dev/shm").is_dir()), reason="needs Linux")
