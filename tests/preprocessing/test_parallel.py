@@ -1,5 +1,6 @@
 import multiprocessing
 import os
+import time
 
 import pytest
 import worker_functions
@@ -55,8 +56,10 @@ def test_one_bad_case_is_one_error():
 def test_a_fault_of_ours_names_the_case_and_leaves_no_process(workers):
     with pytest.raises(RuntimeError, match="case b: ZeroDivisionError: a fault of ours"):
         map_cases(worker_functions.break_on_b, CASES, workers, "x")
-    for process in multiprocessing.active_children():
-        process.join(5)
+    # the pool's own thread collects them too, so that joining them here may return too early
+    deadline = time.monotonic() + 5
+    while multiprocessing.active_children() and time.monotonic() < deadline:
+        time.sleep(0.01)
     assert not multiprocessing.active_children()
 
 
