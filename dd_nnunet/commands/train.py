@@ -57,6 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(args: argparse.Namespace) -> None:
     from dd_nnunet.core.plan import Plan
     from dd_nnunet.storage.atomic import check_output_folder, read_record
+    from dd_nnunet.storage.folder_lock import locked
     from dd_nnunet.storage.raw_dataset import load_description
     from dd_nnunet.storage.run_folder import move_aside
 
@@ -73,14 +74,16 @@ def _run(args: argparse.Namespace) -> None:
     fold_folder = model / f"fold_{args.fold}"
     if args.fresh and (moved := move_aside(fold_folder)):
         LOGGER.info("moved the old fold to %s", moved)
-    _write_model_files(model, folders, plan)
+    with locked(model, wait=True):  # all folds may be started at once
+        _write_model_files(model, folders, plan)
     setup = _setup(args, folders, configuration, fold)
     LOGGER.info("%s, fold %s: %d training, %d validation cases; %s", folders.name, args.fold, len(fold.train),
                 len(fold.val), setup.runtime.because)  # fmt: skip
-    if not args.val:
-        _train(args, setup, levels, fold_folder)
-    if args.stage != "diffusion":
-        _validate(args, setup, levels, folders, description, fold_folder)
+    with locked(fold_folder):
+        if not args.val:
+            _train(args, setup, levels, fold_folder)
+        if args.stage != "diffusion":
+            _validate(args, setup, levels, folders, description, fold_folder)
 
 
 def _required(path: Path, args: argparse.Namespace) -> Path:
@@ -143,6 +146,7 @@ def _setup(
     import torch
 
     from dd_nnunet.networks.device import choose_runtime
+    from dd_nnunet.preprocessing.parallel import startable
     from dd_nnunet.storage.hardware import cpu_count
     from dd_nnunet.storage.workspace import make_cuda_repeatable
     from dd_nnunet.training.case_reader import CaseReader
@@ -160,7 +164,7 @@ def _setup(
         runtime=runtime,
         seed=args.seed,
         # on the CPU the network itself needs every core, and augmentation takes a percent of a step
-        n_workers=0 if runtime.device.type == "cpu" else min(cpu_count() - 1, LARGEST_WORKERS),
+        n_workers=0 if runtime.device.type == "cpu" else startable(min(cpu_count() - 1, LARGEST_WORKERS)),
         progress_bar=not (args.no_pbar or args.quiet),
         data_sha256=_data_sha256(folders.prepared(args.plans_name, args.configuration), fold),
     )

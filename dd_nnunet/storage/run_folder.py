@@ -135,10 +135,6 @@ def open_run_folder(path: Path, identity: Mapping[str, object]) -> Iterator[RunF
         UserError: another process holds it; it belongs to a run of another identity; it may not be written.
     """
     path = Path(path)
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise disk_error(path, error) from error
     with locked(path):
         remove_leftovers(path)
         differences = _record_start(path / "debug.json", record_to_json(dict(identity)))

@@ -21,9 +21,10 @@ from batchgenerators.transforms.spatial_transforms import MirrorTransform
 
 from dd_nnunet.core.case import FloatArray
 from dd_nnunet.core.plan import Zyx
-from dd_nnunet.preprocessing.parallel import no_interrupt
+from dd_nnunet.preprocessing.parallel import how_they_ended, no_interrupt
 from dd_nnunet.training.seeds import derive_seed
 
+_logger = logging.getLogger(__name__)
 LoadCase = Callable[[str], FloatArray]
 
 
@@ -126,27 +127,41 @@ def iterate_batches(
 ) -> Iterator[dict[str, Any]]:
     """Batches first_iteration, first_iteration + 1, … without end; workers end with the iterator.
 
+    When a worker is killed, half as many go on where it stopped; when one raises an error, this process goes on
+    and meets the error itself. The batches are the same either way.
+
     Args:
         source: what to draw from.
         transform: batchgenerators transform on `data`.
         first_iteration: where to begin.
         n_workers: background processes; 0 augments in this process.
     """
-    loader = PatchLoader(source, first_iteration, n_workers)
-    if n_workers == 0:
-        yield from SingleThreadedAugmenter(loader, Seeded(transform))
-    augmenter = MultiThreadedAugmenter(
-        loader, Seeded(transform), n_workers, num_cached_per_queue=2, pin_memory=False
-    )
-    root = logging.getLogger()
-    root.addFilter(_is_no_interrupt)
-    try:
+    next_iteration = first_iteration
+    while n_workers:
+        loader = PatchLoader(source, next_iteration, n_workers)
+        augmenter = MultiThreadedAugmenter(
+            loader, Seeded(transform), n_workers, num_cached_per_queue=2, pin_memory=False
+        )
+        root = logging.getLogger()
+        root.addFilter(_is_no_interrupt)
         with no_interrupt():
             augmenter.restart()
-        yield from augmenter
-    finally:
-        augmenter._finish()
-        root.removeFilter(_is_no_interrupt)
+        workers = list(augmenter._processes)
+        try:
+            for batch in augmenter:
+                next_iteration = batch["iteration"] + 1
+                yield batch
+        except RuntimeError:
+            killed = any(worker.exitcode for worker in workers)
+            n_workers = n_workers // 2 if killed else 0
+            others = f"{n_workers} of them" if n_workers else "this process"
+            text = "warning: a background process %s; batches from %d on are made by %s"
+            _logger.warning(text, how_they_ended(workers), next_iteration, others)
+        finally:
+            augmenter._finish()
+            root.removeFilter(_is_no_interrupt)
+    loader = PatchLoader(source, next_iteration, n_workers)
+    yield from SingleThreadedAugmenter(loader, Seeded(transform))
 
 
 def _is_no_interrupt(record: logging.LogRecord) -> bool:

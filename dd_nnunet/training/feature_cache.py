@@ -47,7 +47,6 @@ class FeatureCache:
         Raises:
             UserError: another process is computing them.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
         with locked(self.folder):
             self._build(diffusion_checkpoint, network)
 

@@ -120,7 +120,7 @@ def test_summary_has_nnunets_keys_and_ours(way: Way) -> None:
 
 def test_model_folder_has_plan_dataset_and_fingerprint(way: Way) -> None:
     names = {path.name for path in way.model.iterdir()}
-    assert {"plans.json", "dataset.json", "dataset_fingerprint.json", "fold_0", "fold_1"} == names
+    assert {".lock", "plans.json", "dataset.json", "dataset_fingerprint.json", "fold_0", "fold_1"} == names
 
 
 def test_a_finished_fold_says_so_and_changes_nothing(way: Way, capsys: pytest.CaptureFixture[str]) -> None:
