@@ -1,8 +1,11 @@
 """Random patches as batchgenerators serves them, reproducible whatever the number of workers."""
 
+import multiprocessing
+import os
 import random
 import signal
-from collections.abc import Callable, Iterator, Sequence
+import threading
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +26,7 @@ from dd_nnunet.core.plan import Zyx
 from dd_nnunet.training.seeds import derive_seed
 
 LoadCase = Callable[[str], FloatArray]
+Batch = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -56,7 +60,7 @@ class PatchLoader(SlimDataLoaderBase):
         self.next_iteration = first_iteration
         self.thread_id = 0
 
-    def generate_train_batch(self) -> dict[str, Any]:
+    def generate_train_batch(self) -> Batch:
         """The next batch of this worker; worker w of n serves iterations first + w, first + w + n and so on."""
         iteration = self.next_iteration + self.thread_id
         self.next_iteration += self.number_of_threads_in_multithreaded
@@ -79,6 +83,7 @@ class PatchLoader(SlimDataLoaderBase):
         super().set_thread_id(thread_id)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+        threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
 class Seeded(AbstractTransform):
@@ -121,7 +126,7 @@ def photometric() -> AbstractTransform:
 
 def iterate_batches(
     source: BatchSource, transform: AbstractTransform, first_iteration: int, n_workers: int
-) -> Iterator[dict[str, Any]]:
+) -> Generator[Batch, None, None]:
     """Batches first_iteration, first_iteration + 1, … without end; workers end with the iterator.
 
     Args:
@@ -140,6 +145,14 @@ def iterate_batches(
         yield from augmenter
     finally:
         augmenter._finish()
+
+
+def _end_with_parent() -> None:
+    """A killed training leaves no worker behind."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _draw_start(draws: np.random.Generator, shape: tuple[int, ...], patch: Zyx) -> Zyx:
