@@ -2,6 +2,7 @@
 
 import os
 import platform
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,6 +42,12 @@ def find_accelerator(root: Path = ROOT) -> Accelerator:
     flags = set(" ".join(fields.get(key, "") for key in ("flags", "Features")).split())
     name = fields.get("model name") or platform.processor() or platform.machine()
     return Accelerator(f"this CPU ({name})", not flags.isdisjoint(BF16_FLAGS))
+
+
+def nvidia_driver(root: Path = ROOT) -> str | None:
+    """Version of the NVIDIA driver, or None where there is none."""
+    match = re.search(r"Module.*?\s(\d[\d.]+)\s", _read(root / NVIDIA_TRACES[0]))
+    return match[1] if match else None
 
 
 def available_ram_bytes(root: Path = ROOT) -> int:
