@@ -4,6 +4,7 @@ import math
 import multiprocessing
 import os
 import platform
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,6 +57,12 @@ def has_nvidia_gpu(root: Path = ROOT) -> bool:
 def cpu_name(root: Path = ROOT) -> str:
     """The processor's name, or at least its kind."""
     return _cpu_fields(root).get("model name") or platform.processor() or platform.machine()
+
+
+def nvidia_driver(root: Path = ROOT) -> str | None:
+    """Version of the NVIDIA driver, or None where there is none."""
+    match = re.search(r"Module.*?\s(\d[\d.]+)\s", _read(root / NVIDIA_TRACES[0]))
+    return match[1] if match else None
 
 
 def available_ram_bytes(root: Path = ROOT) -> int:

@@ -3,7 +3,8 @@
 import logging
 import random
 import signal
-from collections.abc import Callable, Iterator, Sequence
+import threading
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,11 +22,12 @@ from batchgenerators.transforms.spatial_transforms import MirrorTransform
 
 from dd_nnunet.core.case import FloatArray
 from dd_nnunet.core.plan import Zyx
-from dd_nnunet.preprocessing.parallel import how_they_ended, no_interrupt
+from dd_nnunet.preprocessing.parallel import end_with_parent, how_they_ended, no_interrupt
 from dd_nnunet.training.seeds import derive_seed
 
 _logger = logging.getLogger(__name__)
 LoadCase = Callable[[str], FloatArray]
+Batch = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ class PatchLoader(SlimDataLoaderBase):
         self.next_iteration = first_iteration
         self.thread_id = 0
 
-    def generate_train_batch(self) -> dict[str, Any]:
+    def generate_train_batch(self) -> Batch:
         """The next batch of this worker; worker w of n serves iterations first + w, first + w + n and so on."""
         iteration = self.next_iteration + self.thread_id
         self.next_iteration += self.number_of_threads_in_multithreaded
@@ -82,6 +84,7 @@ class PatchLoader(SlimDataLoaderBase):
         super().set_thread_id(thread_id)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+        threading.Thread(target=end_with_parent, daemon=True).start()
 
 
 class Seeded(AbstractTransform):
@@ -124,7 +127,7 @@ def photometric() -> AbstractTransform:
 
 def iterate_batches(
     source: BatchSource, transform: AbstractTransform, first_iteration: int, n_workers: int
-) -> Iterator[dict[str, Any]]:
+) -> Generator[Batch, None, None]:
     """Batches first_iteration, first_iteration + 1, … without end; workers end with the iterator.
 
     When a worker is killed, half as many go on where it stopped; when one raises an error, this process goes on
