@@ -69,10 +69,10 @@ def _run(args: argparse.Namespace) -> None:
     description = load_description(folders.preprocessed / "dataset.json")
     fold = _fold(args, folders)
     model = folders.model(args.plans_name, args.configuration)
-    check_output_folder(model)
     fold_folder = model / f"fold_{args.fold}"
     if args.fresh and (moved := move_aside(fold_folder)):
         LOGGER.info("moved the old fold to %s", moved)
+    check_output_folder(model)
     _write_model_files(model, folders, plan)
     setup = _setup(args, folders, configuration, fold)
     LOGGER.info("%s, fold %s: %d training, %d validation cases; %s", folders.name, args.fold, len(fold.train),
