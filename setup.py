@@ -12,6 +12,7 @@ COMMANDS = {
     "dd_extract_fingerprint": "plan_and_preprocess:main_fingerprint",
     "dd_plan_experiment": "plan_and_preprocess:main_plan",
     "dd_preprocess": "plan_and_preprocess:main_preprocess",
+    "dd_verify_dataset": "verify:main",
     "dd_train": "train:main",
     "dd_predict": "predict:main",
     "dd_predict_from_modelfolder": "predict:main_from_modelfolder",

@@ -135,7 +135,8 @@ def _run_on_folder(args: argparse.Namespace, job: _Job) -> None:
     cases = find_cases(Path(args.input), job.description)
     for case in _progress(args, cases, args.method):
         try:
-            prepared = preprocess_case(read_volume(case.channel_files), case.case_id, job.plan)
+            volume = read_volume(case.channel_files, job.plan.reading)
+            prepared = preprocess_case(volume, case.case_id, job.plan)
         except UserError as error:
             LOGGER.error("%s", error.line)
             failed.append(case.case_id)

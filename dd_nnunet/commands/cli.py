@@ -3,6 +3,7 @@
 import argparse
 import difflib
 import errno
+import io
 import logging
 import signal
 import sys
@@ -147,6 +148,9 @@ def _say(parser: StrictParser, line: str) -> None:
 
 
 def _configure_logging(args: argparse.Namespace) -> None:
+    # a console of another encoding shows letters it has not as escapes, as it does on stderr
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
     level = logging.WARNING if args.quiet else logging.DEBUG if args.verbose else logging.INFO
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(logging.Formatter("%(message)s"))

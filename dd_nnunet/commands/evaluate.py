@@ -47,6 +47,11 @@ def build_parser() -> cli.StrictParser:
     parser.add_argument(
         "--chill", action="store_true", help="leave out missing predictions instead of scoring them 0"
     )
+    parser.add_argument(
+        "--resample",
+        action="store_true",
+        help="carry predictions on another grid to the truth's by the nearest voxel instead of refusing them",
+    )
     return parser
 
 
@@ -56,7 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(args: argparse.Namespace) -> None:
-    from dd_nnunet.evaluation.folder import case_ids_in, evaluate_levels, write_summary
+    from dd_nnunet.evaluation.folder import EvaluationRules, case_ids_in, evaluate_levels, write_summary
     from dd_nnunet.evaluation.summary import POLICY
     from dd_nnunet.evaluation.table import score_row, score_table
 
@@ -69,12 +74,11 @@ def _run(args: argparse.Namespace) -> None:
     rows = []
     for predictions in map(Path, args.predictions):
         folders = _level_folders(predictions, args.level, len(description.levels))
-        case_ids = None
-        if args.chill:
-            found = (case_ids_in(folder, description.file_ending) for folder in folders.values())
-            case_ids = sorted({case for cases in found for case in cases})
+        found = (case_ids_in(folder, description.file_ending) for folder in folders.values())
+        case_ids = {case for cases in found for case in cases}
+        rules = EvaluationRules(sorted(case_ids) if args.chill else None, args.resample)
         n_parts = _parts(args.parts, sorted(folders))
-        summaries = evaluate_levels(folders, truth, description, n_parts, case_ids)
+        summaries = evaluate_levels(folders, truth, description, n_parts, rules)
         for level, summary in summaries.items():
             write_summary(folders[level], summary)
         rows += [score_row(predictions.resolve().name, summary) for summary in summaries.values()]

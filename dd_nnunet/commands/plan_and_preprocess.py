@@ -10,15 +10,12 @@ from dd_nnunet.commands import planning_flags as flags
 from dd_nnunet.core.errors import UserError
 
 if TYPE_CHECKING:
-    from dd_nnunet.core.dataset import CaseFiles, DatasetDescription
     from dd_nnunet.core.fingerprint import DatasetFingerprint
-    from dd_nnunet.core.plan import Plan
+    from dd_nnunet.core.plan import Plan, ReadingPlan
     from dd_nnunet.planning.presets import Budget
-    from dd_nnunet.preprocessing.parallel import Workers
     from dd_nnunet.storage.workspace import DatasetFolders
 
 LOGGER = logging.getLogger(__name__)
-GB = 1024**3
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -28,6 +25,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "Verify a dataset, measure it, plan everything from that, and prepare its cases.",
     )
     flags.add_reading(parser)
+    flags.add_trust(parser)
     flags.add_planning(parser)
     flags.add_preparing(parser)
     parser.add_argument("--no_pp", action="store_true", help="stop after the plan, prepare nothing")
@@ -40,6 +38,7 @@ def main_fingerprint(argv: Sequence[str] | None = None) -> int:
         "dd_extract_fingerprint", "Verify and measure a dataset: dataset_fingerprint.json."
     )
     flags.add_reading(parser)
+    flags.add_trust(parser)
     return cli.run(parser, _run_fingerprint, argv)
 
 
@@ -63,8 +62,8 @@ def main_preprocess(argv: Sequence[str] | None = None) -> int:
 
 def _run_all(args: argparse.Namespace) -> None:
     budget = _budget(args)
-    for folders in _datasets(args):
-        _heading(folders.name)
+    for folders in flags.datasets(args):
+        flags.heading(folders.name)
         fingerprint = _fingerprint(args, folders)
         plan = _plan(folders, fingerprint, budget)
         if not args.no_pp:
@@ -72,15 +71,15 @@ def _run_all(args: argparse.Namespace) -> None:
 
 
 def _run_fingerprint(args: argparse.Namespace) -> None:
-    for folders in _datasets(args):
-        _heading(folders.name)
+    for folders in flags.datasets(args):
+        flags.heading(folders.name)
         _fingerprint(args, folders)
 
 
 def _run_plan(args: argparse.Namespace) -> None:
     budget = _budget(args)
-    for folders in _datasets(args):
-        _heading(folders.name)
+    for folders in flags.datasets(args):
+        flags.heading(folders.name)
         _plan(folders, _stored_fingerprint(folders), budget)
 
 
@@ -88,37 +87,25 @@ def _run_preprocess(args: argparse.Namespace) -> None:
     from dd_nnunet.core.plan import Plan
     from dd_nnunet.storage.atomic import read_record
 
-    for folders in _datasets(args):
-        _heading(folders.name)
+    for folders in flags.datasets(args):
+        flags.heading(folders.name)
         plan = read_record(Plan, folders.plans_json(args.plans_name))
         _preprocess(args, folders, _stored_fingerprint(folders), plan)
 
 
-def _datasets(args: argparse.Namespace) -> "list[DatasetFolders]":
-    """All datasets asked for; an unknown one ends the command before any work."""
-    workspace = cli.workspace(args)
-    return [workspace.dataset(name) for name in dict.fromkeys(args.d)]
-
-
 def _fingerprint(args: argparse.Namespace, folders: "DatasetFolders") -> "DatasetFingerprint":
-    from dd_nnunet.preprocessing.case_memory import largest_to_fingerprint
-    from dd_nnunet.preprocessing.dataset import fingerprint_dataset
+    from dd_nnunet.commands.verify import verify_dataset
     from dd_nnunet.storage.atomic import write_bytes, write_json
-    from dd_nnunet.storage.raw_dataset import find_cases, load_description
+    from dd_nnunet.storage.raw_dataset import load_description
 
-    description = load_description(folders)
-    cases = find_cases(folders.images_tr, description)
-    _check_stated_number(folders, description, len(cases))
-    if args.no_verify and _names_same_cases(folders, cases):
+    if args.no_verify and _is_fingerprinted(folders, flags.reading(args)):
         LOGGER.info("fingerprint: taken as it is, the volumes were not verified again")
         return _stored_fingerprint(folders)
-    fingerprint = fingerprint_dataset(folders.name, cases, _workers(args, largest_to_fingerprint(cases)))
+    fingerprint = verify_dataset(args, folders)
     write_bytes(folders.preprocessed / "dataset.json", folders.dataset_json.read_bytes())
     write_json(folders.fingerprint_json, fingerprint)
-    for warning in fingerprint.warnings:
-        LOGGER.warning("warning: %s", warning)
-    channels = ", ".join(description.channel_names)
-    LOGGER.info("verify: %d cases are sound; channels: %s", len(cases), channels)
+    channels = ", ".join(load_description(folders).channel_names)
+    LOGGER.info("verify: %d cases are sound; channels: %s", len(fingerprint.cases), channels)
     LOGGER.info("fingerprint: %s", folders.fingerprint_json)
     return fingerprint
 
@@ -159,9 +146,10 @@ def _preprocess(
 ) -> None:
     from dd_nnunet.preprocessing.case_memory import largest_to_preprocess
     from dd_nnunet.preprocessing.dataset import preprocess_dataset
-    from dd_nnunet.storage.raw_dataset import find_cases, load_description
+    from dd_nnunet.storage.raw_dataset import load_description, survey_cases
 
-    cases = find_cases(folders.images_tr, load_description(folders))
+    # what is left out was told when the volumes were verified
+    cases = survey_cases(folders.images_tr, load_description(folders)).sound_cases()
     useful = {case.case_id: case for case in fingerprint.cases if not case.constant}
     if {case.case_id for case in cases} != {case.case_id for case in fingerprint.cases}:
         raise UserError(
@@ -172,7 +160,7 @@ def _preprocess(
     for name in args.c or plan.configurations:
         configuration = plan.configuration(name)
         folder = folders.prepared(plan.plans_name, name)
-        workers = _workers(args, largest_to_preprocess(list(useful.values()), configuration))
+        workers = flags.workers(args, largest_to_preprocess(list(useful.values()), configuration))
         chosen = [case for case in cases if case.case_id in useful]
         prepared = preprocess_dataset(chosen, configuration, folder, workers, args.clean)
         kept = f", {prepared.n_kept} were prepared already" if prepared.n_kept else ""
@@ -208,19 +196,16 @@ def _stored_fingerprint(folders: "DatasetFolders") -> "DatasetFingerprint":
     return read_record(DatasetFingerprint, folders.fingerprint_json)
 
 
-def _names_same_cases(folders: "DatasetFolders", cases: "Sequence[CaseFiles]") -> bool:
+def _is_fingerprinted(folders: "DatasetFolders", reading: "ReadingPlan") -> bool:
+    """Whether the stored fingerprint is of these very cases, read in this way."""
+    from dd_nnunet.storage.raw_dataset import load_description, survey_cases
+
     if not folders.fingerprint_json.exists():
         return False
     stored = _stored_fingerprint(folders)
-    return [case.case_id for case in cases] == [case.case_id for case in stored.cases]
-
-
-def _check_stated_number(folders: "DatasetFolders", description: "DatasetDescription", n_cases: int) -> None:
-    stated = description.n_training_stated
-    if stated is not None and stated != n_cases:
-        LOGGER.warning(
-            "warning: %s: numTraining is %d, imagesTr holds %d", folders.dataset_json, stated, n_cases
-        )
+    cases = survey_cases(folders.images_tr, load_description(folders)).sound_cases()
+    same_cases = [case.case_id for case in cases] == [case.case_id for case in stored.cases]
+    return same_cases and stored.reading == reading
 
 
 def _preset(args: argparse.Namespace) -> str:
@@ -229,22 +214,3 @@ def _preset(args: argparse.Namespace) -> str:
             raise UserError("-pl paper", f"contradicts --preset {args.preset}", "give one of them")
         return "paper"
     return args.preset or flags.DEFAULT_PRESET
-
-
-def _workers(args: argparse.Namespace, bytes_per_case: float) -> "Workers":
-    from dd_nnunet.preprocessing.parallel import Workers, choose_n_processes
-    from dd_nnunet.storage.hardware import available_ram_bytes, cpu_count
-
-    ram = available_ram_bytes() if args.max_ram is None else args.max_ram * GB
-    if args.max_ram is not None and bytes_per_case > ram:
-        raise UserError(
-            "--max_ram",
-            f"{args.max_ram:g} GB is too little: the largest case needs about {bytes_per_case / GB:.2f} GB",
-            "give more, or a machine with more memory",
-        )
-    n_processes = choose_n_processes(args.np, cpu_count(), ram, bytes_per_case)
-    return Workers(n_processes, bytes_per_case, show_progress=not args.no_pbar and not args.quiet)
-
-
-def _heading(name: str) -> None:
-    LOGGER.info("%s\n%s", name, "-" * len(name))

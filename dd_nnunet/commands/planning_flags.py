@@ -1,9 +1,20 @@
-"""The flags of dd_plan_and_preprocess and its steps."""
+"""The flags of dd_plan_and_preprocess and its steps, and what follows from them at once."""
 
 import argparse
+import logging
 import re
+from typing import TYPE_CHECKING
 
 from dd_nnunet.commands import cli
+from dd_nnunet.core.errors import UserError
+
+if TYPE_CHECKING:
+    from dd_nnunet.core.plan import ReadingPlan
+    from dd_nnunet.preprocessing.parallel import Workers
+    from dd_nnunet.storage.workspace import DatasetFolders
+
+LOGGER = logging.getLogger(__name__)
+GB = 1024**3
 
 # the keys of planning.presets.PRESETS, which is imported only when a command runs
 PRESET_NAMES = ("standard", "fast", "paper")
@@ -34,8 +45,24 @@ def add_processes(parser: cli.StrictParser) -> None:
 
 
 def add_reading(parser: cli.StrictParser) -> None:
-    """Flags of the fingerprint."""
+    """Flags of every step that reads raw volumes as it is told here, not as a plan says."""
     add_processes(parser)
+    parser.add_argument(
+        "--nan",
+        choices=("zero", "median"),
+        help="allow NaN and infinite voxels: they become 0 or the median of the channel's others; "
+        "kept in the plan; default: they are an error",
+    )
+    parser.add_argument(
+        "--allow_geometry_mismatch",
+        action="store_true",
+        help="allow channels that lie over a hundredth of a voxel apart by origin or direction; "
+        "kept in the plan",
+    )
+
+
+def add_trust(parser: cli.StrictParser) -> None:
+    """The flag of steps that may do without reading."""
     parser.add_argument(
         "--no_verify",
         action="store_true",
@@ -71,6 +98,44 @@ def add_preparing(parser: cli.StrictParser) -> None:
     parser.add_argument(
         "--clean", action="store_true", help="remove what was prepared before, prepare all anew"
     )
+
+
+def datasets(args: argparse.Namespace) -> "list[DatasetFolders]":
+    """All datasets asked for; an unknown one ends the command before any work."""
+    workspace = cli.workspace(args)
+    return [workspace.dataset(name) for name in dict.fromkeys(args.d)]
+
+
+def reading(args: argparse.Namespace) -> "ReadingPlan":
+    """What raw volumes are allowed."""
+    from dd_nnunet.core.plan import ReadingPlan
+
+    return ReadingPlan(args.nan or "refuse", args.allow_geometry_mismatch)
+
+
+def workers(args: argparse.Namespace, bytes_per_case: float) -> "Workers":
+    """As many processes as flags, processors and memory allow.
+
+    Raises:
+        UserError: --max_ram is too little for the largest case.
+    """
+    from dd_nnunet.preprocessing.parallel import Workers, choose_n_processes
+    from dd_nnunet.storage.hardware import available_ram_bytes, cpu_count
+
+    ram = available_ram_bytes() if args.max_ram is None else args.max_ram * GB
+    if args.max_ram is not None and bytes_per_case > ram:
+        raise UserError(
+            "--max_ram",
+            f"{args.max_ram:g} GB is too little: the largest case needs about {bytes_per_case / GB:.2f} GB",
+            "give more, or a machine with more memory",
+        )
+    n_processes = choose_n_processes(args.np, cpu_count(), ram, bytes_per_case)
+    return Workers(n_processes, bytes_per_case, show_progress=not args.no_pbar and not args.quiet)
+
+
+def heading(name: str) -> None:
+    """The name of a dataset above what is said of it."""
+    LOGGER.info("%s\n%s", name, "-" * len(name))
 
 
 def _positive(text: str) -> float:

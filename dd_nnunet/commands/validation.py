@@ -38,7 +38,7 @@ def evaluate_validation(
     Returns:
         One row per level; none where the dataset has no labels for these cases.
     """
-    from dd_nnunet.evaluation.folder import evaluate_levels, labelled_cases, write_summary
+    from dd_nnunet.evaluation.folder import EvaluationRules, evaluate_levels, labelled_cases, write_summary
     from dd_nnunet.evaluation.table import score_row
 
     labelled = labelled_cases(folders.labels_tr, description) if folders.raw is not None else ()
@@ -47,7 +47,8 @@ def evaluate_validation(
         return []
     predictions = {level.level: fold_folder / f"level{level.level}" / "validation" for level in levels}
     n_parts = {level.level: level.n_parts for level in levels}
-    summaries = evaluate_levels(predictions, folders.labels_tr, description, n_parts, case_ids)
+    rules = EvaluationRules(case_ids)
+    summaries = evaluate_levels(predictions, folders.labels_tr, description, n_parts, rules)
     for level, summary in summaries.items():
         write_summary(predictions[level], summary)
     return [score_row(name, summary) for summary in summaries.values()]

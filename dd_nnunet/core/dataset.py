@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dd_nnunet.core.errors import UserError
+from dd_nnunet.core.errors import ManyErrors, UserError
 
 DATASET_NAME = re.compile(r"Dataset(\d{3,})_[\w.+-]+")
 CASE_ID = re.compile(r"[\w.+-]{1,200}")
@@ -36,7 +36,7 @@ class DatasetDescription:
         labels: true labels by name, for evaluation only; empty where there are none.
         parts: number of parts per level chosen by the user, level 1 first; empty = planned.
         levels: for evaluation only: per level, class name -> the true labels it merges.
-        n_training_stated: `numTraining` as written (we count ourselves), or None.
+        n_training_stated: `numTraining` as written (we count ourselves), whatever it is; None = not stated.
     """
 
     channel_names: tuple[str, ...]
@@ -44,7 +44,7 @@ class DatasetDescription:
     labels: dict[str, int]
     parts: tuple[int, ...]
     levels: tuple[dict[str, tuple[int, ...]], ...]
-    n_training_stated: int | None = None
+    n_training_stated: object = None
 
     @property
     def n_channels(self) -> int:
@@ -80,15 +80,27 @@ def describe_dataset(data: Any, where: object) -> DatasetDescription:
         raise UserError(
             where, f"$.file_ending is {ending!r}", f"allowed: {' '.join(FILE_ENDINGS)}; example: {EXAMPLE}"
         )
-    stated = data.get("numTraining")
+    _check_listed_ids(data.get("dataset"), where)
     return DatasetDescription(
         channel_names=_channel_names(data.get("channel_names", data.get("modality")), where),
         file_ending=ending,
         labels=_labels(data.get("labels"), where),
         parts=_parts(data.get("parts"), where),
         levels=_levels(data.get("levels"), where),
-        n_training_stated=stated if isinstance(stated, int) and not isinstance(stated, bool) else None,
+        n_training_stated=data.get("numTraining"),
     )
+
+
+def _check_listed_ids(data: Any, where: object) -> None:
+    """nnU-Net may list its cases there; we take those of imagesTr, but a hostile file shows here."""
+    errors: list[UserError] = []
+    for case_id in data if isinstance(data, dict) else ():
+        try:
+            check_case_id(case_id, f"{where}: $.dataset")
+        except UserError as error:
+            errors.append(error)
+    if errors:
+        raise errors[0] if len(errors) == 1 else ManyErrors(errors)
 
 
 def _channel_names(data: Any, where: object) -> tuple[str, ...]:

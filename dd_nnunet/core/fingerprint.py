@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from dd_nnunet.core.plan import STRICT, ReadingPlan
+
 SCHEMA_VERSION = 1
 
 
@@ -72,6 +74,7 @@ class DatasetFingerprint:
         noise_sd: median over cases and channels, in the normalised [0,1] range.
         diameters_mm: characteristic object diameters of the dataset, largest first.
         warnings: what was odd.
+        reading: how the raw volumes were read; the plan takes it over.
         schema_version: of this file.
     """
 
@@ -81,4 +84,5 @@ class DatasetFingerprint:
     noise_sd: float
     diameters_mm: tuple[float, ...]
     warnings: tuple[str, ...]
+    reading: ReadingPlan = STRICT
     schema_version: int = SCHEMA_VERSION

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+import re
 import types
 import typing
 from typing import Any, TypeVar
@@ -10,6 +11,14 @@ from typing import Any, TypeVar
 from dd_nnunet.core.errors import UserError
 
 Record = TypeVar("Record")
+# strings, punctuation, and everything else
+TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\]:,]|[^\s"{}\[\]:,]+')
+COLON = re.compile(r"\s*:")
+CONSTANTS = ("NaN", "Infinity", "-Infinity")
+
+
+class _NotPlain(ValueError):
+    """Python's parser takes it, we do not."""
 
 
 def parse_json(text: str, where: object) -> Any:
@@ -20,29 +29,55 @@ def parse_json(text: str, where: object) -> Any:
         where: the file's name, used in errors.
 
     Raises:
-        UserError: syntax error (with line:column), duplicate key, byte-order mark, NaN or Infinity.
+        UserError: with line:column, a syntax error, duplicate key, byte-order mark, NaN or Infinity.
     """
     if text.startswith("\ufeff"):
-        raise UserError(where, "starts with a byte-order mark", "save it as UTF-8 without BOM")
+        raise UserError(f"{where}:1:1", "starts with a byte-order mark", "save it as UTF-8 without BOM")
 
     def no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        result: dict[str, Any] = {}
-        for key, value in pairs:
-            if key in result:
-                raise UserError(where, f"key {key!r} stands twice in one object", "keep one of them")
-            result[key] = value
+        result = dict(pairs)
+        if len(result) < len(pairs):
+            raise _NotPlain
         return result
 
     def no_constant(name: str) -> Any:
-        raise UserError(where, f"{name} is no JSON number", "use null or a finite number")
+        raise _NotPlain
 
     try:
         return json.loads(text, object_pairs_hook=no_duplicates, parse_constant=no_constant)
     except json.JSONDecodeError as error:
         place = f"{where}:{error.lineno}:{error.colno}"
         raise UserError(place, f"is not valid JSON ({error.msg})", "correct it there") from None
+    except _NotPlain:
+        raise _not_plain(text, where) from None
     except RecursionError:
         raise UserError(where, "is nested too deeply", "use a plain JSON object") from None
+
+
+def _not_plain(text: str, where: object) -> UserError:
+    """The first constant that is no JSON number, or key that stands a second time in its object."""
+    keys: list[set[str]] = []
+    for token in TOKEN.finditer(text):
+        word = token[0]
+        if word.startswith(CONSTANTS):
+            return UserError(_place(where, token), f"{word} is no JSON number", "use null or a finite number")
+        if word in "{[":
+            keys.append(set())
+        elif word in "}]":
+            keys.pop()
+        elif COLON.match(text, token.end()):
+            key = json.loads(word)
+            if key in keys[-1]:
+                reason = f"key {key!r} stands twice in one object"
+                return UserError(_place(where, token), reason, "keep one of them")
+            keys[-1].add(key)
+    raise AssertionError("the parser found what is not there")
+
+
+def _place(where: object, token: re.Match[str]) -> str:
+    line_start = token.string.rfind("\n", 0, token.start()) + 1
+    line = token.string.count("\n", 0, token.start()) + 1
+    return f"{where}:{line}:{token.start() - line_start + 1}"
 
 
 def dump_json(data: Any) -> str:

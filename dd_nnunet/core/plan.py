@@ -25,6 +25,23 @@ class Decision:
 
 
 @dataclass(frozen=True)
+class ReadingPlan:
+    """What raw volumes are allowed, those that are predicted later included; by default nothing odd.
+
+    Args:
+        nan: voxels that are NaN or infinite are refused, or become 0, or the median of the channel's others.
+        allow_geometry_mismatch: a channel whose origin or direction differs from the first channel's by more
+            than 1 % of a voxel is taken as if it lay there, instead of being refused.
+    """
+
+    nan: Literal["refuse", "zero", "median"] = "refuse"
+    allow_geometry_mismatch: bool = False
+
+
+STRICT = ReadingPlan()
+
+
+@dataclass(frozen=True)
 class NormalizationPlan:
     """How one channel is brought to [0,1].
 
@@ -173,6 +190,7 @@ class ConfigurationPlan:
         levels: in order, coarsest first.
         gpu_memory_target_gb: what a training step may need.
         estimated_gpu_memory_gb: what the hungrier of the two training steps is estimated to need.
+        reading: how raw volumes are read.
     """
 
     spacing_zyx_mm: tuple[float, float, float]
@@ -186,6 +204,7 @@ class ConfigurationPlan:
     levels: tuple[LevelPlan, ...]
     gpu_memory_target_gb: float
     estimated_gpu_memory_gb: float
+    reading: ReadingPlan = STRICT
 
     def __post_init__(self) -> None:
         total = self.diffusion.stage_reduction_zyx(1)

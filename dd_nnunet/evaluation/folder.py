@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from dd_nnunet.core.case import Geometry
 from dd_nnunet.core.dataset import DatasetDescription
 from dd_nnunet.core.errors import DDError, ManyErrors, UserError
 from dd_nnunet.evaluation.matching import (
@@ -24,7 +25,7 @@ from dd_nnunet.evaluation.matching import (
 from dd_nnunet.evaluation.metrics import BoolArray, hd95_mm
 from dd_nnunet.evaluation.summary import class_metrics, foreground_classes, key_of_class, summarise
 from dd_nnunet.storage.atomic import write_json
-from dd_nnunet.storage.grids import compare_grids
+from dd_nnunet.storage.grids import LabelArray, compare_grids, resample_labels
 from dd_nnunet.storage.volume import read_label_map
 
 LOGGER = logging.getLogger(__name__)
@@ -33,12 +34,30 @@ LABEL_MAP = "label_map.json"
 
 
 @dataclass(frozen=True)
+class EvaluationRules:
+    """What is scored.
+
+    Args:
+        case_ids: the cases that ought to be predicted; None: every case with a true label map. A case without
+            a prediction scores 0, a case without a truth is left out.
+        resample: carry a prediction on another grid to the truth's by the nearest voxel, instead of refusing it.
+    """
+
+    case_ids: Sequence[str] | None = None
+    resample: bool = False
+
+
+EVERY_CASE = EvaluationRules()
+
+
+@dataclass(frozen=True)
 class CasePair:
-    """The files of one case; the prediction may be missing."""
+    """The files of one case; the prediction may be missing, and be resampled if it lies on another grid."""
 
     case_id: str
     prediction: Path
     truth: Path
+    resample: bool = False
 
     @property
     def missing(self) -> bool:
@@ -66,7 +85,7 @@ def evaluate_folder(
     description: DatasetDescription,
     level: int,
     n_parts: int | None = None,
-    case_ids: Sequence[str] | None = None,
+    rules: EvaluationRules = EVERY_CASE,
 ) -> dict[str, Any]:
     """Score the predictions of one model at one level.
 
@@ -76,8 +95,7 @@ def evaluate_folder(
         description: of the dataset.
         level: 1 = coarsest.
         n_parts: parts of the model; None: one more than the highest part found.
-        case_ids: the cases that ought to be predicted; None: every case with a true label map. A case without
-            a prediction scores 0, a case without a truth is left out.
+        rules: which cases are scored, and what is made of another grid.
 
     Returns:
         The content of summary.json (see `summary.summarise`).
@@ -89,7 +107,7 @@ def evaluate_folder(
     classes = description.classes_of_level(level)
     if not classes:
         raise UserError("dataset.json", "names no labels", 'add e.g. "labels": {"background": 0, "cell": 1}')
-    pairs = _pair_files(predictions, truth, description.file_ending, case_ids)
+    pairs = _pair_files(predictions, truth, description.file_ending, rules)
     n_parts = n_parts or _count_parts(pairs)
     overlaps = _count_overlaps(pairs, n_parts, classes)
     label_map = dict(zip(classes, match_parts(overlaps), strict=True))
@@ -106,7 +124,7 @@ def evaluate_levels(
     truth: Path,
     description: DatasetDescription,
     n_parts: Mapping[int, int] | None = None,
-    case_ids: Sequence[str] | None = None,
+    rules: EvaluationRules = EVERY_CASE,
 ) -> dict[int, dict[str, Any]]:
     """Score the folders of several levels of one model (level -> folder), and how well they are nested.
 
@@ -116,7 +134,7 @@ def evaluate_levels(
     """
     parts = dict(n_parts or {})
     summaries = {
-        level: evaluate_folder(folder, truth, description, level, parts.get(level), case_ids)
+        level: evaluate_folder(folder, truth, description, level, parts.get(level), rules)
         for level, folder in sorted(predictions.items())
     }
     levels = sorted(summaries)
@@ -162,7 +180,7 @@ def write_summary(folder: Path, summary: Mapping[str, Any]) -> None:
 
 
 def _pair_files(
-    predictions: Path, truth: Path, file_ending: str, case_ids: Sequence[str] | None
+    predictions: Path, truth: Path, file_ending: str, rules: EvaluationRules
 ) -> tuple[CasePair, ...]:
     with_truth = case_ids_in(truth, file_ending)
     if not with_truth:
@@ -171,11 +189,13 @@ def _pair_files(
         )
     if not predictions.is_dir():
         raise UserError(predictions, "is no folder", "give the folder that holds the predicted label maps")
-    wanted = with_truth if case_ids is None else tuple(c for c in sorted(case_ids) if c in set(with_truth))
+    wanted = with_truth
+    if rules.case_ids is not None:
+        wanted = tuple(sorted(set(rules.case_ids) & set(with_truth)))
     if not wanted:
         raise UserError(truth, "holds no true labels of the predicted cases", "compare the file names")
     return tuple(
-        CasePair(case, predictions / f"{case}{file_ending}", truth / f"{case}{file_ending}")
+        CasePair(case, predictions / f"{case}{file_ending}", truth / f"{case}{file_ending}", rules.resample)
         for case in wanted
     )
 
@@ -205,10 +225,22 @@ def _overlap_of(pair: CasePair, n_parts: int, classes: Classes) -> Overlap:
     truth, geometry = read_label_map(pair.truth)
     if pair.missing:
         return missing_prediction(truth, n_parts, classes)
-    prediction, found = read_label_map(pair.prediction)
-    for warning in compare_grids(pair.truth, geometry, pair.prediction, found):
+    prediction, warnings = _read_prediction(pair, geometry)
+    for warning in warnings:
         LOGGER.warning("%s", warning)
     return count_overlap(prediction, truth, n_parts, classes, where=pair.prediction)
+
+
+def _read_prediction(pair: CasePair, geometry: Geometry) -> tuple[LabelArray, tuple[str, ...]]:
+    """The prediction on the truth's grid, and what is odd about its own."""
+    prediction, found = read_label_map(pair.prediction)
+    try:
+        return prediction, compare_grids(pair.truth, geometry, pair.prediction, found)
+    except UserError as error:
+        if not pair.resample:
+            raise UserError(error.where, error.reason, f"{error.remedy}, or give --resample") from None
+        warning = f"{error.where}: {error.reason}; it is resampled by the nearest voxel"
+        return resample_labels(prediction, found, geometry), (warning,)
 
 
 def _score_case(
@@ -234,7 +266,7 @@ def _distances(
     pair: CasePair, classes: Classes, label_map: Mapping[str, int | None]
 ) -> dict[str, float | None]:
     truth, geometry = read_label_map(pair.truth)
-    prediction = None if pair.missing else read_label_map(pair.prediction)[0]
+    prediction = None if pair.missing else _read_prediction(pair, geometry)[0]
 
     def predicted(part: int | None) -> BoolArray:
         nothing = prediction is None or part is None

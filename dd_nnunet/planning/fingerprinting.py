@@ -107,6 +107,11 @@ def _fingerprint_channel(channel: FloatArray, foreground: Mask) -> ChannelFinger
 def _warnings(cases: Sequence[CaseFingerprint], median_spacing: Sequence[float]) -> list[str]:
     warnings = [f"{case.case_id}: constant volume, left out of training" for case in cases if case.constant]
     for case in cases:
+        for number, channel in enumerate(() if case.constant else case.channels):
+            if channel.percentile_00_5 == channel.percentile_99_5:
+                warnings.append(
+                    f"{case.case_id}: channel {number} is constant between its percentiles; it becomes all zero"
+                )
         for axis, spacing, usual in zip("zyx", case.spacing_zyx_mm, median_spacing, strict=True):
             if not 1 / SUSPICIOUS_SPACING <= spacing / usual <= SUSPICIOUS_SPACING:
                 warnings.append(

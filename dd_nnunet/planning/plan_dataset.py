@@ -24,6 +24,7 @@ from dd_nnunet.planning.reasons import (
     explain_features,
     explain_levels,
     explain_networks,
+    explain_reading,
     product,
 )
 from dd_nnunet.planning.resolution import median_shape, target_spacing
@@ -64,6 +65,7 @@ def plan_dataset(
     decisions = [
         Decision("preset", budget.preset, preset.because),
         *decisions,
+        *explain_reading(fingerprint.reading),
         Decision("precision", precision, precision_because),
         *explain_networks(nets, task, preset, budget),
         *explain_features(features, fingerprint.noise_sd, N_TIMESTEPS, preset, chosen),
@@ -84,6 +86,7 @@ def plan_dataset(
         levels=levels,
         gpu_memory_target_gb=budget.gpu_memory_target_gb,
         estimated_gpu_memory_gb=round(nets.estimated_bytes / GB, 3),
+        reading=fingerprint.reading,
     )
     return Plan(
         dataset_name=dataset_name,

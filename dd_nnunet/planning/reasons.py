@@ -4,7 +4,14 @@ import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 
 from dd_nnunet.core.noise_schedule import added_noise_sd
-from dd_nnunet.core.plan import Decision, DiffusionPlan, FeaturePlan, LevelPlan, SegmenterPlan
+from dd_nnunet.core.plan import (
+    Decision,
+    DiffusionPlan,
+    FeaturePlan,
+    LevelPlan,
+    ReadingPlan,
+    SegmenterPlan,
+)
 from dd_nnunet.planning.memory import GB
 from dd_nnunet.planning.networks import MAX_DIFFUSION_RESOLUTIONS, Networks, Task, largest_batch
 from dd_nnunet.planning.presets import Budget, Preset
@@ -22,6 +29,20 @@ LINE_WIDTH, NAME_WIDTH = 80, 24
 def product(values: Sequence[float]) -> str:
     """E.g. "64 x 64 x 32"."""
     return " x ".join(f"{value:g}" for value in values)
+
+
+def explain_reading(reading: ReadingPlan) -> Iterator[Decision]:
+    """What odd volumes are allowed; nothing where nothing is."""
+    later = "the same holds for volumes that are predicted"
+    if reading.nan != "refuse":
+        value = "0" if reading.nan == "zero" else "the median of the channel's others"
+        yield Decision("NaN and infinite voxels", f"become {value}", f"given with --nan; {later}")
+    if reading.allow_geometry_mismatch:
+        yield Decision(
+            "channels elsewhere",
+            "taken as if they lay where the first one does",
+            f"given with --allow_geometry_mismatch; {later}",
+        )
 
 
 def explain_networks(nets: Networks, task: Task, preset: Preset, budget: Budget) -> Iterator[Decision]:

@@ -61,7 +61,11 @@ class FoldEnsemble:
         self.orders = tuple(align_to_reference(of_fold) for of_fold in overlaps)
 
     def probabilities(self, case: PreparedCase) -> FloatArray:
-        """[K,Z,Y,X] on the prepared grid, averaged over the folds."""
+        """[K,Z,Y,X] on the prepared grid, averaged over the folds; a constant volume is all part 0."""
+        if not case.array.any():
+            single: FloatArray = np.zeros((self.n_parts, *case.array.shape[1:]), np.float32)
+            single[0] = 1
+            return single
         return average_folds(self._per_fold(case), self.orders)
 
     def write(self, case: PreparedCase, path: Path) -> npt.NDArray[Any]:

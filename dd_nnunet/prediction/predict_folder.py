@@ -121,7 +121,9 @@ class FolderPrediction:
         return counts
 
     def _prepare(self, case: CaseFiles) -> PreparedCase:
-        return preprocess_case(read_volume(case.channel_files), case.case_id, self.job.model.configuration)
+        configuration = self.job.model.configuration
+        volume = read_volume(case.channel_files, configuration.reading)
+        return preprocess_case(volume, case.case_id, configuration)
 
     def _readable(self, cases: Sequence[CaseFiles]) -> Iterator[PreparedCase]:
         for case in cases:

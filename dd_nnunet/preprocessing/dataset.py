@@ -4,14 +4,14 @@ import contextlib
 import logging
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 from dd_nnunet.core.case import Volume
 from dd_nnunet.core.dataset import CaseFiles
 from dd_nnunet.core.fingerprint import CaseFingerprint, DatasetFingerprint
-from dd_nnunet.core.plan import ConfigurationPlan
+from dd_nnunet.core.plan import STRICT, ConfigurationPlan, ReadingPlan
 from dd_nnunet.planning.fingerprinting import fingerprint_case, merge_fingerprints
 from dd_nnunet.preprocessing.case import preprocess_case
 from dd_nnunet.preprocessing.parallel import Workers, map_cases
@@ -31,20 +31,24 @@ class Prepared:
     n_kept: int
 
 
-def fingerprint_dataset(where: object, cases: Sequence[CaseFiles], workers: Workers) -> DatasetFingerprint:
+def fingerprint_dataset(
+    where: object, cases: Sequence[CaseFiles], workers: Workers, reading: ReadingPlan = STRICT
+) -> DatasetFingerprint:
     """Read and verify every case once, and measure it on the way.
 
     Args:
         where: the dataset, named in errors.
         cases: of imagesTr.
         workers: how the work is spread.
+        reading: what is allowed although it is odd.
 
     Raises:
         UserError: a bad case, or no case with contents; `ManyErrors` lists all bad cases.
     """
-    found = map_cases(_measure, cases, workers, "fingerprint")
+    found = map_cases(partial(_measure, reading=reading), cases, workers, "fingerprint")
     odd = [warning for _, warnings in found.values() for warning in warnings]
-    return merge_fingerprints([measured for measured, _ in found.values()], where, odd)
+    merged = merge_fingerprints([measured for measured, _ in found.values()], where, odd)
+    return replace(merged, reading=reading)
 
 
 def preprocess_dataset(
@@ -78,7 +82,7 @@ def preprocess_dataset(
         remove_leftovers(folder)
         if clean:
             _remove_prepared(folder)
-        identity = sha256_of_record((configuration.spacing_zyx_mm, configuration.normalization))
+        identity = _identity(configuration)
         old = Manifest.load(folder)
         kept = {
             case.case_id: old.cases[case.case_id]
@@ -93,6 +97,15 @@ def preprocess_dataset(
         finally:
             notes.save()
     return Prepared(len(todo), len(kept))
+
+
+def _identity(configuration: ConfigurationPlan) -> str:
+    """Changes with all of the plan that changes a prepared case."""
+    made_by: tuple[object, ...] = (configuration.spacing_zyx_mm, configuration.normalization)
+    # left out by default, so that what was prepared before there was a choice stays current
+    if configuration.reading != STRICT:
+        made_by += (configuration.reading,)
+    return sha256_of_record(made_by)
 
 
 def _remove_prepared(folder: Path) -> None:
@@ -120,19 +133,19 @@ class _Notes:
         self._saved_at = time.monotonic()
 
 
-def _measure(case: CaseFiles) -> tuple[CaseFingerprint, tuple[str, ...]]:
-    volume = _read(case)
+def _measure(case: CaseFiles, reading: ReadingPlan) -> tuple[CaseFingerprint, tuple[str, ...]]:
+    volume = _read(case, reading)
     return fingerprint_case(volume, case.case_id), volume.warnings
 
 
 def _prepare(case: CaseFiles, configuration: ConfigurationPlan, folder: Path, identity: str) -> CaseRecord:
-    write_case(folder, preprocess_case(_read(case), case.case_id, configuration))
+    write_case(folder, preprocess_case(_read(case, configuration.reading), case.case_id, configuration))
     return record_case(case.case_id, case.channel_files, folder, identity)
 
 
-def _read(case: CaseFiles) -> Volume:
+def _read(case: CaseFiles, reading: ReadingPlan) -> Volume:
     with _silent("dd_nnunet.storage.volume"):
-        return read_volume(case.channel_files)
+        return read_volume(case.channel_files, reading)
 
 
 @contextlib.contextmanager

@@ -106,7 +106,10 @@ def merge_labels(truth_zyx: LabelArray, classes: Mapping[str, tuple[int, ...]]) 
 
 
 def _picture_case(pieces: Collected, case_id: str) -> CasePictures:
-    volume = read_volume(pieces.images[case_id].channel_files[:1])
+    reading = pieces.plan.configuration(pieces.request.configuration).reading
+    files = pieces.images[case_id].channel_files
+    # a 4-D file stands there once per channel, and is read as a whole
+    volume = read_volume(files[: files.count(files[0])], reading)
     geometry = volume.geometry
     layers = list(_layers(pieces, case_id, geometry))
     grey = to_body_axes(grey_levels(volume.array[0]), geometry)

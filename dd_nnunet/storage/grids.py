@@ -1,9 +1,12 @@
-"""Do two volumes lie on the same grid?"""
+"""Do two volumes lie on the same grid? If not, labels can be carried to the other."""
 
 import itertools
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
+import SimpleITK
 
 from dd_nnunet.core.case import Geometry
 from dd_nnunet.core.errors import UserError
@@ -14,16 +17,30 @@ MAX_SHIFT_VOXELS = 1e-2
 ROUNDING_SPACING = 1e-6
 ROUNDING_SHIFT_VOXELS = 1e-4
 RESAMPLE = "resample it onto the grid of the other"
+LabelArray = npt.NDArray[np.integer[Any]]
 
 
-def compare_grids(first_file: Path, first: Geometry, file: Path, geometry: Geometry) -> tuple[str, ...]:
+class ShiftedGridError(UserError):
+    """Size and spacing agree, origin or direction do not."""
+
+
+def compare_grids(
+    first_file: Path, first: Geometry, file: Path, geometry: Geometry, allow_shift: bool = False
+) -> tuple[str, ...]:
     """Refuse a volume on another grid than the first, and say where it differs by little.
+
+    Args:
+        first_file: to compare with, named in errors.
+        first: where its voxels lie.
+        file: to compare, named in errors.
+        geometry: where its voxels lie.
+        allow_shift: only warn of another origin or direction, however far off.
 
     Returns:
         Warnings: spacing off by up to 0.1 %, corners off by up to 1 % of a voxel.
 
     Raises:
-        UserError: another size, spacing or position, naming both files.
+        UserError: another size or spacing, naming both files; `ShiftedGridError` for another position.
     """
     against = f"{first_file.name} has"
     if geometry.size_xyz != first.size_xyz:
@@ -33,18 +50,35 @@ def compare_grids(first_file: Path, first: Geometry, file: Path, geometry: Geome
         a, b = _shown(geometry.spacing_xyz_mm), _shown(first.spacing_xyz_mm)
         raise UserError(file, f"has the spacing {a} mm, {against} {b} mm", RESAMPLE)
     shift = _largest_shift_voxels(first, geometry)
-    if shift > MAX_SHIFT_VOXELS:
-        raise UserError(
-            file, f"lies up to {shift:.3g} voxels away from {first_file.name} (origin or direction)", RESAMPLE
-        )
+    away = f"lies up to {shift:.3g} voxels away from {first_file.name} (origin or direction)"
+    if shift > MAX_SHIFT_VOXELS and not allow_shift:
+        raise ShiftedGridError(file, away, RESAMPLE)
     warnings = []
     if spacing_difference > ROUNDING_SPACING:
         warnings.append(
             f"{file}: its spacing differs by {spacing_difference:.2g} from that of {first_file.name}"
         )
-    if shift > ROUNDING_SHIFT_VOXELS:
+    if shift > MAX_SHIFT_VOXELS:
+        warnings.append(f"{file}: {away}, and is taken as if it lay there")
+    elif shift > ROUNDING_SHIFT_VOXELS:
         warnings.append(f"{file}: lies up to {shift:.2g} voxels away from {first_file.name}")
     return tuple(warnings)
+
+
+def resample_labels(labels_zyx: LabelArray, geometry: Geometry, target: Geometry) -> LabelArray:
+    """Carry labels [Z,Y,X] to another grid by the nearest voxel; what lies outside becomes 0."""
+    image = SimpleITK.GetImageFromArray(labels_zyx)
+    image.SetSpacing(geometry.spacing_xyz_mm)
+    image.SetOrigin(geometry.origin_xyz_mm)
+    image.SetDirection(geometry.direction)
+    resampler = SimpleITK.ResampleImageFilter()
+    resampler.SetInterpolator(SimpleITK.sitkNearestNeighbor)
+    resampler.SetSize(target.size_xyz)
+    resampler.SetOutputSpacing(target.spacing_xyz_mm)
+    resampler.SetOutputOrigin(target.origin_xyz_mm)
+    resampler.SetOutputDirection(target.direction)
+    resampled: LabelArray = SimpleITK.GetArrayFromImage(resampler.Execute(image))
+    return resampled
 
 
 def _spacing_difference(a: Geometry, b: Geometry) -> float:

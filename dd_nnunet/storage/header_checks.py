@@ -1,6 +1,5 @@
 """What every volume must be in any format: 3-D, one finite number per voxel, a spacing, all its bytes."""
 
-import logging
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,8 +7,8 @@ from typing import NoReturn
 
 from dd_nnunet.core.errors import UserError
 
-_logger = logging.getLogger(__name__)
-
+# what is odd about a file but can be read, in words that name it
+Oddities = tuple[str, ...]
 COPY_AGAIN = "copy or export the file again"
 SPLIT = (
     "write every time point or channel as a file of its own, case_0000, case_0001, … "
@@ -40,7 +39,9 @@ def refuse_complex(path: Path) -> NoReturn:
 def refuse_sheared(path: Path) -> NoReturn:
     """Raise for axes that are not perpendicular."""
     raise UserError(
-        path, "has a sheared grid: its axes are not perpendicular", "resample it onto a straight grid"
+        path,
+        "has a sheared grid: its axes are not perpendicular",
+        "resample it onto a straight one, e.g. nibabel.processing.resample_to_output(nibabel.load(FILE))",
     )
 
 
@@ -57,15 +58,16 @@ def check_sizes(path: Path, sizes: Sequence[int]) -> None:
         raise UserError(path, f"has the sizes {tuple(sizes)}, at least 1 is expected", COPY_AGAIN)
 
 
-def check_spacing(path: Path, spacing_xyz: Sequence[float]) -> None:
-    """Raise for a spacing of zero, NaN or infinity; warn about a negative one."""
+def check_spacing(path: Path, spacing_xyz: Sequence[float]) -> Oddities:
+    """Raise for a spacing of zero, NaN or infinity; a negative one is odd."""
     if any(not math.isfinite(length) or length == 0 for length in spacing_xyz):
         shown = ", ".join(f"{length:g}" for length in spacing_xyz)
         raise UserError(
             path, f"has the spacing ({shown}), numbers above 0 are expected", "correct its header"
         )
     if any(length < 0 for length in spacing_xyz):
-        _logger.warning("%s: has a negative spacing, its absolute value is taken", path)
+        return (f"{path}: has a negative spacing, its absolute value is taken",)
+    return ()
 
 
 def check_found(path: Path, expected_bytes: int, found_bytes: int, fault: str = "") -> None:
@@ -81,5 +83,5 @@ def check_finite(path: Path, n_voxels: int, n_nan: int, n_infinite: int) -> None
         raise UserError(
             path,
             f"{n_nan + n_infinite} of {n_voxels} voxels are not finite ({n_nan} NaN, {n_infinite} infinite)",
-            "replace them by numbers in the file",
+            "replace them by numbers in the file, or plan with --nan zero or --nan median",
         )

@@ -7,25 +7,34 @@ from dd_nnunet.core.dataset import FILE_ENDINGS
 from dd_nnunet.core.errors import UserError
 from dd_nnunet.storage import header_checks
 from dd_nnunet.storage.mrc_header import check_mrc
-from dd_nnunet.storage.nifti_scan import check_nifti, check_nifti_gz
+from dd_nnunet.storage.nifti_scan import check_nifti
 from dd_nnunet.storage.text_headers import check_meta_image, check_nrrd, read_meta_header, read_nrrd_header
 from dd_nnunet.storage.tiff_pages import check_tiff
 
 
-def check_integrity(path: Path) -> None:
+def check_integrity(path: Path, n_volumes: int = 1, finite: bool = True) -> header_checks.Oddities:
     """Read a volume file to its end, in bounded memory, and check that it is whole and of a kind we take.
+
+    Args:
+        path: the file.
+        n_volumes: that it must hold after one another; more than 1 in NIfTI files only.
+        finite: refuse NaN and infinite voxels of NIfTI files, which ITK would hide (those of other formats
+            are found by `read_volume`).
+
+    Returns:
+        What is odd but can be read: a negative spacing, a sheared sform beside a qform.
 
     Raises:
         UserError: missing, empty, of another format, cut off, a wrong checksum; 2-D, 4-D, vector, colour or
-            complex; a spacing of zero or NaN; a sheared grid; in NIfTI files also NaN and infinite voxels,
-            which ITK would hide (those of other formats are found by `read_volume`).
+            complex; a spacing of zero or NaN; a sheared grid; NaN or infinite voxels.
     """
     path = Path(path)
     if not path.is_file():
         raise UserError(path, "does not exist", "check the path")
     if path.stat().st_size == 0:
         raise UserError(path, "is empty (0 bytes)", header_checks.COPY_AGAIN)
-    CHECKS[volume_ending(path)](path)
+    ending = volume_ending(path)
+    return check_nifti(path, n_volumes, finite) if ending in NIFTI_ENDINGS else CHECKS[ending](path)
 
 
 def volume_ending(path: Path) -> str:
@@ -63,9 +72,8 @@ def tiff_sidecars(path: Path) -> tuple[Path, ...]:
     return tuple(path.with_name(f"{name}.json") for name in dict.fromkeys((stem, without_channel)))
 
 
-CHECKS: dict[str, Callable[[Path], None]] = {
-    ".nii.gz": check_nifti_gz,
-    ".nii": check_nifti,
+NIFTI_ENDINGS = (".nii.gz", ".nii")
+CHECKS: dict[str, Callable[[Path], header_checks.Oddities]] = {
     ".nrrd": check_nrrd,
     ".mha": check_meta_image,
     ".mhd": check_meta_image,

@@ -15,7 +15,7 @@ COMPLEX_MODES = (3, 4)
 COLOUR_MODE = 16
 
 
-def check_mrc(path: Path) -> None:
+def check_mrc(path: Path) -> header_checks.Oddities:
     """Check a MRC file's header and that its size fits.
 
     Raises:
@@ -35,10 +35,11 @@ def check_mrc(path: Path) -> None:
         header_checks.refuse_vector(path, 3)
     if mode not in BYTES_OF_MODE:
         header_checks.refuse_type(path, f"MRC mode {mode}")
-    header_checks.check_spacing(path, _spacing_xyz(head, order))
+    odd = header_checks.check_spacing(path, _spacing_xyz(head, order))
     n_voxels = sizes_xyz[0] * sizes_xyz[1] * sizes_xyz[2]
     expected = HEADER_BYTES + n_extended_bytes + n_voxels * BYTES_OF_MODE[mode]
     header_checks.check_found(path, expected, path.stat().st_size)
+    return odd
 
 
 def _byte_order(head: bytes, path: Path) -> str:

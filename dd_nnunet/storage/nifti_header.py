@@ -50,6 +50,11 @@ class NiftiHeader:
         return math.prod(self.dim[1 : self.dim[0] + 1])
 
     @property
+    def n_volumes(self) -> int:
+        """Volumes after one another, along axis 4."""
+        return self.dim[4] if self.dim[0] >= 4 else 1
+
+    @property
     def expected_bytes(self) -> int:
         """Header and voxels together."""
         return int(self.vox_offset) + self.n_voxels * BYTES_OF_DATATYPE[self.datatype]
@@ -79,25 +84,28 @@ def parse_nifti_header(head: bytes, path: Path) -> NiftiHeader:
     raise UserError(path, "is no NIfTI file (its header is not one)", header_checks.COPY_AGAIN)
 
 
-def check_nifti_header(header: NiftiHeader, path: Path) -> None:
-    """Refuse what is not one 3-D volume of real numbers with a sound geometry.
+def check_nifti_header(header: NiftiHeader, path: Path, n_volumes: int = 1) -> header_checks.Oddities:
+    """Refuse what is not one 3-D volume (or so many) of real numbers with a sound geometry.
 
     Raises:
         UserError: 2-D, 4-D, vector, colour, complex, unknown type, bad size, spacing or shear.
     """
-    _check_dim(header.dim, path)
+    _check_dim(header.dim, path, n_volumes)
     if header.datatype in COMPONENTS_OF_COLOUR:
         header_checks.refuse_vector(path, COMPONENTS_OF_COLOUR[header.datatype])
     if header.datatype in COMPLEX_DATATYPES:
         header_checks.refuse_complex(path)
     if header.datatype not in BYTES_OF_DATATYPE:
         header_checks.refuse_type(path, f"NIfTI {header.datatype}")
-    header_checks.check_spacing(path, header.pixdim[1:4])
+    odd = header_checks.check_spacing(path, header.pixdim[1:4])
     if not math.isfinite(header.vox_offset) or header.vox_offset < HEADER_BYTES:
         raise UserError(path, f"has the vox_offset {header.vox_offset:g}", header_checks.COPY_AGAIN)
-    # with a qform, ITK falls back to it
-    if header.sform_code > 0 and header.qform_code <= 0 and _is_sheared(header.sform):
-        header_checks.refuse_sheared(path)
+    if header.sform_code > 0 and _is_sheared(header.sform):
+        # with a qform, ITK falls back to it
+        if header.qform_code <= 0:
+            header_checks.refuse_sheared(path)
+        odd += (f"{path}: its sform is sheared, its qform is taken",)
+    return odd
 
 
 def _parse(head: bytes, order: Literal["<", ">"]) -> NiftiHeader:
@@ -117,7 +125,7 @@ def _parse(head: bytes, order: Literal["<", ">"]) -> NiftiHeader:
     )
 
 
-def _check_dim(dim: tuple[int, ...], path: Path) -> None:
+def _check_dim(dim: tuple[int, ...], path: Path, n_volumes: int) -> None:
     n_axes = dim[0]
     if not 1 <= n_axes <= 7:
         raise UserError(path, f"has {n_axes} axes in its header, 3 are expected", header_checks.COPY_AGAIN)
@@ -128,8 +136,9 @@ def _check_dim(dim: tuple[int, ...], path: Path) -> None:
     n_components = math.prod(dim[5 : n_axes + 1])
     if n_components > 1:
         header_checks.refuse_vector(path, n_components)
-    if n_axes >= 4 and dim[4] > 1:
-        header_checks.refuse_4d(path, dim[4])
+    n_found = dim[4] if n_axes >= 4 else 1
+    if n_found != n_volumes:
+        header_checks.refuse_4d(path, n_found)
 
 
 def _is_sheared(sform: tuple[tuple[float, ...], ...]) -> bool:

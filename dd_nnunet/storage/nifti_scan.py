@@ -3,54 +3,100 @@
 ITK's NIfTI reader puts 0 in the place of NaN and infinity without a word, so they are looked for here.
 """
 
+import contextlib
 import gzip
+import math
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, cast
 
 import numpy as np
+import numpy.typing as npt
 
 from dd_nnunet.core.errors import UserError
 from dd_nnunet.storage import header_checks
 from dd_nnunet.storage.inflate import GZIP_MAGIC, PIECE_BYTES, fault_of
 from dd_nnunet.storage.nifti_header import HEADER_BYTES, NiftiHeader, check_nifti_header, parse_nifti_header
 
-
-def check_nifti(path: Path) -> None:
-    """Check a .nii: header, size, and that floating-point voxels are finite.
-
-    Raises:
-        UserError: as `check_integrity`.
-    """
-    with path.open("rb") as stream:
-        _scan(stream, path)
+# what unpacking a damaged stream raises
+DAMAGED = (EOFError, gzip.BadGzipFile, zlib.error)
 
 
-def check_nifti_gz(path: Path) -> None:
-    """Check a .nii.gz as `check_nifti` does, and its checksum.
+def check_nifti(path: Path, n_volumes: int = 1, finite: bool = True) -> header_checks.Oddities:
+    """Check header and size of a .nii or .nii.gz, the latter's checksum, and that voxels are finite.
+
+    Args:
+        path: the file.
+        n_volumes: that it must hold.
+        finite: refuse NaN and infinite voxels.
 
     Raises:
         UserError: as `check_integrity`.
     """
+    with _unpacked(path) as stream:
+        return _scan(stream, path, n_volumes, finite)
+
+
+def count_volumes(path: Path) -> int:
+    """How many volumes a file says it holds after one another; 1 if it is no NIfTI file."""
+    try:
+        with _unpacked(path) as stream:
+            return max(1, parse_nifti_header(stream.read(HEADER_BYTES), path).n_volumes)
+    except (UserError, OSError, *DAMAGED):
+        return 1
+
+
+def find_not_finite(path: Path, number: int = 0) -> npt.NDArray[np.bool_]:
+    """Where a file that `check_nifti` found sound holds no numbers, [Z,Y,X].
+
+    Args:
+        path: the file.
+        number: which of its volumes.
+    """
+    with _unpacked(path) as stream:
+        header = parse_nifti_header(stream.read(HEADER_BYTES), path)
+        shape_zyx = header.dim[3:0:-1]
+        dtype = header.float_dtype
+        if dtype is None:
+            return np.zeros(shape_zyx, np.bool_)
+        n_voxels = math.prod(shape_zyx)
+        stream.seek(int(header.vox_offset) + number * n_voxels * dtype.itemsize)
+        found = np.empty(n_voxels, np.bool_)
+        step = PIECE_BYTES // dtype.itemsize
+        for start in range(0, n_voxels, step):
+            piece = stream.read(min(step, n_voxels - start) * dtype.itemsize)
+            found[start : start + step] = ~np.isfinite(np.frombuffer(piece, dtype))
+    return found.reshape(shape_zyx)
+
+
+@contextlib.contextmanager
+def _unpacked(path: Path) -> Iterator[IO[bytes]]:
+    if not path.name.lower().endswith(".gz"):
+        with path.open("rb") as stream:
+            yield stream
+        return
     with path.open("rb") as stream:
         if stream.read(len(GZIP_MAGIC)) != GZIP_MAGIC:
             raise UserError(
                 path, "is no gzip file (its first bytes are not gzip's)", header_checks.COPY_AGAIN
             )
     with gzip.open(path, "rb") as unpacked:
-        _scan(cast(IO[bytes], unpacked), path)
+        yield cast(IO[bytes], unpacked)
 
 
-def _scan(stream: IO[bytes], path: Path) -> None:
+def _scan(stream: IO[bytes], path: Path, n_volumes: int, finite: bool) -> header_checks.Oddities:
     try:
         head = stream.read(HEADER_BYTES)
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+    except DAMAGED as error:
         raise UserError(path, f"{fault_of(error)} within its header", header_checks.COPY_AGAIN) from None
     header = parse_nifti_header(head, path)
-    check_nifti_header(header, path)
+    odd = check_nifti_header(header, path, n_volumes)
     found, n_nan, n_infinite, fault = _count(stream, header)
     header_checks.check_found(path, header.expected_bytes, found, fault)
-    header_checks.check_finite(path, header.n_voxels, n_nan, n_infinite)
+    if finite:
+        header_checks.check_finite(path, header.n_voxels, n_nan, n_infinite)
+    return odd
 
 
 def _count(stream: IO[bytes], header: NiftiHeader) -> tuple[int, int, int, str]:
@@ -70,6 +116,6 @@ def _count(stream: IO[bytes], header: NiftiHeader) -> tuple[int, int, int, str]:
                 if not np.isfinite(voxels).all():
                     n_nan += int(np.isnan(voxels).sum())
                     n_infinite += int(np.isinf(voxels).sum())
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+    except DAMAGED as error:
         return found, n_nan, n_infinite, fault_of(error)
     return found, n_nan, n_infinite, ""

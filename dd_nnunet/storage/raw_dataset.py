@@ -3,6 +3,7 @@
 import logging
 import re
 from collections import defaultdict
+from dataclasses import dataclass
 from pathlib import Path
 
 from dd_nnunet.core.dataset import (
@@ -14,15 +15,41 @@ from dd_nnunet.core.dataset import (
 )
 from dd_nnunet.core.errors import DDError, ManyErrors, UserError
 from dd_nnunet.storage.atomic import read_json
-from dd_nnunet.storage.integrity import volume_ending
+from dd_nnunet.storage.integrity import NIFTI_ENDINGS, volume_ending
+from dd_nnunet.storage.nifti_scan import count_volumes
 from dd_nnunet.storage.workspace import DatasetFolders
 
 _logger = logging.getLogger(__name__)
 
-JUNK_NAMES = ("thumbs.db", "desktop.ini")
 # data files of .mhd headers, and the spacings that stand beside TIFFs
 COMPANION_ENDINGS = (".raw", ".zraw", ".json")
 FILE_STEM = re.compile(r"(?P<case_id>.+)_(?P<channel>\d{4})", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What a folder of raw images holds, by the names of its files.
+
+    Args:
+        cases: that are complete, sorted by id, each with one file per channel in channel order; a 4-D NIfTI
+            file stands for as many channels as it holds volumes.
+        errors: a name of another form, a missing channel, a case that stands there twice; or no case at all.
+        warnings: what was left out.
+    """
+
+    cases: tuple[CaseFiles, ...]
+    errors: tuple[DDError, ...]
+    warnings: tuple[str, ...]
+
+    def sound_cases(self) -> tuple[CaseFiles, ...]:
+        """The cases, if there are no errors.
+
+        Raises:
+            UserError: there is one; `ManyErrors` where there are several.
+        """
+        if self.errors:
+            raise self.errors[0] if len(self.errors) == 1 else ManyErrors(self.errors)
+        return self.cases
 
 
 def load_description(source: DatasetFolders | Path) -> DatasetDescription:
@@ -41,49 +68,73 @@ def load_description(source: DatasetFolders | Path) -> DatasetDescription:
 
 
 def find_cases(folder: Path, description: DatasetDescription) -> tuple[CaseFiles, ...]:
-    """Find the cases of a folder of raw images, {case}_{channel}{ending}.
+    """Find the cases of a folder of raw images, and log what is left out.
 
     Returns:
-        The cases, sorted by id, each with one file per channel in channel order.
+        The cases, as in `Survey`.
 
     Raises:
-        UserError: no folder, no case, a name of another form, a missing channel, a case that stands there
-            twice (with another ending, or in another case of letters); `ManyErrors` where several are wrong.
+        UserError: no folder, or an error of the `Survey`; `ManyErrors` where there are several.
+    """
+    survey = survey_cases(folder, description)
+    for warning in survey.warnings:
+        _logger.warning("%s", warning)
+    return survey.sound_cases()
+
+
+def survey_cases(folder: Path, description: DatasetDescription) -> Survey:
+    """Find the cases of a folder of raw images, {case}_{channel}{ending}; no volume is read.
+
+    Raises:
+        UserError: no folder.
     """
     folder = Path(folder)
     if not folder.is_dir():
         raise UserError(folder, "does not exist", "a raw dataset has its images in imagesTr")
-    volumes = [path for path in sorted(folder.iterdir()) if _is_volume(path, description.file_ending)]
     errors: list[DDError] = []
+    warnings: list[str] = []
     channels: dict[str, dict[int, Path]] = defaultdict(dict)
-    for path in volumes:
+    for path in sorted(folder.iterdir()):
+        if not _is_volume(path):
+            if _is_stranger(path):
+                warnings.append(f"{path}: is no volume and is left out")
+            continue
         try:
             case_id, channel = _parse_name(path, description)
             channels[case_id][channel] = path
         except UserError as error:
             errors.append(error)
+    _spread_series(channels, description)
     errors += _twins(sorted(channels), folder) + _holes(channels, description, folder)
-    if errors:
-        raise errors[0] if len(errors) == 1 else ManyErrors(errors)
-    if not channels:
-        raise UserError(folder, "holds no case", f"expected files like {_pattern(description)}")
-    return tuple(
+    if not channels and not errors:
+        errors = [UserError(folder, "holds no case", f"expected files like {_pattern(description)}")]
+    cases = tuple(
         CaseFiles(case_id, tuple(files[c] for c in sorted(files)))
         for case_id, files in sorted(channels.items())
+        if len(files) == description.n_channels
     )
+    return Survey(cases, tuple(errors), tuple(warnings))
 
 
-def _is_volume(path: Path, ending: str) -> bool:
-    """Whether a file is to be taken for a volume; junk and strangers are left out with a warning."""
+def _is_volume(path: Path) -> bool:
+    """Whether a file is to be taken for a volume."""
     name = path.name.lower()
-    if name.startswith(".") or name in JUNK_NAMES or path.is_dir():
-        _logger.warning("%s: is no volume and is left out", path)
-        return False
-    if name.endswith(ending) or name.endswith(FILE_ENDINGS):
-        return True
-    if not name.endswith(COMPANION_ENDINGS):
-        _logger.warning("%s: is no volume and is left out", path)
-    return False
+    return name.endswith(FILE_ENDINGS) and not name.startswith(".") and not path.is_dir()
+
+
+def _is_stranger(path: Path) -> bool:
+    """Whether a file that is no volume does not belong to one either."""
+    name = path.name.lower()
+    return name.startswith(".") or path.is_dir() or not name.endswith(COMPANION_ENDINGS)
+
+
+def _spread_series(channels: dict[str, dict[int, Path]], description: DatasetDescription) -> None:
+    """Let a 4-D file that is all a case has, and holds one volume per channel, stand for all channels."""
+    if description.n_channels == 1 or description.file_ending not in NIFTI_ENDINGS:
+        return
+    for files in channels.values():
+        if set(files) == {0} and count_volumes(files[0]) == description.n_channels:
+            files.update(dict.fromkeys(range(description.n_channels), files[0]))
 
 
 def _parse_name(path: Path, description: DatasetDescription) -> tuple[str, int]:

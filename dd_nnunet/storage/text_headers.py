@@ -61,7 +61,7 @@ class TextHeader:
         return self.end if self.data_file == path else 0
 
 
-def check_meta_image(path: Path) -> None:
+def check_meta_image(path: Path) -> header_checks.Oddities:
     """Check a .mha, or a .mhd with its data file.
 
     Raises:
@@ -77,16 +77,17 @@ def check_meta_image(path: Path) -> None:
         header_checks.refuse_vector(path, n_components)
     if fields.get("elementtype") not in META_TYPE_BYTES:
         header_checks.refuse_type(path, fields.get("elementtype"))
-    header_checks.check_spacing(path, _numbers(path, fields, "elementspacing", float, "1"))
+    odd = header_checks.check_spacing(path, _numbers(path, fields, "elementspacing", float, "1"))
     if fields.get("binarydata", "True").lower() == "false":
         raise UserError(path, "holds its voxels as text", "write them as binary data")
     expected = math.prod(sizes) * META_TYPE_BYTES[fields["elementtype"]]
     skip = max(0, _numbers(path, fields, "headersize", int, "0")[0])
     window = GZIP_OR_ZLIB if fields.get("compresseddata", "False").lower() == "true" else None
     _check_data(path, header, skip, window, expected)
+    return odd
 
 
-def check_nrrd(path: Path) -> None:
+def check_nrrd(path: Path) -> header_checks.Oddities:
     """Check a .nrrd, with its data file if that is detached.
 
     Raises:
@@ -106,13 +107,14 @@ def check_nrrd(path: Path) -> None:
     _check_axes(path, sizes)
     if fields.get("type") not in NRRD_TYPE_BYTES:
         header_checks.refuse_type(path, fields.get("type"))
-    header_checks.check_spacing(path, _nrrd_spacing(path, fields))
+    odd = header_checks.check_spacing(path, _nrrd_spacing(path, fields))
     expected = math.prod(sizes) * NRRD_TYPE_BYTES[fields["type"]]
     encoding = fields.get("encoding")
     if encoding not in ("raw", *GZIP_ENCODINGS) or int(fields.get("line skip", "0")):
         raise UserError(path, f"has the encoding {encoding!r}", "write it with the encoding raw or gzip")
     skip = max(0, _numbers(path, fields, "byte skip", int, "0")[0])
     _check_data(path, header, skip, GZIP_ONLY if encoding in GZIP_ENCODINGS else None, expected)
+    return odd
 
 
 def read_meta_header(path: Path) -> TextHeader:

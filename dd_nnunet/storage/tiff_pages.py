@@ -18,7 +18,7 @@ ZLIB_COMPRESSIONS = (8, 32946)
 READABLE_TYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "float32")
 
 
-def check_tiff(path: Path) -> None:
+def check_tiff(path: Path) -> header_checks.Oddities:
     """Check that a TIFF holds pages of one shape, all with their data inside the file.
 
     Raises:
@@ -29,6 +29,7 @@ def check_tiff(path: Path) -> None:
             _check_pages(path, [tiff.pages[number] for number in range(len(tiff.pages))])
     except (tifffile.TiffFileError, ValueError, IndexError, OSError) as error:
         raise UserError(path, f"is no sound TIFF file ({error})", header_checks.COPY_AGAIN) from None
+    return ()
 
 
 @contextlib.contextmanager

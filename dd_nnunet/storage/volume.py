@@ -1,10 +1,9 @@
 """Raw volumes, by SimpleITK, behind the integrity gate."""
 
-import contextlib
 import logging
-import math
 import shutil
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,35 +13,35 @@ import SimpleITK
 
 from dd_nnunet.core.case import FloatArray, Geometry, Volume
 from dd_nnunet.core.errors import DDError, DiskError, ManyErrors, UserError
+from dd_nnunet.core.plan import STRICT, ReadingPlan
 from dd_nnunet.storage import header_checks
-from dd_nnunet.storage.atomic import atomic_path, read_json, write_json
-from dd_nnunet.storage.grids import compare_grids
-from dd_nnunet.storage.integrity import check_integrity, tiff_sidecars, volume_ending
+from dd_nnunet.storage.atomic import atomic_path, write_json
+from dd_nnunet.storage.grids import LabelArray, ShiftedGridError, compare_grids
+from dd_nnunet.storage.integrity import NIFTI_ENDINGS, check_integrity, tiff_sidecars, volume_ending
+from dd_nnunet.storage.itk_image import (
+    IMAGE_IO,
+    TIFF_ENDINGS,
+    Source,
+    geometry_of,
+    last_line,
+    open_image,
+    read_image,
+    tiff_spacing_xyz_mm,
+)
+from dd_nnunet.storage.nifti_scan import find_not_finite
 
 _logger = logging.getLogger(__name__)
 
-IMAGE_IO = {
-    ".nii.gz": "NiftiImageIO",
-    ".nii": "NiftiImageIO",
-    ".nrrd": "NrrdImageIO",
-    ".mha": "MetaImageIO",
-    ".mhd": "MetaImageIO",
-    ".tif": "TIFFImageIO",
-    ".tiff": "TIFFImageIO",
-    ".mrc": "MRCImageIO",
-    ".rec": "MRCImageIO",
-}
-TIFF_ENDINGS = (".tif", ".tiff")
 # up to here float32 holds every whole number
 LARGEST_EXACT_FLOAT32 = 2**24
-LabelArray = npt.NDArray[np.integer[Any]]
 
 
-def read_volume(files: Sequence[Path]) -> Volume:
+def read_volume(files: Sequence[Path], reading: ReadingPlan = STRICT) -> Volume:
     """Read one case, a file per channel.
 
     Args:
-        files: in channel order.
+        files: in channel order; a 4-D NIfTI file stands there once for each of its volumes.
+        reading: what is allowed although it is odd.
 
     Returns:
         The volume, `array` [C,Z,Y,X] float32 in raw intensities, all finite. What was odd is logged and
@@ -53,30 +52,33 @@ def read_volume(files: Sequence[Path]) -> Volume:
             voxels, or lies on another grid than the first; `ManyErrors` where several files are damaged.
     """
     paths = [Path(file) for file in files]
-    _check_all(paths)
-    images = (_read_image(path) for path in paths)
-    first = next(images)
-    geometry = _geometry(first, paths[0])
+    warnings = _check_all(paths, reading)
+    sources = _sources(paths)
+    image = read_image(sources[0])
+    geometry = geometry_of(image, paths[0])
     array: FloatArray = np.empty((len(paths), *geometry.shape_zyx), np.float32)
-    source_dtypes = [_fill_channel(array[0], first, paths[0])]
-    warnings = _oddities(first, paths[0])
-    for channel, (path, image) in enumerate(zip(paths[1:], images, strict=True), start=1):
-        warnings += compare_grids(paths[0], geometry, path, _geometry(image, path))
-        warnings += _oddities(image, path)
-        source_dtypes.append(_fill_channel(array[channel], image, path))
+    source_dtypes = []
+    for number, (channel, source) in enumerate(zip(array, sources, strict=True)):
+        if number > 0:
+            image = read_image(source)
+            warnings += _compare_channels(paths[0], geometry, source.path, image, reading)
+        warnings += _oddities(image, source.path)
+        source_dtypes.append(_fill_channel(channel, image))
+        warnings += _put_numbers(channel, source, reading)
     for warning in warnings:
         _logger.warning("%s", warning)
     return Volume(array, geometry, tuple(source_dtypes), tuple(warnings))
 
 
 def read_geometry(path: Path) -> Geometry:
-    """Read only where a volume's voxels lie, from its header.
+    """Read only where a volume's voxels lie (of a 4-D NIfTI file, its first volume's), from its header.
 
     Raises:
         UserError: not readable, or not one 3-D volume.
     """
     path = Path(path)
-    return _geometry(_open_image(path), path)
+    number = 0 if volume_ending(path) in NIFTI_ENDINGS else None
+    return geometry_of(open_image(Source(path, number)), path)
 
 
 def read_label_map(path: Path) -> tuple[LabelArray, Geometry]:
@@ -89,14 +91,15 @@ def read_label_map(path: Path) -> tuple[LabelArray, Geometry]:
         UserError: damaged, or its voxels are no whole numbers.
     """
     path = Path(path)
-    check_integrity(path)
-    image = _read_image(path)
+    for warning in check_integrity(path):
+        _logger.warning("%s", warning)
+    image = read_image(Source(path))
     labels = SimpleITK.GetArrayFromImage(image)
     if labels.dtype.kind == "f":
         if not np.array_equal(labels, np.rint(labels)):
             raise UserError(path, "holds numbers that are not whole", "give a label map")
         labels = labels.astype(np.int32)
-    return labels, _geometry(image, path)
+    return labels, geometry_of(image, path)
 
 
 def write_image(path: Path, array_zyx: npt.NDArray[Any], geometry: Geometry) -> None:
@@ -140,103 +143,71 @@ def write_labels(path: Path, labels_zyx: LabelArray, geometry: Geometry) -> None
     write_image(path, labels_zyx.astype(np.uint8 if fits else np.uint16), geometry)
 
 
-def _check_all(paths: Sequence[Path]) -> None:
+def _sources(paths: Sequence[Path]) -> list[Source]:
+    n_volumes = Counter(paths)
+    return [
+        Source(path, paths[:channel].count(path) if n_volumes[path] > 1 else None)
+        for channel, path in enumerate(paths)
+    ]
+
+
+def _check_all(paths: Sequence[Path], reading: ReadingPlan) -> list[str]:
+    """Check every file, and return what is odd about them."""
     errors: list[DDError] = []
-    for path in paths:
+    warnings: list[str] = []
+    for path, n_volumes in Counter(paths).items():
         try:
-            check_integrity(path)
+            warnings += check_integrity(path, n_volumes, finite=reading.nan == "refuse")
         except UserError as error:
             errors.append(error)
     if errors:
         raise errors[0] if len(errors) == 1 else ManyErrors(errors)
+    return warnings
 
 
-@contextlib.contextmanager
-def _naming(path: Path) -> Iterator[None]:
-    """Turn what ITK says into an error that names the file."""
+def _compare_channels(
+    first_file: Path, first: Geometry, file: Path, image: Any, reading: ReadingPlan
+) -> tuple[str, ...]:
     try:
-        yield
-    except RuntimeError as error:
-        reason = _last_line(error)
-        if "orthonormal" in reason:
-            header_checks.refuse_sheared(path)
-        raise UserError(path, f"cannot be read ({reason})", header_checks.COPY_AGAIN) from None
+        return compare_grids(
+            first_file, first, file, geometry_of(image, file), reading.allow_geometry_mismatch
+        )
+    except ShiftedGridError as error:
+        remedy = f"{error.remedy}, or plan with --allow_geometry_mismatch"
+        raise UserError(error.where, error.reason, remedy) from None
 
 
-def _open_image(path: Path) -> Any:
-    """A SimpleITK reader whose header is read and checked; `Execute` reads the voxels."""
-    # what is wrong we say ourselves, in one line
-    SimpleITK.ProcessObject.SetGlobalWarningDisplay(False)
-    reader = SimpleITK.ImageFileReader()
-    reader.SetFileName(str(path))
-    reader.SetImageIO(IMAGE_IO[volume_ending(path)])
-    with _naming(path):
-        reader.ReadImageInformation()
-    size = reader.GetSize()
-    if len(size) < 3:
-        header_checks.refuse_2d(path)
-    if math.prod(size[3:]) > 1:
-        header_checks.refuse_4d(path, math.prod(size[3:]))
-    if reader.GetNumberOfComponents() > 1:
-        header_checks.refuse_vector(path, reader.GetNumberOfComponents())
-    # further axes of length 1 are dropped
-    reader.SetExtractSize([*size[:3], *([0] * (len(size) - 3))])
-    return reader
-
-
-def _read_image(path: Path) -> Any:
-    reader = _open_image(path)
-    with _naming(path):
-        return reader.Execute()
-
-
-def _geometry(image: Any, path: Path) -> Geometry:
-    """Where the voxels of an image, or of a reader that has read the header, lie."""
-    n_axes = image.GetDimension()
-    spacing = _floats(image.GetSpacing()[:3])
-    if volume_ending(path) in TIFF_ENDINGS:
-        # its resolution tags are for print, and it has none for the third axis
-        spacing = _tiff_spacing_xyz_mm(path) or (1.0, 1.0, 1.0)
-    x, y, z = image.GetSize()[:3]
-    direction = np.reshape(image.GetDirection(), (n_axes, n_axes))[:3, :3].ravel()
-    return Geometry((x, y, z), spacing, _floats(image.GetOrigin()[:3]), tuple(map(float, direction)))  # type: ignore[arg-type]
-
-
-def _floats(values: Sequence[float]) -> tuple[float, float, float]:
-    x, y, z = map(float, values)
-    return (x, y, z)
-
-
-def _tiff_spacing_xyz_mm(path: Path) -> tuple[float, float, float] | None:
-    for sidecar in tiff_sidecars(path):
-        if sidecar.is_file():
-            data = read_json(sidecar)
-            spacing = data.get("spacing") if isinstance(data, dict) else None
-            if not isinstance(spacing, list) or len(spacing) != 3 or not all(map(_is_length, spacing)):
-                raise UserError(sidecar, f"$.spacing is {spacing!r}", 'expected {"spacing": [z, y, x]} in mm')
-            return _floats(spacing[::-1])
-    return None
-
-
-def _is_length(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and value > 0
-
-
-def _fill_channel(channel: FloatArray, image: Any, path: Path) -> str:
+def _fill_channel(channel: FloatArray, image: Any) -> str:
     """Copy an image's voxels to a channel [Z,Y,X], and return their type in the file."""
     voxels = SimpleITK.GetArrayViewFromImage(image)
-    # a double beyond float32's range becomes infinite here, and is found below
+    # a double beyond float32's range becomes infinite here, and is found afterwards
     with np.errstate(over="ignore"):
         channel[:] = voxels
-    if not np.isfinite(channel).all():
+    return str(voxels.dtype)
+
+
+def _put_numbers(channel: FloatArray, source: Source, reading: ReadingPlan) -> list[str]:
+    """Refuse voxels of a channel [Z,Y,X] that are not finite, or put numbers there, and say so."""
+    path = source.path
+    if reading.nan != "refuse" and volume_ending(path) in NIFTI_ENDINGS:
+        # ITK shows 0 there, which may be rescaled
+        channel[find_not_finite(path, source.number or 0)] = np.nan
+    if np.isfinite(channel).all():
+        return []
+    bad = ~np.isfinite(channel)
+    if reading.nan == "refuse" or (reading.nan == "median" and bad.all()):
         n_nan, n_infinite = int(np.isnan(channel).sum()), int(np.isinf(channel).sum())
         header_checks.check_finite(path, channel.size, n_nan, n_infinite)
-    return str(voxels.dtype)
+    value = 0.0 if reading.nan == "zero" else float(np.median(channel[~bad]))
+    channel[bad] = value
+    return [
+        f"{path}: {bad.sum()} of {bad.size} voxels are not finite and became {value:g} (--nan {reading.nan})"
+    ]
 
 
 def _oddities(image: Any, path: Path) -> list[str]:
     warnings = []
-    if volume_ending(path) in TIFF_ENDINGS and _tiff_spacing_xyz_mm(path) is None:
+    if volume_ending(path) in TIFF_ENDINGS and tiff_spacing_xyz_mm(path) is None:
         sidecar = tiff_sidecars(path)[-1].name
         warnings.append(
             f'{path}: no spacing, 1 mm is taken; to say it write {sidecar}: {{"spacing": [z, y, x]}}'
@@ -253,10 +224,5 @@ def _write_error(path: Path, array: npt.NDArray[Any], error: RuntimeError) -> DD
     if shutil.disk_usage(path.parent).free < array.nbytes:
         return DiskError(path, "no space left on the disk", "free some and run the same command again")
     return UserError(
-        path, f"cannot be written as {array.dtype} ({_last_line(error)})", "choose another file ending"
+        path, f"cannot be written as {array.dtype} ({last_line(error)})", "choose another file ending"
     )
-
-
-def _last_line(error: RuntimeError) -> str:
-    """What went wrong in ITK, without the place in its source."""
-    return str(error).strip().splitlines()[-1].strip()

@@ -7,6 +7,7 @@ from label_folders import ENDING, cell, description, write
 from dd_nnunet.core.errors import ManyErrors, UserError
 from dd_nnunet.core.json_record import dump_json
 from dd_nnunet.evaluation.folder import (
+    EvaluationRules,
     case_ids_in,
     evaluate_folder,
     evaluate_levels,
@@ -72,7 +73,7 @@ def test_labels_without_levels_are_classes_one_by_one(tmp_path, truth):
 def test_only_the_wanted_cases_count(tmp_path, truth):
     write(tmp_path / "predictions", a=cell())
     summary = evaluate_folder(
-        tmp_path / "predictions", truth, description(), 2, 3, case_ids=["a", "unlabelled"]
+        tmp_path / "predictions", truth, description(), 2, 3, EvaluationRules(["a", "unlabelled"])
     )
     assert [entry["case"] for entry in summary["metric_per_case"]] == ["a"]
     assert summary["n_missing"] == 0

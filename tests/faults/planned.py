@@ -44,9 +44,10 @@ class Faulty:
         return [text for flag, name in places.items() for text in (flag, str(self.root / name))]
 
     def run(self, *more):
-        return plan_and_preprocess.main(
-            ["-d", "5", "-np", "0", "--no_pbar", "--preset", "fast", *self.flags, *more]
-        )
+        return self.run_step(plan_and_preprocess.main, "-np", "0", "--preset", "fast", *more)
+
+    def run_step(self, main, *more):
+        return main(["-d", "5", "--no_pbar", *self.flags, *more])
 
     def json(self, name):
         return read_json(self.preprocessed / name)

@@ -1,7 +1,10 @@
+"""F01: a truncated .nii.gz is an error with the bytes expected and found, and nothing is planned."""
+
 import gzip
 
 import pytest
 from fault_files import VOXELS, error_of, write_volume
+from planned import cells, make_faulty
 
 from dd_nnunet.storage.integrity import check_integrity
 from dd_nnunet.storage.volume import read_volume
@@ -35,3 +38,12 @@ def test_a_sound_gzip_of_a_short_file_is_refused(tmp_path, n_found):
         error_of(check_integrity, path).reason
         == f"is cut off ({EXPECTED_BYTES} bytes expected, {n_found} found)"
     )
+
+
+def test_nothing_is_planned(tmp_path, capsys):
+    dataset = make_faulty(tmp_path, cells(2))
+    path = dataset.raw / "imagesTr" / "cell_1_0000.nii.gz"
+    path.write_bytes(path.read_bytes()[:-50])
+    assert dataset.run() == 2
+    assert f"{path}: is cut off" in capsys.readouterr().err
+    assert not dataset.preprocessed.exists()

@@ -1,3 +1,5 @@
+"""F02: a truncated .nii is an error with the bytes expected and found."""
+
 import pytest
 from fault_files import VOXELS, error_of, write_volume
 

@@ -1,3 +1,5 @@
+"""F03: one flipped byte in a .nii.gz is found by its checksum."""
+
 from fault_files import error_of, flip, write_volume
 
 from dd_nnunet.storage.integrity import check_integrity

@@ -1,3 +1,5 @@
+"""F04: one flipped byte in a compressed .mha, .mhd or .nrrd is found by its checksum."""
+
 import numpy as np
 import pytest
 from fault_files import VOXELS, error_of, flip, write_volume

@@ -1,6 +1,9 @@
+"""F05: empty files and random bytes are errors, and all bad files of a dataset are listed at once."""
+
 import numpy as np
 import pytest
 from fault_files import ENDINGS, error_of, write_volume
+from planned import cell, make_faulty
 
 from dd_nnunet.storage.integrity import check_integrity
 from dd_nnunet.storage.volume import read_volume
@@ -44,3 +47,21 @@ def test_all_bad_files_are_listed_at_once(tmp_path):
     first, second = error_of(read_volume, files).lines
     assert first.startswith(f"{files[0]}: is empty (0 bytes)")
     assert second.startswith(f"{files[2]}: is no gzip file")
+
+
+def test_all_bad_cases_of_a_dataset_are_listed_at_once(tmp_path, capsys):
+    """Those that their names give away beside those that are found on reading."""
+    hole = cell(0)
+    hole[0, 0, 0] = np.nan
+    dataset = make_faulty(tmp_path, {"a": cell(0), "b": hole, "c": cell(1), "d": cell(2)})
+    images = dataset.raw / "imagesTr"
+    (images / "a_0000.nii.gz").write_bytes(b"")
+    (images / "c_0000.nii.gz").write_bytes(b"no volume")
+    (images / "nameless.nii.gz").write_bytes(b"")
+    assert dataset.run() == 2
+    first, second, third, fourth = capsys.readouterr().err.splitlines()
+    assert f"{images}/nameless.nii.gz: has no channel number" in first
+    assert f"{images}/a_0000.nii.gz: is empty (0 bytes)" in second
+    assert f"{images}/b_0000.nii.gz: 1 of 4096 voxels are not finite" in third
+    assert f"{images}/c_0000.nii.gz: is no gzip file" in fourth
+    assert not dataset.preprocessed.exists()

@@ -1,7 +1,10 @@
+"""F07: infinite voxels are an error with their count, and --nan holds for them too."""
+
 import numpy as np
 import pytest
 from fault_files import ENDINGS, VOXELS, error_of, write_volume
 
+from dd_nnunet.core.plan import ReadingPlan
 from dd_nnunet.storage.volume import read_volume
 
 
@@ -19,3 +22,15 @@ def test_doubles_beyond_float32_are_found(tmp_path):
     array[0, 0, 0] = 1e300
     path = write_volume(tmp_path / "case_0000.nii.gz", array)
     assert error_of(read_volume, [path]).reason == "1 of 120 voxels are not finite (0 NaN, 1 infinite)"
+
+
+@pytest.mark.parametrize(("nan", "value"), [("zero", 0.0), ("median", 2.0)])
+@pytest.mark.parametrize("ending", [".nii.gz", ".mha"])
+def test_with_the_flag_they_become_a_number(tmp_path, ending, nan, value):
+    array = np.full((2, 2, 2), 2.0, np.float64)
+    # the last one is finite as a double and not as a float32
+    array[0, 0], array[1, 1, 1] = (np.inf, -np.inf), 1e300
+    volume = read_volume([write_volume(tmp_path / f"case_0000{ending}", array)], ReadingPlan(nan=nan))
+    expected = np.full((2, 2, 2), 2.0, np.float32)
+    expected[0, 0], expected[1, 1, 1] = value, value
+    np.testing.assert_array_equal(volume.array[0], expected)

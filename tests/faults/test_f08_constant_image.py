@@ -1,3 +1,5 @@
+"""F08: a constant volume is left out of training with a warning; only constant volumes are an error."""
+
 import numpy as np
 from planned import cell, make_faulty
 
@@ -23,3 +25,16 @@ def test_only_constant_images_are_an_error(tmp_path, capsys):
         "put volumes with contents into imagesTr\n"
     )
     assert not dataset.preprocessed.exists()
+
+
+def test_a_constant_channel_among_others_is_a_warning(tmp_path, capsys):
+    described = {"channel_names": {"0": "light", "1": "dark"}, "numTraining": 2}
+    volumes = {"a_0000": cell(0), "a_0001": cell(1), "b_0000": cell(2), "b_0001": CONSTANT}
+    dataset = make_faulty(tmp_path, volumes, description=described)
+    for path in (dataset.raw / "imagesTr").iterdir():
+        path.rename(path.with_name(path.name.replace("_0000.nii.gz", ".nii.gz", 1)))
+    assert dataset.run() == 0
+    warning = "b: channel 1 is constant between its percentiles; it becomes all zero"
+    assert f"warning: {warning}" in capsys.readouterr().out
+    assert warning in dataset.json("dataset_fingerprint.json")["warnings"]
+    assert dataset.prepared_cases == ["a", "b"]

@@ -1,8 +1,15 @@
+"""F09: an all-zero volume is left out of training with a warning, and predicted as a single part."""
+
 import numpy as np
+import pytest
+import torch
 from planned import cell, make_faulty
 from prepared_volume import CONFIGURATION, volume_of
 
+from dd_nnunet.networks.device import choose_runtime
+from dd_nnunet.prediction.predict_case import FoldEnsemble, PredictionSettings
 from dd_nnunet.preprocessing.case import preprocess_case, restore_labels, restore_probabilities
+from dd_nnunet.storage.volume import read_label_map
 
 ZEROS = np.zeros((16, 16, 16), np.float32)
 
@@ -21,3 +28,21 @@ def test_it_can_be_prepared_for_prediction_and_its_parts_carried_back():
     assert not restore_probabilities(single, prepared.properties).any()
     labels = np.zeros((16, 16, 16), np.uint8)
     np.testing.assert_array_equal(restore_labels(labels, prepared.properties), labels)
+
+
+class Checkered(torch.nn.Module):
+    """Finds two parts in anything, as a network does at the borders of an empty volume."""
+
+    def forward(self, x):
+        board = torch.from_numpy(np.indices(x.shape[2:]).sum(0) % 2).float().expand(x.shape)
+        return torch.cat((board, 1 - board), dim=1)
+
+
+@pytest.mark.parametrize(("array", "found"), [(ZEROS, [0]), (ZEROS + 42, [0]), (cell(0), [0, 1])])
+def test_it_is_predicted_as_a_single_part(tmp_path, array, found):
+    settings = PredictionSettings(CONFIGURATION, choose_runtime("cpu", "float32"), mirror=False)
+    ensemble = FoldEnsemble([Checkered()], settings, n_parts=2)
+    ensemble.write(preprocess_case(volume_of(array), "empty", CONFIGURATION), tmp_path / "empty.nii.gz")
+    labels, _ = read_label_map(tmp_path / "empty.nii.gz")
+    assert labels.shape == array.shape
+    assert np.unique(labels).tolist() == found

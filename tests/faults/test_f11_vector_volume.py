@@ -1,3 +1,5 @@
+"""F11: vector and colour volumes are refused with their number of components."""
+
 import numpy as np
 import pytest
 import SimpleITK

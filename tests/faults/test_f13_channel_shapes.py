@@ -1,3 +1,5 @@
+"""F13: channels of different sizes are an error that names both files."""
+
 from fault_files import VOXELS, error_of, write_volume
 
 from dd_nnunet.storage.volume import read_volume

@@ -1,3 +1,5 @@
+"""F14: channels whose spacings differ by over a thousandth are an error, below that a warning."""
+
 from fault_files import error_of, write_volume
 
 from dd_nnunet.storage.volume import read_volume

@@ -1,7 +1,13 @@
+"""F15: channels over 1 % of a voxel apart are an error, or with --allow_geometry_mismatch a warning."""
+
 import math
 
-from fault_files import error_of, write_volume
+import numpy as np
+import pytest
+from fault_files import VOXELS, error_of, geometry, write_volume
+from planned import cell, make_faulty
 
+from dd_nnunet.core.plan import ReadingPlan
 from dd_nnunet.storage.volume import read_volume
 
 
@@ -34,3 +40,38 @@ def test_another_direction_is_refused(tmp_path):
 
 def test_rounding_is_not_warned_of(tmp_path):
     assert read_volume(two_channels(tmp_path, origin_xyz_mm=(10.00001, 20.0, 30.0))).warnings == ()
+
+
+def test_the_flag_makes_it_a_warning(tmp_path):
+    files = two_channels(tmp_path, origin_xyz_mm=(10.0, 20.5, 30.0))
+    assert error_of(read_volume, files).remedy.endswith("or plan with --allow_geometry_mismatch")
+    volume = read_volume(files, ReadingPlan(allow_geometry_mismatch=True))
+    words = "lies up to 0.5 voxels away from case_0000.nrrd (origin or direction), and is taken as if it lay there"
+    assert volume.warnings == (f"{files[1]}: {words}",)
+    np.testing.assert_array_equal(volume.array, [VOXELS, VOXELS])
+    assert volume.geometry == geometry()
+
+
+@pytest.mark.parametrize("changes", [{"spacing_xyz_mm": (1.0, 2.0, 3.1)}, {"array": VOXELS[1:]}])
+def test_the_flag_is_not_for_spacing_and_size(tmp_path, changes):
+    files = two_channels(tmp_path, **changes)
+    error_of(read_volume, files, ReadingPlan(allow_geometry_mismatch=True))
+
+
+def test_the_flag_is_kept_in_the_plan_and_the_warning_is_told(tmp_path, capsys):
+    described = {"channel_names": {"0": "light", "1": "dark"}, "numTraining": 1}
+    dataset = make_faulty(tmp_path, {}, description=described)
+    images = dataset.raw / "imagesTr"
+    lies = {"spacing_xyz_mm": (1.0, 1.0, 1.0), "origin_xyz_mm": (0.0, 0.0, 0.0)}
+    write_volume(images / "a_0000.nii.gz", cell(0), **lies)
+    write_volume(images / "a_0001.nii.gz", cell(1), **{**lies, "origin_xyz_mm": (0.0, 0.0, 3.0)})
+    assert dataset.run() == 2
+    assert not dataset.preprocessed.exists()
+    assert dataset.run("--allow_geometry_mismatch") == 0
+    plan = dataset.json("ddPlans.json")
+    assert plan["configurations"]["3d_fullres"]["reading"]["allow_geometry_mismatch"] is True
+    assert "channels elsewhere" in [decision["name"] for decision in plan["decisions"]]
+    (warning,) = dataset.json("dataset_fingerprint.json")["warnings"]
+    assert "a_0001.nii.gz: lies up to 3 voxels away from a_0000.nii.gz" in warning
+    assert f"warning: {warning}" in capsys.readouterr().out
+    assert dataset.prepared_cases == ["a"]

@@ -1,8 +1,12 @@
+"""F17: a spacing of zero or NaN in a header is an error, a negative one a warning that reaches the report."""
+
+import gzip
 import logging
 import struct
 
 import pytest
-from fault_files import error_of, write_volume
+from fault_files import VOXELS, error_of, write_volume
+from planned import cell, make_faulty
 
 from dd_nnunet.storage.integrity import check_integrity
 from dd_nnunet.storage.volume import read_volume
@@ -10,10 +14,12 @@ from dd_nnunet.storage.volume import read_volume
 PIXDIM_Y = 84
 
 
-def write_with_pixdim(path, value):
-    content = bytearray(write_volume(path).read_bytes())
+def write_with_pixdim(path, value, array=VOXELS):
+    packed = path.name.endswith(".gz")
+    content = write_volume(path, array).read_bytes()
+    content = bytearray(gzip.decompress(content) if packed else content)
     struct.pack_into("<f", content, PIXDIM_Y, value)
-    path.write_bytes(content)
+    path.write_bytes(gzip.compress(content) if packed else content)
     return path
 
 
@@ -46,3 +52,13 @@ def test_other_formats_too(tmp_path, ending, sound, broken):
     assert sound in content
     path.write_bytes(content.replace(sound, broken))
     assert "numbers above 0 are expected" in error_of(check_integrity, path).reason
+
+
+@pytest.mark.parametrize("n_processes", ["0", "1"])
+def test_the_warning_reaches_the_report_from_any_process(tmp_path, capsys, n_processes):
+    dataset = make_faulty(tmp_path, {})
+    path = write_with_pixdim(dataset.raw / "imagesTr" / "a_0000.nii.gz", -2.0, cell(0))
+    assert dataset.run("--no_pp", "-np", n_processes) == 0
+    warning = f"{path}: has a negative spacing, its absolute value is taken"
+    assert capsys.readouterr().out.count(warning) == 1
+    assert warning in dataset.json("dataset_fingerprint.json")["warnings"]

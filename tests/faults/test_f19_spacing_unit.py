@@ -1,3 +1,5 @@
+"""F19: a spacing over 20 times off the dataset's median is suspected to be in another unit."""
+
 from planned import cells, make_faulty
 
 

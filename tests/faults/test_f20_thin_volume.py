@@ -1,4 +1,7 @@
+"""F20: a volume one voxel thin keeps a voxel on every axis; datasets under 8 voxels thin are refused as 2D data."""
+
 import numpy as np
+import pytest
 from planned import cell, cells, make_faulty
 from prepared_volume import CONFIGURATION, volume_of
 
@@ -24,3 +27,13 @@ def test_an_axis_never_gets_zero_voxels():
     assert prepared.array.shape == (1, 1, 16, 16)
     labels = np.ones((1, 16, 16), np.uint8)
     np.testing.assert_array_equal(restore_labels(labels, prepared.properties), labels)
+
+
+@pytest.mark.parametrize(("edge", "code"), [(7, 2), (8, 0)])
+@pytest.mark.parametrize("axis", range(3))
+def test_a_median_below_8_voxels_on_any_axis_is_2d(tmp_path, capsys, edge, code, axis):
+    shape = [16, 16, 16]
+    shape[axis] = edge
+    dataset = make_faulty(tmp_path, cells(3, shape=tuple(shape)))
+    assert dataset.run("--no_pp") == code
+    assert ("2D data" in capsys.readouterr().err) == (code == 2)

@@ -1,9 +1,17 @@
+"""F21: volumes smaller than the patch on any axis are padded, one voxel included."""
+
 import numpy as np
 import pytest
+import torch
 from planned import cell, cells, make_faulty
+from prepared_volume import CONFIGURATION, volume_of
 
+from dd_nnunet.networks.device import choose_runtime
+from dd_nnunet.prediction.predict_case import FoldEnsemble, PredictionSettings
+from dd_nnunet.preprocessing.case import preprocess_case
 from dd_nnunet.preprocessing.pad import pad_to_patch, unpad
 from dd_nnunet.storage.case_store import read_case
+from dd_nnunet.storage.volume import read_label_map
 
 
 def test_a_case_smaller_than_the_patch_on_any_axis_is_prepared_as_it_is(tmp_path):
@@ -23,3 +31,19 @@ def test_padding_to_the_patch_and_back(shape):
     padded, box = pad_to_patch(array, (16, 16, 16), (8, 8, 8))
     assert all(n >= 16 and n % 8 == 0 for n in padded.shape[1:])
     np.testing.assert_array_equal(unpad(padded, box), array)
+
+
+@pytest.mark.parametrize("shape", [(1, 16, 16), (16, 1, 16), (16, 16, 1), (1, 1, 1), (5, 20, 7)])
+def test_it_is_predicted_on_its_own_grid(tmp_path, shape):
+    settings = PredictionSettings(CONFIGURATION, choose_runtime("cpu", "float32"))
+    case = preprocess_case(volume_of(cell(0, shape)), "small", CONFIGURATION)
+    # one voxel alone is constant, which is another story (F09)
+    case.array[0, 0, 0, 0] = 1.0
+    FoldEnsemble([Threshold()], settings, n_parts=2).write(case, tmp_path / "small.nii.gz")
+    labels, _ = read_label_map(tmp_path / "small.nii.gz")
+    np.testing.assert_array_equal(labels, case.array[0] > 0.5)
+
+
+class Threshold(torch.nn.Module):
+    def forward(self, x):
+        return torch.cat((1 - x, x), dim=1)

@@ -1,3 +1,5 @@
+"""F23: every hole of the case by channel matrix is listed."""
+
 from fault_files import description, error_of, touch
 
 from dd_nnunet.storage.raw_dataset import find_cases

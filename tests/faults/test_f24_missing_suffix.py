@@ -1,3 +1,5 @@
+"""F24: a file without channel number is an error that shows the expected pattern."""
+
 import pytest
 from fault_files import description, error_of, touch
 

@@ -1,3 +1,5 @@
+"""F25: a case that stands twice, by another ending or by upper and lower case, is an error."""
+
 from fault_files import description, error_of, touch
 
 from dd_nnunet.storage.raw_dataset import find_cases

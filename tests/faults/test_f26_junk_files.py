@@ -1,6 +1,9 @@
+"""F26: hidden files and junk are ignored with a warning that reaches the report."""
+
 import logging
 
 from fault_files import description, touch
+from planned import cells, make_faulty
 
 from dd_nnunet.storage.raw_dataset import find_cases
 
@@ -15,3 +18,16 @@ def test_junk_is_left_out_with_a_warning(tmp_path, caplog):
     assert sorted(caplog.messages) == sorted(
         f"{tmp_path / name}: is no volume and is left out" for name in JUNK
     )
+
+
+def test_the_warning_is_told_once_and_reaches_the_report(tmp_path, capsys):
+    dataset = make_faulty(tmp_path, cells(5))
+    touch(dataset.raw / "imagesTr", *JUNK)
+    assert dataset.run() == 0
+    shown = capsys.readouterr().out
+    stored = dataset.json("dataset_fingerprint.json")["warnings"]
+    for name in JUNK:
+        warning = f"{dataset.raw / 'imagesTr' / name}: is no volume and is left out"
+        assert shown.count(warning) == 1
+        assert warning in stored
+    assert dataset.prepared_cases == sorted(cells(5))

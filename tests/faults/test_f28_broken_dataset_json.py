@@ -1,3 +1,5 @@
+"""F28: a broken dataset.json is an error with line and column."""
+
 import pytest
 from fault_files import error_of
 
@@ -24,9 +26,10 @@ def test_every_prefix_is_refused(tmp_path):
     ("content", "where", "reason"),
     [
         (b'{\n "channel_names": {"0": "MRI"},\n "file_ending" ".nrrd"\n}', ":3:16", "is not valid JSON"),
-        (b"\xef\xbb\xbf" + SOUND.encode(), "", "starts with a byte-order mark"),
-        (b'{"file_ending": ".nrrd", "file_ending": ".nii"}', "", "key 'file_ending' stands twice"),
-        (b'{"numTraining": NaN}', "", "NaN is no JSON number"),
+        (b"\xef\xbb\xbf" + SOUND.encode(), ":1:1", "starts with a byte-order mark"),
+        (b'{"file_ending": ".nrrd", "file_ending": ".nii"}', ":1:26", "key 'file_ending' stands twice"),
+        (b'{"numTraining": NaN}', ":1:17", "NaN is no JSON number"),
+        (b'{"a": {"b": 1},\n "b": 2,\n  "b": 3}', ":3:3", "key 'b' stands twice in one object"),
         (b'{"name": "M\xfcller"}', "", "is not UTF-8 text (byte 11)"),
     ],
 )

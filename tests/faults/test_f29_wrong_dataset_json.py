@@ -1,3 +1,5 @@
+"""F29: a wrong type in dataset.json is an error with its JSON path and an example."""
+
 import json
 
 import pytest

@@ -1,3 +1,5 @@
+"""F34: an unset folder is an error that shows all three and how to set them; quotes, spaces and ~ are understood."""
+
 from pathlib import Path
 
 import pytest

@@ -1,8 +1,12 @@
+"""F36: a read-only raw dataset is verified, planned and prepared, and nothing in it is touched."""
+
 import json
 
 import pytest
-from fault_files import VOXELS, write_volume
+from fault_files import write_volume
+from planned import cell
 
+from dd_nnunet.commands import plan_and_preprocess, verify
 from dd_nnunet.storage.raw_dataset import find_cases, load_description
 from dd_nnunet.storage.volume import read_geometry, read_volume
 from dd_nnunet.storage.workspace import Workspace
@@ -12,7 +16,7 @@ from dd_nnunet.storage.workspace import Workspace
 def raw(tmp_path):
     """A raw folder without write permission anywhere."""
     dataset = tmp_path / "raw" / "Dataset001_Cells"
-    write_volume(dataset / "imagesTr" / "a_0000.nrrd")
+    write_volume(dataset / "imagesTr" / "a_0000.nrrd", cell(0))
     text = json.dumps({"channel_names": {"0": "EM"}, "numTraining": 1, "file_ending": ".nrrd"})
     (dataset / "dataset.json").write_text(text, encoding="utf-8")
     entries = [tmp_path / "raw", *(tmp_path / "raw").rglob("*")]
@@ -31,6 +35,16 @@ def test_reading_works_and_leaves_no_trace(raw, tmp_path):
     before = state(raw)
     dataset = Workspace(raw, tmp_path / "preprocessed", tmp_path / "results").dataset(1)
     (case,) = find_cases(dataset.images_tr, load_description(dataset))
-    assert (read_volume(case.channel_files).array[0] == VOXELS).all()
-    assert read_geometry(case.channel_files[0]).size_xyz == (6, 5, 4)
+    assert (read_volume(case.channel_files).array[0] == cell(0)).all()
+    assert read_geometry(case.channel_files[0]).size_xyz == (16, 16, 16)
+    assert state(raw) == before
+
+
+def test_it_is_verified_planned_and_prepared(raw, tmp_path, capsys):
+    before = state(raw)
+    places = ["--raw", str(raw), "--preprocessed", str(tmp_path / "p"), "--results", str(tmp_path / "r")]
+    arguments = ["-d", "1", "-np", "0", "--no_pbar", *places]
+    assert verify.main(arguments) == 0
+    assert plan_and_preprocess.main([*arguments, "--preset", "fast"]) == 0
+    assert (tmp_path / "p" / "Dataset001_Cells" / "ddPlans_3d_fullres" / "a.b2nd").is_file()
     assert state(raw) == before

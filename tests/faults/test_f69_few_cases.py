@@ -1,3 +1,5 @@
+"""F69: n cases give min(5, n) folds; one case gives fold all only."""
+
 import pytest
 from planned import cells, make_faulty
 

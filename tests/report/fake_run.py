@@ -18,7 +18,7 @@ from dd_nnunet.core.plan import (
     Plan,
     SegmenterPlan,
 )
-from dd_nnunet.evaluation.folder import evaluate_levels, write_summary
+from dd_nnunet.evaluation.folder import EvaluationRules, evaluate_levels, write_summary
 from dd_nnunet.storage.atomic import write_json
 from dd_nnunet.storage.run_folder import open_run_folder
 from dd_nnunet.storage.volume import write_image, write_labels
@@ -115,7 +115,9 @@ def score(run, model=None):
     fold = (model or run.model) / "fold_0"
     folders = {level: fold / f"level{level}" / "validation" for level in PARTS}
     truth = run.folders.labels_tr
-    summaries = evaluate_levels(folders, truth, describe_dataset(DESCRIPTION, "test"), PARTS, CASES[2:])
+    summaries = evaluate_levels(
+        folders, truth, describe_dataset(DESCRIPTION, "test"), PARTS, EvaluationRules(CASES[2:])
+    )
     for level, summary in summaries.items():
         write_summary(folders[level], summary)
 

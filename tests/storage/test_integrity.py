@@ -74,23 +74,6 @@ def test_nifti_2_is_refused_by_name(tmp_path, ending):
     assert refused(path) == "is NIfTI-2, which SimpleITK does not read"
 
 
-@pytest.mark.parametrize(("shear", "sound"), [(0.0, True), (1e-5, True), (5e-4, False), (0.3, False)])
-def test_a_sheared_nifti_is_refused(tmp_path, shear, sound):
-    nibabel = pytest.importorskip("nibabel")
-    affine = np.eye(4)
-    affine[0, 1] = shear
-    image = nibabel.Nifti1Image(ARRAY, affine)
-    image.set_qform(None, 0)
-    image.set_sform(affine, 1)
-    path = tmp_path / "a.nii.gz"
-    nibabel.save(image, path)
-    if sound:
-        assert read_volume([path]).array.size == ARRAY.size
-    else:
-        with pytest.raises(UserError, match="has a sheared grid"):
-            read_volume([path])
-
-
 @pytest.mark.parametrize(
     ("offset", "code", "value"), [(40, "h", 9), (42, "h", 0), (70, "h", 1), (108, "f", 0.0)]
 )

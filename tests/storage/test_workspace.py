@@ -30,20 +30,6 @@ def test_by_number_or_name(workspace, wanted):
     )
 
 
-def test_the_whole_number_is_compared(workspace):
-    make(workspace.raw, "Dataset100_Small", "Dataset1000_Large")
-    assert workspace.dataset(100).name == "Dataset100_Small"
-    assert workspace.dataset(1000).name == "Dataset1000_Large"
-
-
-def test_two_datasets_of_one_number_are_both_listed(workspace):
-    make(workspace.raw, "Dataset007_Cells")
-    make(workspace.preprocessed, "Dataset007_Other")
-    with pytest.raises(UserError, match="is ambiguous: Dataset007_Cells, Dataset007_Other"):
-        workspace.dataset(7)
-    assert workspace.dataset("Dataset007_Other").raw is None
-
-
 @pytest.mark.parametrize("wanted", [9, "Dataset009_None", "Dataset007", "cells", "-7", "../raw", ""])
 def test_an_unknown_dataset_lists_the_known(workspace, wanted):
     make(workspace.raw, "Dataset007_Cells", "Dataset008_Others")
