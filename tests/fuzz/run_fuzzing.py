@@ -88,7 +88,11 @@ def fuzz_in_child(name, seconds, seed, folder):
     progress = folder / PROGRESS
     counts = json.loads(progress.read_text()) if progress.exists() else {}
     progress.unlink(missing_ok=True)
-    files = {path.name: shown(path.read_bytes()) for path in sorted(folder.rglob("a*.*")) if ".hypothesis" not in path.parts}
+    files = {
+        path.name: shown(path.read_bytes())
+        for path in sorted(folder.rglob("a*.*"))
+        if ".hypothesis" not in path.parts
+    }
     failure = {"error": f"ended with {done.returncode}: {done.stderr[-3000:]}", "input": files}
     return {"examples": 0, "read": 0, "seconds": seconds, **counts, "failures": [failure]}
 
