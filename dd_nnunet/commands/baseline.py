@@ -91,10 +91,12 @@ def _run_on_folds(args: argparse.Namespace, job: _Job) -> None:
     from dd_nnunet.commands.validation import evaluate_validation
     from dd_nnunet.evaluation.baselines.predict import predict_case
     from dd_nnunet.evaluation.table import score_table
+    from dd_nnunet.storage.atomic import check_output_folder
     from dd_nnunet.storage.case_store import read_case
 
     prepared = job.folders.prepared(args.plans_name, args.configuration)
     output = job.folders.baseline(args.method, args.plans_name, args.configuration)
+    check_output_folder(output)
     rows: list[ScoreRow] = []
     for fold, case_ids in _folds(args, job).items():
         fold_folder = output / f"fold_{fold}"
@@ -128,11 +130,13 @@ def _folds(args: argparse.Namespace, job: _Job) -> dict[str, tuple[str, ...]]:
 def _run_on_folder(args: argparse.Namespace, job: _Job) -> None:
     from dd_nnunet.evaluation.baselines.predict import predict_case
     from dd_nnunet.preprocessing.case import preprocess_case
+    from dd_nnunet.storage.atomic import check_output_folder
     from dd_nnunet.storage.raw_dataset import find_cases
     from dd_nnunet.storage.volume import read_volume
 
     failed = []
     cases = find_cases(Path(args.input), job.description)
+    check_output_folder(Path(args.output))
     for case in _progress(args, cases, args.method):
         try:
             volume = read_volume(case.channel_files, job.plan.reading)

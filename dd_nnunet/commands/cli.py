@@ -144,6 +144,8 @@ def _stop_cleanly_on(number: signal.Signals) -> None:
 
 def _say(parser: StrictParser, line: str) -> None:
     one_line = " ".join(line.split())
+    # names in files come from anywhere and may hold the codes that steer a terminal
+    one_line = "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in one_line)
     sys.stderr.write(f"{parser.prog}: error: {one_line}\n")
 
 

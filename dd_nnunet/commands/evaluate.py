@@ -64,6 +64,7 @@ def _run(args: argparse.Namespace) -> None:
     from dd_nnunet.evaluation.folder import EvaluationRules, case_ids_in, evaluate_levels, write_summary
     from dd_nnunet.evaluation.summary import POLICY
     from dd_nnunet.evaluation.table import score_row, score_table
+    from dd_nnunet.storage.atomic import check_output_folder
 
     truth = Path(args.truth)
     for predictions in map(Path, args.predictions):
@@ -78,6 +79,8 @@ def _run(args: argparse.Namespace) -> None:
         case_ids = {case for cases in found for case in cases}
         rules = EvaluationRules(sorted(case_ids) if args.chill else None, args.resample)
         n_parts = _parts(args.parts, sorted(folders))
+        for folder in folders.values():
+            check_output_folder(folder)
         summaries = evaluate_levels(folders, truth, description, n_parts, rules)
         for level, summary in summaries.items():
             write_summary(folders[level], summary)

@@ -62,7 +62,7 @@ def main_preprocess(argv: Sequence[str] | None = None) -> int:
 
 def _run_all(args: argparse.Namespace) -> None:
     budget = _budget(args)
-    for folders in flags.datasets(args):
+    for folders in _datasets(args):
         flags.heading(folders.name)
         fingerprint = _fingerprint(args, folders)
         plan = _plan(folders, fingerprint, budget)
@@ -71,14 +71,14 @@ def _run_all(args: argparse.Namespace) -> None:
 
 
 def _run_fingerprint(args: argparse.Namespace) -> None:
-    for folders in flags.datasets(args):
+    for folders in _datasets(args):
         flags.heading(folders.name)
         _fingerprint(args, folders)
 
 
 def _run_plan(args: argparse.Namespace) -> None:
     budget = _budget(args)
-    for folders in flags.datasets(args):
+    for folders in _datasets(args):
         flags.heading(folders.name)
         _plan(folders, _stored_fingerprint(folders), budget)
 
@@ -87,10 +87,20 @@ def _run_preprocess(args: argparse.Namespace) -> None:
     from dd_nnunet.core.plan import Plan
     from dd_nnunet.storage.atomic import read_record
 
-    for folders in flags.datasets(args):
+    for folders in _datasets(args):
         flags.heading(folders.name)
         plan = read_record(Plan, folders.plans_json(args.plans_name))
         _preprocess(args, folders, _stored_fingerprint(folders), plan)
+
+
+def _datasets(args: argparse.Namespace) -> "list[DatasetFolders]":
+    """All datasets asked for; one that is unknown or cannot be written ends the command before any work."""
+    from dd_nnunet.storage.atomic import check_output_folder
+
+    found = flags.datasets(args)
+    for folders in found:
+        check_output_folder(folders.preprocessed)
+    return found
 
 
 def _fingerprint(args: argparse.Namespace, folders: "DatasetFolders") -> "DatasetFingerprint":

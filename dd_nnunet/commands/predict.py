@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,8 +12,10 @@ from dd_nnunet.core.errors import SomeCasesFailedError, UserError
 
 if TYPE_CHECKING:
     from dd_nnunet.prediction.model_folder import ModelFolder
+    from dd_nnunet.prediction.predict_folder import PredictionJob
 
 LOGGER = logging.getLogger(__name__)
+GB = 1024**3
 
 
 def build_parser() -> cli.StrictParser:
@@ -54,6 +57,9 @@ def _add_shared(parser: cli.StrictParser) -> cli.StrictParser:
     parser.add_argument("--continue_prediction", action="store_true", help="keep what is done already")
     parser.add_argument("-num_parts", type=int, default=1, metavar="N", help="share the cases among N runs")
     parser.add_argument("-part_id", type=int, default=0, metavar="I", help="this run's share, 0 to N-1")
+    parser.add_argument(
+        "--max_ram", type=float, metavar="GB", help="memory of this process; default: what is free"
+    )
     cli.add_device_flag(parser)
     return parser
 
@@ -83,47 +89,32 @@ def _run_from_modelfolder(args: argparse.Namespace) -> None:
 def _check_flags(args: argparse.Namespace) -> None:
     if not 0 < args.step_size <= 1:
         raise UserError("-step_size", f"is {args.step_size}", "allowed: above 0, at most 1")
+    if args.num_parts < 1:
+        raise UserError("-num_parts", f"is {args.num_parts}", "allowed: 1 or more")
     if not 0 <= args.part_id < args.num_parts:
         raise UserError(
             "-part_id", f"is {args.part_id} of {args.num_parts}", f"allowed: 0 to {args.num_parts - 1}"
         )
+    if args.max_ram is not None and not 0 < args.max_ram < math.inf:
+        raise UserError("--max_ram", f"is {args.max_ram:g}", "allowed: above 0")
 
 
 def _predict(args: argparse.Namespace, model_path: Path) -> None:
+    # before torch is loaded, which the estimates count as well
+    max_ram_bytes = _max_ram_bytes(args)
+
     from tqdm import tqdm
 
-    from dd_nnunet.networks.device import choose_runtime
     from dd_nnunet.prediction.model_folder import ModelFolder
-    from dd_nnunet.prediction.predict_case import PredictionSettings
-    from dd_nnunet.prediction.predict_folder import ALIGNMENT_CASES, FolderPrediction, PredictionJob
+    from dd_nnunet.prediction.predict_folder import FolderPrediction
     from dd_nnunet.storage.raw_dataset import find_cases
 
     model = ModelFolder.open(model_path)
     cases = find_cases(Path(args.input), model.description)
-    folds = tuple(args.folds or _found_folds(model, args.level))
-    settings = PredictionSettings(
-        configuration=model.configuration,
-        runtime=choose_runtime(args.device, model.configuration.precision),
-        step_size=args.step_size,
-        mirror=not args.disable_tta,
-        save_probabilities=args.save_probabilities,
-    )
-    levels = model.levels(folds, tuple(args.level))
-    if not args.level and len(levels) < len(model.configuration.levels):
-        LOGGER.warning("only the levels that these folds have finished are predicted")
-    share = f"_{args.part_id}_of_{args.num_parts}" if args.num_parts > 1 else ""
-    job = PredictionJob(
-        model,
-        folds,
-        levels,
-        settings,
-        Path(args.output),
-        args.continue_prediction,
-        f"predictions{share}.json",
-    )
-    LOGGER.info("%d cases, levels %s, folds %s; %s", len(cases), " ".join(str(level.level) for level in levels),
-                " ".join(folds), settings.runtime.because)  # fmt: skip
-    prediction = FolderPrediction(job, cases[:ALIGNMENT_CASES])
+    job = _job(args, model, max_ram_bytes)
+    LOGGER.info("%d cases, levels %s, folds %s; %s", len(cases), " ".join(str(n.level) for n in job.levels),
+                " ".join(job.folds), job.settings.runtime.because)  # fmt: skip
+    prediction = FolderPrediction(job, cases)
     mine = cases[args.part_id :: args.num_parts]
     states = tqdm(
         prediction.run(mine), total=len(mine), desc="predict", unit="case", disable=args.no_pbar or args.quiet
@@ -135,7 +126,45 @@ def _predict(args: argparse.Namespace, model_path: Path) -> None:
         raise SomeCasesFailedError(args.input, reason, "the errors above say why; the others are done")
 
 
-def _found_folds(model: "ModelFolder", wanted: Sequence[int]) -> tuple[str, ...]:
+def _max_ram_bytes(args: argparse.Namespace) -> float:
+    from dd_nnunet.storage.hardware import available_ram_bytes
+
+    return float(available_ram_bytes() if args.max_ram is None else args.max_ram * GB)
+
+
+def _job(args: argparse.Namespace, model: "ModelFolder", max_ram_bytes: float) -> "PredictionJob":
+    from dd_nnunet.networks.device import choose_runtime
+    from dd_nnunet.prediction.predict_case import PredictionSettings
+    from dd_nnunet.prediction.predict_folder import PredictionJob
+    from dd_nnunet.storage.atomic import check_output_folder
+
+    folds = tuple(args.folds or found_folds(model, args.level))
+    settings = PredictionSettings(
+        configuration=model.configuration,
+        runtime=choose_runtime(args.device, model.configuration.precision),
+        step_size=args.step_size,
+        mirror=not args.disable_tta,
+        save_probabilities=args.save_probabilities,
+    )
+    levels = model.levels(folds, tuple(args.level))
+    for name in ("", *(f"level{level.level}" for level in levels)):
+        check_output_folder(Path(args.output) / name)
+    if not args.level and len(levels) < len(model.configuration.levels):
+        LOGGER.warning("only the levels that these folds have finished are predicted")
+    share = f"_{args.part_id}_of_{args.num_parts}" if args.num_parts > 1 else ""
+    return PredictionJob(
+        model=model,
+        folds=folds,
+        levels=levels,
+        settings=settings,
+        output=Path(args.output),
+        keep_existing=args.continue_prediction,
+        record_name=f"predictions{share}.json",
+        max_ram_bytes=max_ram_bytes,
+    )
+
+
+def found_folds(model: "ModelFolder", wanted: Sequence[int]) -> tuple[str, ...]:
     """The folds that have finished every wanted level (default: every level that any fold has begun)."""
     paths = [path for path in model.path.glob("fold_*") if "." not in path.name]
     names = sorted(path.name.removeprefix("fold_") for path in paths)

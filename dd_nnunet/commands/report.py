@@ -40,6 +40,7 @@ def _run(args: argparse.Namespace) -> int:
     from dd_nnunet.core.errors import UserError
     from dd_nnunet.report.collect import ReportRequest
     from dd_nnunet.report.page import write_report
+    from dd_nnunet.storage.atomic import check_output_folder
 
     if args.cases < 0:
         raise UserError("--cases", f"is {args.cases}", "give 0 or more")
@@ -56,6 +57,7 @@ def _run(args: argparse.Namespace) -> int:
     )
     beside_model = folders.model(args.plans_name, args.configuration) / f"report_fold_{args.fold}.html"
     output = _path(args.output) or beside_model
+    check_output_folder(output.parent)
     page = write_report(request, output)
     for warning in page.warnings:
         LOG.warning("warning: %s", warning)

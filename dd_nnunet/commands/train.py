@@ -56,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(args: argparse.Namespace) -> None:
     from dd_nnunet.core.plan import Plan
-    from dd_nnunet.storage.atomic import read_record
+    from dd_nnunet.storage.atomic import check_output_folder, read_record
     from dd_nnunet.storage.raw_dataset import load_description
     from dd_nnunet.storage.run_folder import move_aside
 
@@ -69,6 +69,7 @@ def _run(args: argparse.Namespace) -> None:
     description = load_description(folders.preprocessed / "dataset.json")
     fold = _fold(args, folders)
     model = folders.model(args.plans_name, args.configuration)
+    check_output_folder(model)
     fold_folder = model / f"fold_{args.fold}"
     if args.fresh and (moved := move_aside(fold_folder)):
         LOGGER.info("moved the old fold to %s", moved)

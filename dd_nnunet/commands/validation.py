@@ -73,13 +73,14 @@ def predict_validation(
     from dd_nnunet.networks.checkpoint import load_checkpoint
     from dd_nnunet.networks.trained_segmenter import load_segmenter
     from dd_nnunet.prediction.predict_case import FoldEnsemble, PredictionSettings
-    from dd_nnunet.storage.atomic import write_json
+    from dd_nnunet.storage.atomic import check_output_folder, write_json
     from dd_nnunet.storage.case_store import read_case
 
     folder = fold_folder / f"level{level.level}"
     checkpoint = folder / "checkpoint_final.pth"
     if not checkpoint.is_file():
         raise UserError(checkpoint, "does not exist", "run the same command without --val")
+    check_output_folder(folder / "validation")
     paths = {case_id: folder / "validation" / f"{case_id}{file_ending}" for case_id in setup.fold.val}
     missing = [case_id for case_id, path in paths.items() if not path.exists()]
     if missing:

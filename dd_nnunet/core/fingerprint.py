@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from dd_nnunet.core.plan import STRICT, ReadingPlan
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -20,6 +20,13 @@ class ChannelFingerprint:
         mean: of the raw intensities of the foreground.
         sd: standard deviation of them.
         noise_sd: robust noise standard deviation after scaling the 0.5–99.5 percentile range to [0,1].
+        noise_slope: exponent of the power spectrum between 1/8 and 1/2 cycles per voxel: 0 white, −1 pink,
+            below −3 smooth.
+        snr: standard deviation of the signal over that of the noise, in [0,1000].
+        max_over_p99_5: distance of the largest intensity from the median over that of the 99.5th percentile;
+            1 = no outliers.
+        n_modes: peaks of the distribution of the smoothed intensities.
+        mode_separation: Ashman's D of the two largest of them; distinct from 2 on, 0 with one peak.
     """
 
     percentile_00_5: float
@@ -30,6 +37,11 @@ class ChannelFingerprint:
     mean: float
     sd: float
     noise_sd: float
+    noise_slope: float
+    snr: float
+    max_over_p99_5: float
+    n_modes: int
+    mode_separation: float
 
 
 @dataclass(frozen=True)
@@ -40,20 +52,34 @@ class CaseFingerprint:
         case_id: the case.
         shape_zyx: of the raw volume.
         spacing_zyx_mm: of the raw volume.
+        orientation: towards which side of the body the axes x, y, z of the file run, e.g. "LPS" (left, posterior,
+            superior); the nearest sides where the volume is oblique.
+        source_dtypes: number format of each channel's file.
         crop_start_zyx: first voxel of the box, in the raw array, around what is not background.
         crop_stop_zyx: one past the last voxel of that box.
         channels: one per channel.
+        foreground_share: of the raw volume's voxels that are not background.
         diameters_mm: characteristic object diameters, largest first (granulometry).
+        bright_diameter_mm: typical thickness of what is bright (openings); the thinner of bright and dark are the
+            objects.
+        dark_diameter_mm: typical thickness of what is dark (closings).
+        mirror_correlation_zyx: between the crop and its mirror image, per axis; 1 = symmetric.
         constant: no channel varies.
     """
 
     case_id: str
     shape_zyx: tuple[int, int, int]
     spacing_zyx_mm: tuple[float, float, float]
+    orientation: str
+    source_dtypes: tuple[str, ...]
     crop_start_zyx: tuple[int, int, int]
     crop_stop_zyx: tuple[int, int, int]
     channels: tuple[ChannelFingerprint, ...]
+    foreground_share: float
     diameters_mm: tuple[float, ...]
+    bright_diameter_mm: float
+    dark_diameter_mm: float
+    mirror_correlation_zyx: tuple[float, float, float]
     constant: bool
 
     @property
@@ -71,7 +97,10 @@ class DatasetFingerprint:
         cases: in the order of their ids.
         median_crop_shape_zyx: per axis.
         median_spacing_zyx_mm: per axis.
+        anisotropy: largest over smallest of the median spacings.
         noise_sd: median over cases and channels, in the normalised [0,1] range.
+        noise_slope: median over cases and channels.
+        snr: median over cases and channels.
         diameters_mm: characteristic object diameters of the dataset, largest first.
         warnings: what was odd.
         reading: how the raw volumes were read; the plan takes it over.
@@ -81,7 +110,10 @@ class DatasetFingerprint:
     cases: tuple[CaseFingerprint, ...]
     median_crop_shape_zyx: tuple[int, int, int]
     median_spacing_zyx_mm: tuple[float, float, float]
+    anisotropy: float
     noise_sd: float
+    noise_slope: float
+    snr: float
     diameters_mm: tuple[float, ...]
     warnings: tuple[str, ...]
     reading: ReadingPlan = STRICT

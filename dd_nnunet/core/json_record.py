@@ -4,13 +4,17 @@ import dataclasses
 import json
 import math
 import re
+import sys
 import types
 import typing
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from dd_nnunet.core.errors import UserError
 
 Record = TypeVar("Record")
+
+LARGEST_JSON_BYTES = 64 << 20
+DEEPEST_JSON = 64
 # strings, punctuation, and everything else
 TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\]:,]|[^\s"{}\[\]:,]+')
 COLON = re.compile(r"\s*:")
@@ -29,29 +33,65 @@ def parse_json(text: str, where: object) -> Any:
         where: the file's name, used in errors.
 
     Raises:
-        UserError: with line:column, a syntax error, duplicate key, byte-order mark, NaN or Infinity.
+        UserError: a syntax error, duplicate key, byte-order mark, NaN, Infinity or a number beyond floats (these with
+            line:column), half a character, or more than `DEEPEST_JSON` lists and objects inside one another.
     """
     if text.startswith("\ufeff"):
         raise UserError(f"{where}:1:1", "starts with a byte-order mark", "save it as UTF-8 without BOM")
-
-    def no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        result = dict(pairs)
-        if len(result) < len(pairs):
-            raise _NotPlain
-        return result
-
-    def no_constant(name: str) -> Any:
-        raise _NotPlain
-
     try:
-        return json.loads(text, object_pairs_hook=no_duplicates, parse_constant=no_constant)
+        data = json.loads(
+            text, object_pairs_hook=_without_duplicates, parse_constant=_finite, parse_float=_finite
+        )
     except json.JSONDecodeError as error:
         place = f"{where}:{error.lineno}:{error.colno}"
         raise UserError(place, f"is not valid JSON ({error.msg})", "correct it there") from None
     except _NotPlain:
         raise _not_plain(text, where) from None
     except RecursionError:
-        raise UserError(where, "is nested too deeply", "use a plain JSON object") from None
+        _refuse_depth(where)
+    # Python's own guard against whole numbers of thousands of digits
+    except ValueError:
+        raise UserError(where, "holds a whole number of thousands of digits", "shorten it") from None
+    _check_depth(data, where)
+    _check_characters(text, data, where)
+    return data
+
+
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result = dict(pairs)
+    if len(result) < len(pairs):
+        raise _NotPlain
+    return result
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise _NotPlain
+    return value
+
+
+def _check_depth(data: Any, where: object) -> None:
+    """Everything that walks through the data calls itself; a pit without bottom must not get that far."""
+    layer, depth = [data], 0
+    while layer := [node for node in layer if isinstance(node, dict | list)]:
+        depth += 1
+        if depth > DEEPEST_JSON:
+            _refuse_depth(where)
+        layer = [child for node in layer for child in (node.values() if isinstance(node, dict) else node)]
+
+
+def _refuse_depth(where: object) -> NoReturn:
+    raise UserError(where, f"is nested more than {DEEPEST_JSON} deep", "use a plain JSON object") from None
+
+
+def _check_characters(text: str, data: Any, where: object) -> None:
+    """Refuse escapes of half a character (lone surrogates), which no file could be written with."""
+    if "\\ud" in text.lower():
+        try:
+            json.dumps(data, ensure_ascii=False).encode("utf-8")
+        except UnicodeEncodeError:
+            raise UserError(where, "holds half a character (a lone \\ud8… escape)", "correct it") from None
 
 
 def _not_plain(text: str, where: object) -> UserError:
@@ -59,8 +99,10 @@ def _not_plain(text: str, where: object) -> UserError:
     keys: list[set[str]] = []
     for token in TOKEN.finditer(text):
         word = token[0]
-        if word.startswith(CONSTANTS):
-            return UserError(_place(where, token), f"{word} is no JSON number", "use null or a finite number")
+        if word.startswith(CONSTANTS) or _overflows(word):
+            return UserError(
+                _place(where, token), f"{word[:20]} is no JSON number", "use null or a finite number"
+            )
         if word in "{[":
             keys.append(set())
         elif word in "}]":
@@ -72,6 +114,13 @@ def _not_plain(text: str, where: object) -> UserError:
                 return UserError(_place(where, token), reason, "keep one of them")
             keys[-1].add(key)
     raise AssertionError("the parser found what is not there")
+
+
+def _overflows(word: str) -> bool:
+    try:
+        return math.isinf(float(word))
+    except ValueError:
+        return False
 
 
 def _place(where: object, token: re.Match[str]) -> str:
@@ -173,6 +222,7 @@ def _decode_plain(kind: Any, data: Any, where: object, path: str) -> Any:
     is_bool = isinstance(data, bool)
     if kind is float:
         _expect(isinstance(data, int | float) and not is_bool, "a number", data, where, path)
+        _expect(abs(data) <= sys.float_info.max, "a smaller number", data, where, path)
         return float(data)
     if kind is int:
         _expect(isinstance(data, int) and not is_bool, "a whole number", data, where, path)

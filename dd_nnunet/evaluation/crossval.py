@@ -11,7 +11,7 @@ from dd_nnunet.core.errors import ManyErrors, UserError
 from dd_nnunet.core.splits import Fold
 from dd_nnunet.evaluation.folder import SUMMARY, write_summary
 from dd_nnunet.evaluation.summary import merge_summaries
-from dd_nnunet.storage.atomic import atomic_path, read_json
+from dd_nnunet.storage.atomic import atomic_path, check_output_folder, read_json
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,8 @@ def accumulate(crossval: CrossValidation, levels: Sequence[int]) -> dict[int, di
         UserError: a fold is incomplete; each one is named with the command that completes it.
     """
     _refuse_incomplete(crossval, levels)
+    for level in levels:
+        check_output_folder(crossval.output / f"level{level}")
     merged = {}
     for level in levels:
         target = crossval.output / f"level{level}"

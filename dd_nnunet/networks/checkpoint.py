@@ -1,6 +1,7 @@
 """Checkpoints: tensors and plain values, written atomically with their sha256, read without pickled code."""
 
 import logging
+import os
 from pathlib import Path
 from typing import Any
 
@@ -15,48 +16,59 @@ logger = logging.getLogger(__name__)
 
 
 def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
-    """Write a checkpoint and its `.sha256`; the generation before stays as `{name}.previous`.
+    """Write a checkpoint; the generation before stays as `{name}.previous`.
+
+    `{name}.sha256` lists both, and is there before either of them is renamed. So wherever a kill falls, one of
+    the two is whole and listed; a damaged one never takes the place of a whole one.
 
     Args:
         path: e.g. fold_0/diffusion/checkpoint_latest.pth.
-        content: tensors, numbers, texts, and lists and dicts of them.
+        content: tensors, numbers, texts, and lists and dicts of them; the same content gives the same bytes.
 
     Raises:
-        DiskError: no space; the old checkpoint is whole.
+        DiskError: no space; the old checkpoint is whole and in its place.
     """
-    digest_path = _digest_path(path)
+    previous = _previous(path)
     with atomic_path(path) as temporary:
-        torch.save(content, temporary)
-        digest = sha256_of(temporary)
-        if path.exists():
-            _keep_previous(path)
-    write_text(digest_path, f"{digest}  {path.name}\n")
+        # into a stream: given a name, torch writes it into the file and hides that the disk is full
+        with temporary.open("wb") as stream:
+            torch.save(content, stream)
+            stream.flush()
+            os.fsync(stream.fileno())
+        digests = {path.name: sha256_of(temporary)}
+        old = _listed_digest(path, path)
+        kept = old or _listed_digest(previous, path)
+        if kept:
+            digests[previous.name] = kept
+        write_text(_list_path(path), "".join(f"{digest}  {name}\n" for name, digest in digests.items()))
+        if old:
+            path.replace(previous)
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
     """Read a checkpoint onto the CPU.
 
-    A file that does not match its sha256, or that torch cannot read, is passed over for the generation before.
+    A file whose sha256 is not listed, or that torch cannot read, is passed over for the generation before.
 
     Raises:
         UserError: neither generation can be read.
     """
     for candidate in (path, _previous(path)):
-        if candidate.exists():
-            content = _read(candidate)
-            if content is not None:
-                return content
-            logger.warning("%s is damaged and is passed over", candidate)
+        content = _read(candidate, path)
+        if content is not None:
+            if candidate != path:
+                logger.warning("%s is damaged or missing; the generation before it is taken", path)
+            return content
     raise UserError(
         path, "is damaged, missing, or holds more than tensors and plain values", "train with --fresh"
     )
 
 
-def _read(path: Path) -> dict[str, Any] | None:
-    if not _matches_digest(path):
+def _read(candidate: Path, path: Path) -> dict[str, Any] | None:
+    if _listed_digest(candidate, path) is None:
         return None
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        content = torch.load(candidate, map_location="cpu", weights_only=True)
     # torch raises errors of many kinds for a damaged or malicious file
     except Exception:
         return None
@@ -65,6 +77,16 @@ def _read(path: Path) -> dict[str, Any] | None:
 
 def load_weights(network: nn.Module, weights: dict[str, torch.Tensor], where: Path) -> None:
     """Put weights into a network.
+
+    Raises:
+        UserError: they are those of another network; names the first difference.
+    """
+    check_weights(network, weights, where)
+    network.load_state_dict(weights)
+
+
+def check_weights(network: nn.Module, weights: dict[str, torch.Tensor], where: Path) -> None:
+    """Compare the names and shapes of weights with those of a network, which may lie on the meta device.
 
     Raises:
         UserError: they are those of another network; names the first difference.
@@ -80,7 +102,6 @@ def load_weights(network: nn.Module, weights: dict[str, torch.Tensor], where: Pa
                 f"{name} has shape {tuple(weights[name].shape)}, the plan's network {tuple(tensor.shape)}"
             )
             raise UserError(where, f"is of another network: {reason}", "use the plan it was trained with")
-    network.load_state_dict(weights)
 
 
 def checkpoint_exists(path: Path) -> bool:
@@ -88,25 +109,20 @@ def checkpoint_exists(path: Path) -> bool:
     return path.exists() or _previous(path).exists()
 
 
-def _keep_previous(path: Path) -> None:
-    # two renames instead of a copy: a kill between them leaves the previous generation, which is then read
-    previous = _previous(path)
-    for source, target in ((_digest_path(path), _digest_path(previous)), (path, previous)):
-        if source.exists():
-            source.replace(target)
-
-
 def _previous(path: Path) -> Path:
     return path.with_name(path.name + PREVIOUS)
 
 
-def _digest_path(path: Path) -> Path:
+def _list_path(path: Path) -> Path:
     return path.with_name(path.name + ".sha256")
 
 
-def _matches_digest(path: Path) -> bool:
-    digest_path = _digest_path(path)
-    if not digest_path.exists():
-        # killed between the two writes: the file itself was renamed whole, torch's own reader is the check
-        return True
-    return digest_path.read_text(encoding="utf-8").split()[:1] == [sha256_of(path)]
+def _listed_digest(candidate: Path, path: Path) -> str | None:
+    """The sha256 of a generation of `path`, or None if it is missing or not as it was saved."""
+    if not candidate.is_file():
+        return None
+    digest = sha256_of(candidate)
+    listing = _list_path(path)
+    # a file from elsewhere may come without a list; torch's own reader is the check then
+    is_listed = not listing.exists() or digest.encode() in listing.read_bytes().split()
+    return digest if is_listed else None

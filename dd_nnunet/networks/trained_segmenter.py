@@ -6,17 +6,35 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from dd_nnunet.core.errors import UserError
 from dd_nnunet.core.plan import LevelPlan, SegmenterPlan
 from dd_nnunet.networks.checkpoint import load_checkpoint, load_weights
 from dd_nnunet.networks.segmentation_unet import build_segmenter
 
 
 def load_segmenter(plan: SegmenterPlan, n_channels: int, level: LevelPlan, path: Path) -> nn.Module:
-    """The trained segmenter of a level in eval mode, on the CPU; its parts stand in canonical order."""
+    """The trained segmenter of a level in eval mode, on the CPU; its parts stand in canonical order.
+
+    Raises:
+        UserError: the checkpoint is damaged, of another network, or orders other parts than the level has.
+    """
     content = load_checkpoint(path)
     network = build_segmenter(plan, n_channels, level.n_parts)
-    load_weights(network, content["network"], path)
-    return CanonicalParts(network, content["order"]).requires_grad_(False).eval()
+    load_weights(network, content.get("network", {}), path)
+    order = check_order(content.get("order", ()), level.n_parts, path)
+    return CanonicalParts(network, order).requires_grad_(False).eval()
+
+
+def check_order(order: Sequence[int], n_parts: int, where: Path) -> Sequence[int]:
+    """The order itself, if it names each output channel of a segmenter once.
+
+    Raises:
+        UserError: it does not.
+    """
+    if sorted(order) != list(range(n_parts)):
+        reason = f"orders its parts {list(order)[:n_parts]}, the level has {n_parts}"
+        raise UserError(where, reason, "use the plan it was trained with")
+    return order
 
 
 class CanonicalParts(nn.Module):

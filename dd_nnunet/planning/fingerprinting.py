@@ -1,6 +1,8 @@
 """What a dataset looks like: measured per case, then merged by medians. Labels are not involved."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -8,18 +10,22 @@ from dd_nnunet.core.case import FloatArray, Volume
 from dd_nnunet.core.errors import UserError
 from dd_nnunet.core.fingerprint import CaseFingerprint, ChannelFingerprint, DatasetFingerprint
 from dd_nnunet.planning.foreground import Mask, bounding_box, foreground_mask
-from dd_nnunet.planning.granulometry import characteristic_diameters
-from dd_nnunet.planning.noise import noise_sd
+from dd_nnunet.planning.granulometry import bright_and_dark_diameters, characteristic_diameters, shrink
+from dd_nnunet.planning.modes import intensity_modes
+from dd_nnunet.planning.noise import noise_sd, smoothed
+from dd_nnunet.planning.spectrum import signal_to_noise, spectrum_slope
+from dd_nnunet.planning.symmetry import mirror_correlations
 
 PERCENTILES = (0.5, 5, 50, 95, 99.5)
 SUSPICIOUS_SPACING = 20.0
+SUSPICIOUS_SCALE = 20.0
+NEARLY_EMPTY = 0.001
+# larger volumes are averaged down for what does not need their finest voxels
+MAX_VOXELS = 128**3
 
 
 def fingerprint_case(volume: Volume, case_id: str) -> CaseFingerprint:
-    """Measure one case: box, intensities, noise and object diameters.
-
-    The diameters are those of the first channel that varies.
-    """
+    """Measure one case: box, intensities, noise, and the sizes and symmetry of its first channel that varies."""
     mask = foreground_mask(volume.array)
     start, stop = bounding_box(mask)
     box = tuple(slice(a, b) for a, b in zip(start, stop, strict=True))
@@ -27,21 +33,67 @@ def fingerprint_case(volume: Volume, case_id: str) -> CaseFingerprint:
     channels = tuple(_fingerprint_channel(channel, cropped_mask) for channel in cropped)
     varying = [i for i, channel in enumerate(volume.array) if channel.min() < channel.max()]
     spacing = volume.geometry.spacing_zyx_mm
-    diameters: tuple[float, ...] = ()
+    objects = _NO_OBJECTS
     if varying:
-        channel = channels[varying[0]]
-        limits = (channel.percentile_00_5, channel.percentile_99_5)
-        diameters = characteristic_diameters(np.interp(cropped[varying[0]], limits, (0, 1)), spacing)
+        objects = _measure_objects(_scaled(cropped[varying[0]], channels[varying[0]]), spacing)
     return CaseFingerprint(
         case_id=case_id,
         shape_zyx=volume.geometry.shape_zyx,
         spacing_zyx_mm=spacing,
+        orientation=orientation_code(volume.geometry.direction),
+        source_dtypes=volume.source_dtypes,
         crop_start_zyx=start,
         crop_stop_zyx=stop,
         channels=channels,
-        diameters_mm=diameters,
+        foreground_share=float(mask.mean()),
+        diameters_mm=objects.diameters_mm,
+        bright_diameter_mm=objects.bright_mm,
+        dark_diameter_mm=objects.dark_mm,
+        mirror_correlation_zyx=objects.mirror_correlation_zyx,
         constant=not varying,
     )
+
+
+def orientation_code(direction: Sequence[float]) -> str:
+    """The side of the body that each file axis x, y, z runs to, as a letter.
+
+    Args:
+        direction: ITK's 3 × 3 matrix, row by row, in the LPS system; column i is the direction of axis i.
+
+    Returns:
+        Three of L R P A S I, e.g. "LPS" for the identity; for oblique axes the nearest side.
+    """
+    matrix = np.asarray(direction, dtype=np.float64).reshape(3, 3)
+    nearest = np.abs(matrix).argmax(axis=0)
+    return "".join("LPS"[row] if matrix[row, axis] >= 0 else "RAI"[row] for axis, row in enumerate(nearest))
+
+
+@dataclass(frozen=True)
+class _Objects:
+    """Sizes in millimetres and symmetry of one channel."""
+
+    diameters_mm: tuple[float, ...]
+    bright_mm: float
+    dark_mm: float
+    mirror_correlation_zyx: tuple[float, float, float]
+
+
+_NO_OBJECTS = _Objects((), 0.0, 0.0, (0.0, 0.0, 0.0))
+
+
+def _measure_objects(scaled: FloatArray, spacing_zyx_mm: Sequence[float]) -> _Objects:
+    coarse, spacing = shrink(scaled, spacing_zyx_mm, MAX_VOXELS)
+    smooth = smoothed(coarse)
+    bright, dark = bright_and_dark_diameters(smooth, spacing)
+    return _Objects(
+        characteristic_diameters(scaled, spacing_zyx_mm), bright, dark, mirror_correlations(smooth)
+    )
+
+
+def _scaled(channel: FloatArray, found: ChannelFingerprint) -> FloatArray:
+    """The channel with its 0.5 and 99.5 percentile at 0 and 1, clipped."""
+    limits = (found.percentile_00_5, found.percentile_99_5)
+    return np.asarray(np.interp(channel, limits, (0, 1)), dtype=np.float32)
 
 
 def merge_fingerprints(
@@ -64,12 +116,15 @@ def merge_fingerprints(
         raise UserError(where, reason, "put volumes with contents into imagesTr")
     shape = np.median([case.crop_shape_zyx for case in useful], axis=0)
     spacing = np.median([case.spacing_zyx_mm for case in useful], axis=0)
-    noise = np.median([channel.noise_sd for case in useful for channel in case.channels])
+    channels = [channel for case in useful for channel in case.channels]
     return DatasetFingerprint(
         cases=tuple(cases),
         median_crop_shape_zyx=(round(float(shape[0])), round(float(shape[1])), round(float(shape[2]))),
         median_spacing_zyx_mm=(float(spacing[0]), float(spacing[1]), float(spacing[2])),
-        noise_sd=round(float(noise), 6),
+        anisotropy=round(float(spacing.max() / spacing.min()), 4),
+        noise_sd=_median([channel.noise_sd for channel in channels]),
+        noise_slope=_median([channel.noise_slope for channel in channels]),
+        snr=_median([channel.snr for channel in channels]),
         diameters_mm=merge_diameters([case.diameters_mm for case in useful]),
         warnings=(*warnings, *_warnings(cases, spacing.tolist())),
     )
@@ -89,9 +144,20 @@ def merge_diameters(per_case: Sequence[tuple[float, ...]]) -> tuple[float, ...]:
     return tuple(merged)
 
 
+def _median(values: Sequence[float]) -> float:
+    return round(float(np.median(values)), 6)
+
+
 def _fingerprint_channel(channel: FloatArray, foreground: Mask) -> ChannelFingerprint:
-    voxels = (channel[foreground] if foreground.any() else channel.ravel()).astype(np.float64)
+    where = foreground if foreground.any() else np.ones_like(foreground)
+    voxels = channel[where].astype(np.float64)
     low, p05, p50, p95, high = (float(p) for p in np.percentile(voxels, PERCENTILES))
+    noise = noise_sd(channel, foreground)
+    n_modes, separation = (1, 0.0)
+    if high > low:
+        coarse, _ = shrink((channel - low) / (high - low), (1, 1, 1), MAX_VOXELS)
+        inside, _ = shrink(where.astype(np.float32), (1, 1, 1), MAX_VOXELS)
+        n_modes, separation = intensity_modes(smoothed(coarse)[inside > 0.5])
     return ChannelFingerprint(
         percentile_00_5=low,
         percentile_05=p05,
@@ -100,12 +166,23 @@ def _fingerprint_channel(channel: FloatArray, foreground: Mask) -> ChannelFinger
         percentile_99_5=high,
         mean=float(voxels.mean()),
         sd=float(voxels.std()),
-        noise_sd=noise_sd(channel, foreground) / (high - low) if high > low else 0.0,
+        noise_sd=noise / (high - low) if high > low else 0.0,
+        noise_slope=spectrum_slope(channel),
+        snr=signal_to_noise(voxels, noise) if high > low else 0.0,
+        max_over_p99_5=(float(voxels.max()) - p50) / (high - p50) if high > p50 else 1.0,
+        n_modes=n_modes,
+        mode_separation=separation,
     )
 
 
 def _warnings(cases: Sequence[CaseFingerprint], median_spacing: Sequence[float]) -> list[str]:
     warnings = [f"{case.case_id}: constant volume, left out of training" for case in cases if case.constant]
+    useful = [case for case in cases if not case.constant]
+    for case in useful:
+        if case.foreground_share < NEARLY_EMPTY:
+            warnings.append(
+                f"{case.case_id}: nearly empty, {100 * case.foreground_share:.2g} % of it is not background"
+            )
     for case in cases:
         for number, channel in enumerate(() if case.constant else case.channels):
             if channel.percentile_00_5 == channel.percentile_99_5:
@@ -118,4 +195,31 @@ def _warnings(cases: Sequence[CaseFingerprint], median_spacing: Sequence[float])
                     f"{case.case_id}: spacing {spacing:g} mm along {axis} against a median of {usual:g} mm; "
                     "check the unit (micrometres?)"
                 )
-    return warnings
+    return [*warnings, *_odd_scales(useful), *_mixtures(cases)]
+
+
+def _odd_scales(cases: Sequence[CaseFingerprint]) -> Iterator[str]:
+    """Cases whose intensities lie on another scale than most, e.g. 0–1 among 0–4000."""
+    for channel in range(len(cases[0].channels)):
+        widths = {
+            case.case_id: case.channels[channel].percentile_99_5 - case.channels[channel].percentile_00_5
+            for case in cases
+        }
+        usual = float(np.median(list(widths.values())))
+        for case_id, width in widths.items():
+            if width > 0 and not 1 / SUSPICIOUS_SCALE <= width / usual <= SUSPICIOUS_SCALE:
+                yield (
+                    f"{case_id}: intensities of channel {channel} span {width:g} against a median of {usual:g}; "
+                    "each case is scaled by its own percentiles"
+                )
+
+
+def _mixtures(cases: Sequence[CaseFingerprint]) -> Iterator[str]:
+    """Number formats and orientations that differ between cases."""
+    for what, values in (
+        ("number formats", Counter(" ".join(case.source_dtypes) for case in cases)),
+        ("orientations", Counter(case.orientation for case in cases)),
+    ):
+        if len(values) > 1:
+            found = ", ".join(f"{value} ({count} cases)" for value, count in values.most_common())
+            yield f"{what} differ between cases: {found}"

@@ -1,12 +1,16 @@
-"""How many bytes a training step needs, from the network's shape alone.
+"""How many bytes a training step, or a prediction, needs, from the network's shape alone.
 
-    bytes = parameters · 20  +  1.25 · batch · bytes per value · Σ_r voxels_r · channels_r · tensors
+A training step:
 
-`parameters` counts every convolution; each float32 weight brings its gradient, two moments of Adam and its
-moving average (5 · 4 bytes). `tensors` is what autograd keeps to go back (the inputs of convolutions,
-normalisations and activations, the skips), in units of a resolution's channels; counted with autograd's
-saved-tensor hooks on both networks it is 16.3 and 10.0. The factor 1.25 is for workspace and the gradients
-on their way.
+    bytes = parameters · p  +  w · batch · bytes per value · Σ_r voxels_r · channels_r · tensors
+
+`parameters` counts every convolution. Each float32 weight brings its gradient and two moments of Adam
+(p = 4 · 4 bytes), the diffusion model's also a moving average (5 · 4); autocast keeps a bfloat16 copy of the weights
+and makes gradients of the same size (4 bytes more). `tensors` is what autograd keeps to go back (the inputs of
+convolutions, normalisations and activations, the skips), in units of a resolution's channels; counted with
+autograd's saved-tensor hooks on both networks it is 16.3 and 10.0. The factor w, for workspace and the gradients on
+their way, is 1.25 for the diffusion model and 1.15 for the segmenter: fitted once to the peaks of
+`benchmarks/memory_model.py`, whose table shows how far the estimate is off.
 """
 
 import math
@@ -14,14 +18,21 @@ from dataclasses import dataclass
 
 from dd_nnunet.core.plan import Zyx
 
-BYTES_PER_PARAMETER = 20
-WORKSPACE = 1.25
+BYTES_PER_PARAMETER = 16
+MOVING_AVERAGE_BYTES = 4
+AUTOCAST_BYTES = 4
+BFLOAT16_BYTES = 2
+DIFFUSION_WORKSPACE = 1.25
+SEGMENTER_WORKSPACE = 1.15
 DIFFUSION_TENSORS = 16.5
 # n convolutions down and up, each keeps its input and its normalisation's; the joined skip counts twice
 SEGMENTER_TENSORS_PER_CONV = 2 * 2
 SEGMENTER_SKIP_TENSORS = 2
 # the segmenter sees the volume and its photometric twin (Eq. 8)
 SEGMENTER_PASSES = 2
+# above what was measured on CPUs, float32: 7.4 to 8.6 tensors of each resolution's channels, with 8 of K channels
+PREDICTION_TENSORS = 9
+PREDICTION_MASKS = 8
 GB = 1024**3
 
 
@@ -47,7 +58,8 @@ class UNetShape:
 def diffusion_training_bytes(shape: UNetShape, batch_size: int, bytes_per_value: int) -> float:
     """Peak bytes of one optimizer step of the diffusion U-Net."""
     activations = DIFFUSION_TENSORS * _channel_voxels(shape) * bytes_per_value
-    return BYTES_PER_PARAMETER * n_parameters(shape, n_convs=4) + WORKSPACE * batch_size * activations
+    weights = (_bytes_per_parameter(bytes_per_value) + MOVING_AVERAGE_BYTES) * n_parameters(shape, n_convs=4)
+    return weights + DIFFUSION_WORKSPACE * batch_size * activations
 
 
 def segmenter_training_bytes(
@@ -58,7 +70,18 @@ def segmenter_training_bytes(
     # logits, probabilities and their gradients stay in float32
     masks = 4 * 4 * n_parts * math.prod(shape.patch_size_zyx)
     activations = SEGMENTER_PASSES * (tensors * _channel_voxels(shape) * bytes_per_value + masks)
-    return BYTES_PER_PARAMETER * n_parameters(shape, n_convs) + WORKSPACE * batch_size * activations
+    weights = _bytes_per_parameter(bytes_per_value) * n_parameters(shape, n_convs)
+    return weights + SEGMENTER_WORKSPACE * batch_size * activations
+
+
+def _bytes_per_parameter(bytes_per_value: int) -> int:
+    return BYTES_PER_PARAMETER + (AUTOCAST_BYTES if bytes_per_value == BFLOAT16_BYTES else 0)
+
+
+def segmenter_prediction_bytes(shape: UNetShape, n_parts: int) -> float:
+    """Peak bytes of predicting one patch with a segmenter, without its weights."""
+    masks = PREDICTION_MASKS * n_parts * math.prod(shape.patch_size_zyx)
+    return 4 * (PREDICTION_TENSORS * _channel_voxels(shape) + masks)
 
 
 def n_parameters(shape: UNetShape, n_convs: int) -> int:

@@ -1,6 +1,6 @@
 """The same number for the same part across folds: Hungarian matching on overlaps."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -9,20 +9,21 @@ from scipy.optimize import linear_sum_assignment
 from dd_nnunet.core.case import FloatArray
 
 Overlaps = npt.NDArray[np.float64]
+Parts = npt.NDArray[np.intp]
 
 
-def overlap_matrix(reference: FloatArray, other: FloatArray) -> Overlaps:
-    """Shared voxels of the parts of two predictions of one volume.
+def overlap_matrix(reference: Parts, other: Parts, n_parts: int) -> Overlaps:
+    """Shared voxels of the parts of two predictions of the same voxels.
 
     Args:
-        reference: probabilities [K,Z,Y,X]; each voxel counts for its most probable part.
+        reference: part numbers of any shape.
         other: the same of another model.
+        n_parts: K.
 
     Returns:
         [K,K] voxels that are part i of the reference and part j of the other.
     """
-    n_parts = len(reference)
-    pairs = reference.argmax(axis=0) * n_parts + other.argmax(axis=0)
+    pairs = reference * n_parts + other
     counts = np.bincount(pairs.ravel(), minlength=n_parts * n_parts)
     return counts.reshape(n_parts, n_parts).astype(np.float64)
 
@@ -35,17 +36,29 @@ def align_to_reference(overlaps: Overlaps) -> tuple[int, ...]:
 
     Returns:
         order: part `order[i]` of the other model is part i of the reference; maximises the summed Dice.
-        Ties fall to the smallest numbers.
+        Of equally good ones it is that with most numbers kept; beyond that, always the same.
     """
     volumes = overlaps.sum(axis=1)[:, None] + overlaps.sum(axis=0)[None, :]
     dice = np.divide(2 * overlaps, volumes, out=np.zeros_like(overlaps), where=volumes > 0)
-    # parts without any overlap keep their own numbers
+    # parts that overlap nothing, or all alike, keep their own numbers
     tie_break = np.eye(len(dice)) * 1e-9
     rows, columns = linear_sum_assignment(dice + tie_break, maximize=True)
     return tuple(int(columns[i]) for i in np.argsort(rows))
 
 
-def average_folds(probabilities: Sequence[FloatArray], orders: Sequence[Sequence[int]]) -> FloatArray:
-    """Mean over folds after putting each fold's parts in the reference's order; [K,Z,Y,X]."""
-    aligned = [fold[list(order)] for fold, order in zip(probabilities, orders, strict=True)]
-    return np.asarray(np.mean(aligned, axis=0, dtype=np.float32))
+def average_folds(probabilities: Iterable[FloatArray], orders: Sequence[Sequence[int]]) -> FloatArray:
+    """Mean over folds after putting each fold's parts in the reference's order.
+
+    Args:
+        probabilities: [K,…] of each fold; taken one by one, so that they need not be held together.
+        orders: `align_to_reference` of each fold.
+
+    Returns:
+        [K,…] float32.
+    """
+    total: FloatArray | None = None
+    for fold, order in zip(probabilities, orders, strict=True):
+        aligned = fold[list(order)]
+        total = aligned if total is None else np.add(total, aligned, out=total)
+    assert total is not None, "an ensemble has at least one fold"
+    return np.divide(total, len(orders), out=total)

@@ -86,10 +86,18 @@ class ModelFolder:
 
     def segmenter(self, fold: str, level: LevelPlan, runtime: Runtime) -> nn.Module:
         """The trained segmenter of a fold and level, in eval mode on the device."""
-        self._require(fold, level)
         n_channels = len(self.configuration.normalization)
-        path = self._checkpoint(fold, level)
+        path = self.checkpoint(fold, level)
         return runtime.place_network(load_segmenter(self.configuration.segmenter, n_channels, level, path))
+
+    def checkpoint(self, fold: str, level: LevelPlan) -> Path:
+        """The file of the trained segmenter of a fold and level.
+
+        Raises:
+            UserError: it is not trained yet.
+        """
+        self._require(fold, level)
+        return self._checkpoint(fold, level)
 
     def checkpoint_sha256(self, fold: str, level: LevelPlan) -> str:
         """Changes when a fold's level is trained anew."""

@@ -1,9 +1,8 @@
 """Parts of a whole case: prepare, predict with every fold, average, and carry back to the raw grid."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,9 +12,9 @@ from dd_nnunet.core.case import FloatArray, PreparedCase
 from dd_nnunet.core.plan import ConfigurationPlan
 from dd_nnunet.networks.device import Runtime
 from dd_nnunet.prediction.align_parts import align_to_reference, average_folds, overlap_matrix
-from dd_nnunet.prediction.sliding_window import predict_probabilities
-from dd_nnunet.preprocessing.case import restore_probabilities
-from dd_nnunet.preprocessing.pad import pad_to_patch, unpad
+from dd_nnunet.prediction.sliding_window import predict_slices
+from dd_nnunet.preprocessing.case import Labels, restore_slices
+from dd_nnunet.preprocessing.pad import pad_to_patch, unpad_slices
 from dd_nnunet.storage.case_store import write_array
 from dd_nnunet.storage.volume import write_labels
 
@@ -48,42 +47,81 @@ class FoldEnsemble:
         self.networks = tuple(networks)
         self.settings = settings
         self.n_parts = n_parts
-        self.orders: tuple[tuple[int, ...], ...] = (tuple(range(n_parts)),) * len(self.networks)
+        self._overlaps = np.zeros((len(self.networks), n_parts, n_parts))
+        self.orders = self._orders()
 
-    def align(self, cases: Sequence[PreparedCase]) -> None:
-        """Match each fold's parts with the first fold's, on a few cases, once for all."""
-        if len(self.networks) == 1:
-            return
-        overlaps = np.zeros((len(self.networks), self.n_parts, self.n_parts))
-        for case in cases:
-            per_fold = self._per_fold(case)
-            overlaps += np.stack([overlap_matrix(per_fold[0], other) for other in per_fold])
-        self.orders = tuple(align_to_reference(of_fold) for of_fold in overlaps)
+    def align(self, case: PreparedCase) -> None:
+        """Match each fold's parts with the first fold's, on this case and on those given before."""
+        for per_fold in self._slices_per_fold(case):
+            reference = next(per_fold).argmax(axis=0)
+            self._overlaps[0] += overlap_matrix(reference, reference, self.n_parts)
+            for overlaps, other in zip(self._overlaps[1:], per_fold, strict=True):
+                overlaps += overlap_matrix(reference, other.argmax(axis=0), self.n_parts)
+        self.orders = self._orders()
 
-    def probabilities(self, case: PreparedCase) -> FloatArray:
-        """[K,Z,Y,X] on the prepared grid, averaged over the folds; a constant volume is all part 0."""
+    def slices(self, case: PreparedCase) -> Iterator[FloatArray]:
+        """[K,Y,X] probabilities, averaged over the folds, for every slice along Z of the prepared grid.
+
+        A constant volume is all part 0.
+        """
         if not case.array.any():
-            single: FloatArray = np.zeros((self.n_parts, *case.array.shape[1:]), np.float32)
-            single[0] = 1
-            return single
-        return average_folds(self._per_fold(case), self.orders)
+            yield from self._single_part(case)
+            return
+        for per_fold in self._slices_per_fold(case):
+            yield average_folds(per_fold, self.orders)
 
-    def write(self, case: PreparedCase, path: Path) -> npt.NDArray[Any]:
-        """Predict a case and write its parts on the raw grid; returns them [Z,Y,X]."""
-        probabilities = self.probabilities(case)
+    def _single_part(self, case: PreparedCase) -> Iterator[FloatArray]:
+        n_slices, *plane = case.array.shape[1:]
+        for _ in range(n_slices):
+            single: FloatArray = np.zeros((self.n_parts, *plane), np.float32)
+            single[0] = 1
+            yield single
+
+    def write(self, case: PreparedCase, path: Path) -> Labels:
+        """Predict a case and write its parts on the raw grid; returns them [Z,Y,X].
+
+        Raises:
+            UserError: the device has not enough memory, or the file cannot be written.
+            DiskError: no space left.
+        """
+        slices = self.slices(case)
         if self.settings.save_probabilities:
-            name = f"{case.properties.case_id}.b2nd"
-            write_array(path.with_name(name), probabilities.astype(np.float16))
-        labels = restore_probabilities(probabilities, case.properties)
+            kept = np.empty((self.n_parts, *case.properties.prepared_shape_zyx), dtype=np.float16)
+            # the labels are made of what is averaged, not of its half precision
+            slices = _copying(slices, kept)
+        labels = restore_slices(slices, self.n_parts, case.properties)
+        if self.settings.save_probabilities:
+            # a coarser raw grid may not need the last ones
+            for _ in slices:
+                pass
+            write_array(probabilities_path(path, case.properties.case_id), kept)
         write_labels(path, labels, case.properties.geometry)
         return labels
 
-    def _per_fold(self, case: PreparedCase) -> list[FloatArray]:
+    def _slices_per_fold(self, case: PreparedCase) -> Iterator[Iterator[FloatArray]]:
+        """For every slice along Z: [K,Y,X] of fold after fold, each computed when it is asked for."""
         settings = self.settings
         patch = settings.configuration.patch_size_zyx
         padded, box = pad_to_patch(case.array, patch, settings.configuration.diffusion.stage_reduction_zyx(1))
-        maps = (
-            predict_probabilities(n, padded, patch, settings.runtime, settings.step_size, settings.mirror)
+        folds = [
+            unpad_slices(
+                predict_slices(n, padded, patch, settings.runtime, settings.step_size, settings.mirror), box
+            )
             for n in self.networks
-        )
-        return [np.ascontiguousarray(unpad(probabilities, box)) for probabilities in maps]
+        ]
+        for _ in range(case.array.shape[1]):
+            yield (next(fold) for fold in folds)
+
+    def _orders(self) -> tuple[tuple[int, ...], ...]:
+        return tuple(map(align_to_reference, self._overlaps))
+
+
+def probabilities_path(path: Path, case_id: str) -> Path:
+    """Where the probabilities of a case lie, beside its parts."""
+    return path.with_name(f"{case_id}.b2nd")
+
+
+def _copying(slices: Iterator[FloatArray], target: npt.NDArray[np.float16]) -> Iterator[FloatArray]:
+    for z, probabilities in enumerate(slices):
+        target[:, z] = probabilities
+        yield probabilities

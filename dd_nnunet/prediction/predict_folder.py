@@ -1,6 +1,8 @@
 """Predicting a folder of raw cases: each case alone, with a record of what was done."""
 
+import itertools
 import logging
+import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -11,11 +13,12 @@ import numpy as np
 
 from dd_nnunet.core.case import PreparedCase
 from dd_nnunet.core.dataset import CaseFiles
-from dd_nnunet.core.errors import DDError
+from dd_nnunet.core.errors import DDError, DiskError, UserError
 from dd_nnunet.core.json_record import record_to_json
 from dd_nnunet.core.plan import LevelPlan
+from dd_nnunet.prediction.memory_budget import MemoryBudget
 from dd_nnunet.prediction.model_folder import ModelFolder
-from dd_nnunet.prediction.predict_case import FoldEnsemble, PredictionSettings
+from dd_nnunet.prediction.predict_case import FoldEnsemble, PredictionSettings, probabilities_path
 from dd_nnunet.preprocessing.case import preprocess_case
 from dd_nnunet.storage.atomic import read_json, sha256_of, write_json
 from dd_nnunet.storage.case_store import sha256_of_record
@@ -37,6 +40,7 @@ class PredictionJob:
         output: gets level{l}/{case}{file_ending} and predictions.json.
         keep_existing: leave out cases that predictions.json says are done from the same files in the same way.
         record_name: of predictions.json; runs that share a folder need one each.
+        max_ram_bytes: memory of this process; a case that needs more is refused before it is begun.
     """
 
     model: ModelFolder
@@ -46,10 +50,17 @@ class PredictionJob:
     output: Path
     keep_existing: bool = False
     record_name: str = "predictions.json"
+    max_ram_bytes: float = math.inf
 
     def path(self, level: LevelPlan, case_id: str) -> Path:
         """The prediction of a case at a level."""
         return self.output / f"level{level.level}" / f"{case_id}{self.model.description.file_ending}"
+
+    def paths(self, case_id: str) -> tuple[Path, ...]:
+        """All files of a case."""
+        labels = [self.path(level, case_id) for level in self.levels]
+        beside = [probabilities_path(path, case_id) for path in labels]
+        return (*labels, *(beside if self.settings.save_probabilities else ()))
 
     @property
     def fingerprint(self) -> str:
@@ -66,6 +77,7 @@ class PredictionJob:
                 self.levels,
                 settings.step_size,
                 settings.mirror,
+                settings.save_probabilities,
                 str(self.model.path),
             )
         )
@@ -76,36 +88,36 @@ class FolderPrediction:
 
     Args:
         job: what to predict.
-        alignment_cases: of the whole folder, used to match the parts of several folds; always the same first ones,
-            so that a folder split over several machines gets one numbering.
+        folder: all cases of the input; the first sound ones match the parts of several folds, always the same
+            ones, so that a folder split over several machines gets one numbering.
+
+    Raises:
+        UserError: a level that is not trained, not enough memory for a patch, or a damaged record.
     """
 
-    def __init__(self, job: PredictionJob, alignment_cases: Sequence[CaseFiles]) -> None:
+    def __init__(self, job: PredictionJob, folder: Sequence[CaseFiles]) -> None:
         self.job = job
         self.record_path = job.output / job.record_name
+        self.records = self._old_records()
         self.ensembles = {level: self._ensemble(level) for level in job.levels}
-        if len(job.folds) > 1:
-            prepared = list(self._readable(alignment_cases))
-            for ensemble in self.ensembles.values():
-                ensemble.align(prepared)
-        self.records: dict[str, dict[str, Any]] = self._old_records()
+        self._memory = MemoryBudget.of(tuple(self.ensembles.values()), job.max_ram_bytes)
+        self._memory.check_patch()
+        self._arguments = job.fingerprint
+        self._unaligned = tuple(folder) if len(job.folds) > 1 else ()
 
     def run(self, cases: Sequence[CaseFiles]) -> Iterator[tuple[str, str]]:
-        """Predict the cases; yields case id and "done", "kept" or "failed" as they come."""
+        """Predict the cases; yields case id and "done", "kept" or "failed" as they come.
+
+        Raises:
+            DiskError: no space left; the cases before are done.
+        """
         for case in cases:
-            digests = [sha256_of(path) for path in case.channel_files]
-            if self._is_done(case, digests):
+            if self._is_done(case):
                 yield case.case_id, "kept"
                 continue
-            record: dict[str, Any] = {"sha256": digests, "arguments": self.job.fingerprint}
+            self._align()
             started = time.monotonic()
-            try:
-                prepared = self._prepare(case)
-                record["voxels_per_part"] = self._predict(prepared)
-                record |= {"state": "done", "warnings": list(prepared.properties.warnings)}
-            except DDError as error:
-                LOGGER.error("%s", error.line)
-                record |= {"state": "failed", "reason": error.line}
+            record = self._attempt(case)
             record |= {
                 "seconds": round(time.monotonic() - started, 2), "device": self.job.settings.runtime.because
             }  # fmt: skip
@@ -113,17 +125,50 @@ class FolderPrediction:
             self._write_record()
             yield case.case_id, record["state"]
 
+    def _attempt(self, case: CaseFiles) -> dict[str, Any]:
+        """Predict a case; its record, whether it went well or not."""
+        record: dict[str, Any] = {"arguments": self._arguments}
+        try:
+            record["sha256"] = _digests(case)
+            prepared = self._prepare(case)
+            record["voxels_per_part"] = self._predict(prepared)
+            record["files"] = {self._name(p): sha256_of(p) for p in self.job.paths(case.case_id)}
+            return record | {"state": "done", "warnings": list(prepared.properties.warnings)}
+        except DiskError:
+            # every further case would meet it too
+            raise
+        except MemoryError:
+            line = (
+                f"case {case.case_id}: there was not enough memory; end other processes, or set --max_ram GB"
+            )
+        except DDError as error:
+            line = error.line
+        LOGGER.error("%s", line)
+        return record | {"state": "failed", "reason": line}
+
     def _predict(self, case: PreparedCase) -> dict[str, list[int]]:
         counts = {}
         for level, ensemble in self.ensembles.items():
             labels = ensemble.write(case, self.job.path(level, case.properties.case_id))
-            counts[f"level{level.level}"] = np.bincount(labels.ravel(), minlength=level.n_parts).tolist()
+            # slice by slice: counting makes eight bytes of every voxel
+            per_slice = (np.bincount(labels_yx.ravel(), minlength=level.n_parts) for labels_yx in labels)
+            counts[f"level{level.level}"] = np.asarray(sum(per_slice)).tolist()
         return counts
 
     def _prepare(self, case: CaseFiles) -> PreparedCase:
+        self._memory.check_file(case)
         configuration = self.job.model.configuration
         volume = read_volume(case.channel_files, configuration.reading)
-        return preprocess_case(volume, case.case_id, configuration)
+        prepared = preprocess_case(volume, case.case_id, configuration)
+        self._memory.check_case(prepared.properties)
+        return prepared
+
+    def _align(self) -> None:
+        """Match the folds' parts, once, before the first case is predicted."""
+        for case in itertools.islice(self._readable(self._unaligned), ALIGNMENT_CASES):
+            for ensemble in self.ensembles.values():
+                ensemble.align(case)
+        self._unaligned = ()
 
     def _readable(self, cases: Sequence[CaseFiles]) -> Iterator[PreparedCase]:
         for case in cases:
@@ -141,18 +186,28 @@ class FolderPrediction:
     def _old_records(self) -> dict[str, dict[str, Any]]:
         if not self.record_path.is_file():
             return {}
-        cases: dict[str, dict[str, Any]] = read_json(self.record_path)["cases"]
+        data = read_json(self.record_path)
+        cases = data.get("cases") if isinstance(data, dict) else None
+        if not isinstance(cases, dict) or not all(isinstance(record, dict) for record in cases.values()):
+            raise UserError(self.record_path, "is no record of predictions ($.cases)", "remove it")
         return cases
 
-    def _is_done(self, case: CaseFiles, digests: Sequence[str]) -> bool:
+    def _is_done(self, case: CaseFiles) -> bool:
+        """Whether the record says so, of the same images and arguments, and the files are those it names."""
         record = self.records.get(case.case_id, {})
+        if not self.job.keep_existing or record.get("state") != "done":
+            return False
+        files = record.get("files", {})
         return (
-            self.job.keep_existing
-            and record.get("state") == "done"
-            and record.get("sha256") == list(digests)
-            and record.get("arguments") == self.job.fingerprint
-            and all(self.job.path(level, case.case_id).is_file() for level in self.job.levels)
+            record.get("arguments") == self._arguments
+            and record.get("sha256") == _digests(case)
+            and all(
+                p.is_file() and files.get(self._name(p)) == sha256_of(p) for p in self.job.paths(case.case_id)
+            )
         )
+
+    def _name(self, path: Path) -> str:
+        return path.relative_to(self.job.output).as_posix()
 
     def _write_record(self) -> None:
         orders = {
@@ -166,3 +221,11 @@ class FolderPrediction:
             "cases": dict(sorted(self.records.items())),
         }
         write_json(self.record_path, record_to_json(data))
+
+
+def _digests(case: CaseFiles) -> list[str]:
+    try:
+        return [sha256_of(path) for path in case.channel_files]
+    except OSError as error:
+        where = error.filename or case.channel_files[0]
+        raise UserError(where, f"cannot be read ({error.strerror})", "check the file's permissions") from None

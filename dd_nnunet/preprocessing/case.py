@@ -1,6 +1,6 @@
 """A raw volume to a prepared case, and a prediction on the prepared grid back to the raw one."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -11,9 +11,16 @@ from dd_nnunet.core.plan import ConfigurationPlan, Zyx
 from dd_nnunet.planning.foreground import bounding_box, foreground_mask
 from dd_nnunet.planning.resolution import resampled_shape
 from dd_nnunet.preprocessing.normalize import intensity_range, scale_to_unit
-from dd_nnunet.preprocessing.resample import LINEAR, NEAREST, coarse_axis, resample_axis, resample_image
+from dd_nnunet.preprocessing.resample import (
+    LINEAR,
+    NEAREST,
+    coarse_axis,
+    neighbours,
+    resample_axis,
+    resample_image,
+)
 
-SLAB_VOXELS = 2**22
+SLAB_VOXELS = 2**20
 Labels = npt.NDArray[Any]
 
 
@@ -78,30 +85,56 @@ def restore_labels(labels_zyx: Labels, properties: CaseProperties) -> Labels:
 
 
 def restore_probabilities(probabilities: FloatArray, properties: CaseProperties) -> Labels:
+    """As `restore_slices`, of probabilities [K,Z,Y,X] that are held whole."""
+    _check_shape(probabilities.shape[1:], properties)
+    return restore_slices(np.moveaxis(probabilities, 1, 0), len(probabilities), properties)
+
+
+def restore_slices(slices: Iterable[FloatArray], n_parts: int, properties: CaseProperties) -> Labels:
     """Carry part probabilities to the raw grid, linearly, and take the most probable part.
 
-    Works in slabs along Z, so that never more than a few slices of K probabilities are held on the raw grid.
+    Works in slabs along Z, so that never more than a few slices of K probabilities are held on either grid.
 
     Args:
-        probabilities: [K,Z,Y,X] of the prepared shape; of equal ones the first part wins.
+        slices: [K,Y,X] along Z, of the prepared shape; of equal probabilities the first part wins.
+        n_parts: K.
         properties: of the case.
 
     Returns:
         [Z,Y,X] part numbers of the raw shape, uint8 or, for K > 256, uint16; part 0 outside the crop.
     """
-    _check_shape(probabilities.shape[1:], properties)
-    n_parts = len(probabilities)
     raw: Labels = np.zeros(properties.geometry.shape_zyx, dtype=np.uint8 if n_parts <= 256 else np.uint16)
     inside = raw[_crop_slices(properties)]
     shape = _crop_shape(properties)
     apart = _apart(properties.geometry.spacing_zyx_mm, properties.prepared_spacing_zyx_mm)
     orders = [NEAREST if axis == apart else LINEAR for axis in range(3)]
+    prepared = _PassingSlices(slices)
     for slab in _slabs(shape, n_parts):
-        part = resample_axis(probabilities, 1, shape[0], orders[0], slab)
+        near = neighbours(properties.prepared_shape_zyx[0], shape[0], orders[0], slab)
+        part = near.blend(prepared.take(near.needed), 1, near.needed.start)
         part = resample_axis(part, 2, shape[1], orders[1])
         part = resample_axis(part, 3, shape[2], orders[2])
         inside[slab] = part.argmax(axis=0)
     return raw
+
+
+class _PassingSlices:
+    """An array [K,Z,Y,X] that arrives slice by slice along Z; slices that were passed are let go."""
+
+    def __init__(self, slices: Iterable[FloatArray]) -> None:
+        self._arriving = enumerate(slices)
+        self._held: dict[int, FloatArray] = {}
+
+    def take(self, wanted: slice) -> FloatArray:
+        """Some slices, [K,z,Y,X]; a later call begins where this one began, or behind."""
+        self._held = {z: held for z, held in self._held.items() if z >= wanted.start}
+        while wanted.stop - 1 not in self._held:
+            z, arrived = next(self._arriving, (None, None))
+            if z is None or arrived is None:
+                raise ValueError(f"no slice {wanted.stop - 1} arrived")
+            if z >= wanted.start:
+                self._held[z] = arrived
+        return np.stack([self._held[z] for z in range(wanted.start, wanted.stop)], axis=1)
 
 
 def _apart(raw_spacing: tuple[float, float, float], target: tuple[float, float, float]) -> int | None:

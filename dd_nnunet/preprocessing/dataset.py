@@ -10,6 +10,7 @@ from pathlib import Path
 
 from dd_nnunet.core.case import Volume
 from dd_nnunet.core.dataset import CaseFiles
+from dd_nnunet.core.errors import DiskError
 from dd_nnunet.core.fingerprint import CaseFingerprint, DatasetFingerprint
 from dd_nnunet.core.plan import STRICT, ConfigurationPlan, ReadingPlan
 from dd_nnunet.planning.fingerprinting import fingerprint_case, merge_fingerprints
@@ -94,8 +95,13 @@ def preprocess_dataset(
         prepare = partial(_prepare, configuration=configuration, folder=folder, identity=identity)
         try:
             map_cases(prepare, todo, workers, "preprocess", notes.add)
-        finally:
-            notes.save()
+        except BaseException:
+            # on a full disk this may fail too, and the first error is the one to tell
+            with contextlib.suppress(DiskError):
+                notes.save()
+            remove_leftovers(folder)
+            raise
+        notes.save()
     return Prepared(len(todo), len(kept))
 
 

@@ -33,5 +33,8 @@ def scale_to_unit(channel: FloatArray, limits: tuple[float, float]) -> FloatArra
     low, high = limits
     if high <= low:
         return np.zeros(channel.shape, dtype=np.float32)
-    scaled = (channel.astype(np.float64) - low) / (high - low)
-    return np.clip(scaled, 0, 1).astype(np.float32)
+    scaled = np.empty(channel.shape, dtype=np.float32)
+    # slice by slice: the computation is in float64, which would be twice the channel
+    for index, raw in enumerate(channel):
+        scaled[index] = np.clip((raw.astype(np.float64) - low) / (high - low), 0, 1)
+    return scaled

@@ -1,7 +1,9 @@
 """Padding a prepared volume so that patches and strides fit, and taking it off again."""
 
+from collections.abc import Iterable, Iterator
+from itertools import islice
+
 import numpy as np
-import numpy.typing as npt
 from acvl_utils.cropping_and_padding.padding import pad_nd_image
 
 from dd_nnunet.core.case import FloatArray
@@ -33,6 +35,16 @@ def pad_to_patch(array: FloatArray, patch_zyx: Zyx, multiple_zyx: Zyx) -> tuple[
     return np.ascontiguousarray(padded), (z, y, x)
 
 
-def unpad(array: npt.NDArray[np.generic], box: Box) -> npt.NDArray[np.generic]:
-    """Inverse of `pad_to_patch`: the box of the last three axes."""
-    return array[(..., *box)]
+def unpad_slices(slices: Iterable[FloatArray], box: Box) -> Iterator[FloatArray]:
+    """Inverse of `pad_to_patch`, slice by slice.
+
+    Args:
+        slices: [K,Y',X'] of a padded volume along Z.
+        box: of the volume in the padded one.
+
+    Yields:
+        [K,Y,X] of the volume.
+    """
+    z, y, x = box
+    for probabilities in islice(slices, z.start, z.stop):
+        yield probabilities[:, y, x]

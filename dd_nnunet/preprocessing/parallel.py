@@ -1,9 +1,12 @@
 """One function over many cases, in processes, never more than one case per process at a time."""
 
+import contextlib
 import logging
 import multiprocessing
+import os
 import signal
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -13,7 +16,7 @@ from typing import Any, TypeVar
 from tqdm import tqdm
 
 from dd_nnunet.core.dataset import CaseFiles
-from dd_nnunet.core.errors import DDError, ManyErrors, UserError
+from dd_nnunet.core.errors import DDError, DiskError, ManyErrors, UserError
 
 _logger = logging.getLogger(__name__)
 Result = TypeVar("Result")
@@ -77,6 +80,9 @@ def map_cases(
         def settle(case: CaseFiles, call: Callable[[], Result]) -> None:
             try:
                 results[case.case_id] = _call(case, workers, call)
+            except DiskError:
+                # the other cases would not fit either
+                raise
             except DDError as error:
                 errors[case.case_id] = error
             else:
@@ -137,7 +143,8 @@ def _run_pool(
     pool = ProcessPoolExecutor(n_processes, multiprocessing.get_context("spawn"), _start_quietly)
     broken: BrokenProcessPool | None = None
     try:
-        futures = {pool.submit(function, case): case for case in cases}
+        with no_interrupt():
+            futures = {pool.submit(function, case): case for case in cases}
         for future in as_completed(futures):
             try:
                 settle(futures[future], future.result)
@@ -148,17 +155,46 @@ def _run_pool(
         pool.shutdown(wait=False, cancel_futures=True)
         for process in set(multiprocessing.active_children()) - others:
             process.terminate()
+            process.join()
         raise
     pool.shutdown()
     if broken is not None:
         raise broken
 
 
+@contextlib.contextmanager
+def no_interrupt() -> Iterator[None]:
+    """Let Ctrl-C wait while processes are started, which begin with it blocked and so never see it."""
+    if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    came: list[Any] = []
+    # both: processes inherit what is blocked, and a thread of a library may take the signal for this one
+    handler = signal.signal(signal.SIGINT, lambda *args: came.append(args))
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+        signal.signal(signal.SIGINT, handler)
+    if came:
+        raise KeyboardInterrupt
+
+
 def _start_quietly() -> None:
     # Ctrl-C reaches the parent, which ends its processes; what they would log comes back with the results
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=end_with_parent, daemon=True).start()
     logging.getLogger("dd_nnunet").addHandler(logging.NullHandler())
     logging.getLogger("dd_nnunet").propagate = False
+
+
+def end_with_parent() -> None:
+    """Wait for the parent's end, and end this process: one that was killed leaves none behind."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
 
 
 def _died(case: CaseFiles, workers: Workers, what: str) -> UserError:

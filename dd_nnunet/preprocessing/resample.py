@@ -1,6 +1,7 @@
 """Another grid over the same box of space: voxels are cells, so the outer edges stay where they are."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -58,33 +59,69 @@ def _zoom(array: FloatArray, factors: Sequence[float]) -> FloatArray:
     return zoomed
 
 
-def resample_axis(array: Array, axis: int, new_size: int, order: int, part: slice = slice(None)) -> Array:
+def resample_axis(array: Array, axis: int, new_size: int, order: int) -> Array:
     """Resample one axis by the nearest voxel (order 0) or linearly (order 1), clamped at the edges.
 
     Args:
         array: any shape.
         axis: to resample.
-        new_size: voxels of the whole new axis.
+        new_size: voxels of the new axis.
         order: 0 or 1.
-        part: which voxels of the new axis to compute.
     """
-    lower, upper, weight = _neighbours(array.shape[axis], new_size, order, part)
-    if not weight.any():
-        return array.take(lower, axis)
-    shape = [1] * array.ndim
-    shape[axis] = len(weight)
-    w = weight.reshape(shape)
-    return array.take(lower, axis) * (1 - w) + array.take(upper, axis) * w
+    return neighbours(array.shape[axis], new_size, order).blend(array, axis)
 
 
-def _neighbours(old: int, new: int, order: int, part: slice) -> tuple[Index, Index, FloatArray]:
+@dataclass(frozen=True)
+class Neighbours:
+    """Between which two old voxels of an axis each new one lies.
+
+    Args:
+        lower: [N] old voxel before it.
+        upper: [N] old voxel behind it.
+        weight: [N] share of the upper one, in [0,1).
+    """
+
+    lower: Index
+    upper: Index
+    weight: FloatArray
+
+    @property
+    def needed(self) -> slice:
+        """The old voxels that take part."""
+        return slice(int(self.lower[0]), int(self.upper[-1]) + 1)
+
+    def blend(self, array: Array, axis: int, first: int = 0) -> Array:
+        """The new voxels.
+
+        Args:
+            array: any shape.
+            axis: to resample.
+            first: the old voxel that the array begins with on this axis.
+        """
+        if not self.weight.any():
+            return array.take(self.lower - first, axis)
+        shape = [1] * array.ndim
+        shape[axis] = len(self.weight)
+        w = self.weight.reshape(shape)
+        return array.take(self.lower - first, axis) * (1 - w) + array.take(self.upper - first, axis) * w
+
+
+def neighbours(old_size: int, new_size: int, order: int, part: slice = slice(None)) -> Neighbours:
+    """The neighbours of new voxels on an axis.
+
+    Args:
+        old_size: voxels of the old axis.
+        new_size: voxels of the whole new axis.
+        order: 0, the nearest voxel, or 1, the two that a linear interpolation mixes.
+        part: which voxels of the new axis.
+    """
     # the centre of new cell i lies at (i + 1/2) · old/new in units of old cells
-    centres = (np.arange(new)[part] + 0.5) * (old / new) - 0.5
-    centres = np.clip(centres, 0, old - 1)
+    centres = (np.arange(new_size)[part] + 0.5) * (old_size / new_size) - 0.5
+    centres = np.clip(centres, 0, old_size - 1)
     if order == NEAREST:
         # a half is rounded up, always, so that every old voxel gets its share of new ones
         nearest = np.floor(centres + 0.5).astype(np.intp)
-        return nearest, nearest, np.zeros(len(nearest), dtype=np.float32)
+        return Neighbours(nearest, nearest, np.zeros(len(nearest), dtype=np.float32))
     lower = np.floor(centres).astype(np.intp)
-    upper = np.minimum(lower + 1, old - 1)
-    return lower, upper, (centres - lower).astype(np.float32)
+    upper = np.minimum(lower + 1, old_size - 1)
+    return Neighbours(lower, upper, (centres - lower).astype(np.float32))

@@ -5,12 +5,20 @@ import errno
 import hashlib
 import os
 import secrets
+import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
 from dd_nnunet.core.errors import DiskError, UserError
-from dd_nnunet.core.json_record import dump_json, parse_json, record_from_json, record_to_json
+from dd_nnunet.core.json_record import (
+    LARGEST_JSON_BYTES,
+    dump_json,
+    parse_json,
+    record_from_json,
+    record_to_json,
+)
 
 Record = TypeVar("Record")
 
@@ -18,16 +26,18 @@ DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 NOT_ALLOWED = (errno.EACCES, errno.EPERM, errno.EROFS)
 NO_FOLDER = (errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP)
 TEMPORARY_PREFIX = ".dd_tmp_"
+PROBE_NAME = ".dd_probe"
 CHUNK_BYTES = 1 << 20
+SECONDS_PER_DAY = 24 * 60 * 60
 
 
 @contextlib.contextmanager
-def atomic_path(path: Path, ending: str | None = None) -> Iterator[Path]:
+def atomic_path(path: Path, ending: str | None = None, n_bytes: int | None = None) -> Iterator[Path]:
     """Yield a temporary path to write; on success it takes the place of `path`, on error it is removed.
 
     The temporary file lies in the same folder (so that the rename is one step) and has the same ending
     (so that writers which choose the format by the ending work), or the one given. The folder is made if
-    it is missing.
+    it is missing. `n_bytes`, if known, is named when the disk is full.
 
     Raises:
         DiskError: no space left; what stood at `path` is kept.
@@ -44,17 +54,30 @@ def atomic_path(path: Path, ending: str | None = None) -> Iterator[Path]:
         temporary.replace(path)
         _sync_folder(path.parent)
     except OSError as error:
-        raise disk_error(path, error) from error
+        raise disk_error(path, error, n_bytes) from error
     finally:
         # a failed removal must not hide the error that led here
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
 
 
-def disk_error(path: Path, error: OSError) -> Exception:
+def place_folder(source: Path, target: Path) -> None:
+    """Rename a finished folder to its place beside it, where nothing may stand yet.
+
+    Raises:
+        UserError: something stands there, or the folder may not be written.
+    """
+    try:
+        source.rename(target)
+        _sync_folder(target.parent)
+    except OSError as error:
+        raise disk_error(target, error) from error
+
+
+def disk_error(path: Path, error: OSError, n_bytes: int | None = None) -> Exception:
     """The error to raise for an `OSError` met while writing `path`; the same one if it is none of ours."""
     if error.errno in DISK_FULL:
-        return DiskError(path, "no space left on the disk", "free some and run the same command again")
+        return full_disk(path, n_bytes)
     if error.errno in NO_FOLDER:
         reason = f"cannot be written ({error.strerror})"
         return UserError(
@@ -67,9 +90,17 @@ def disk_error(path: Path, error: OSError) -> Exception:
     return error
 
 
+def full_disk(path: Path, n_bytes: int | None = None) -> DiskError:
+    """The error to raise where `path`, of so many bytes if that is known, did not fit on its disk."""
+    folder = next(folder for folder in Path(path).absolute().parents if folder.is_dir())
+    needed = "" if n_bytes is None else f"{n_bytes} bytes needed, "
+    reason = f"no space left on the disk ({needed}{shutil.disk_usage(folder).free} free)"
+    return DiskError(path, reason, "free some and run the same command again")
+
+
 def write_bytes(path: Path, data: bytes) -> None:
     """Write bytes atomically."""
-    with atomic_path(path) as temporary:
+    with atomic_path(path, n_bytes=len(data)) as temporary:
         temporary.write_bytes(data)
 
 
@@ -84,12 +115,16 @@ def write_json(path: Path, data: Any) -> None:
 
 
 def read_text(path: Path) -> str:
-    """Read UTF-8 text.
+    """Read UTF-8 text, all of which is JSON.
 
     Raises:
-        UserError: missing, unreadable, or not UTF-8.
+        UserError: missing, unreadable, larger than `LARGEST_JSON_BYTES`, or not UTF-8.
     """
     try:
+        size = Path(path).stat().st_size
+        if size > LARGEST_JSON_BYTES:
+            allowed = f"at most {LARGEST_JSON_BYTES >> 20} MB are read"
+            raise UserError(path, f"is {size >> 20} MB of text; {allowed}", "check where it comes from")
         return Path(path).read_bytes().decode("utf-8")
     except FileNotFoundError:
         raise UserError(path, "does not exist", "check the path and the dataset") from None
@@ -103,7 +138,7 @@ def read_json(path: Path) -> Any:
     """Read JSON strictly.
 
     Raises:
-        UserError: missing, not UTF-8, or not valid JSON (with line:column).
+        UserError: missing, too large, not UTF-8, or not valid JSON (with line:column).
     """
     return parse_json(read_text(path), path)
 
@@ -130,6 +165,26 @@ def remove_leftovers(folder: Path) -> None:
     """Remove temporary files that a killed process left; only while no other process writes there."""
     for leftover in Path(folder).glob(f"{TEMPORARY_PREFIX}*"):
         leftover.unlink(missing_ok=True)
+
+
+def check_output_folder(folder: Path) -> None:
+    """Make a folder, and prove before anything is computed that files can be written to it.
+
+    Temporary files in it that nobody has touched for a day are what a kill left, and are removed; younger ones
+    may belong to another process.
+
+    Raises:
+        UserError: it may not be written, or a file stands in its place.
+        DiskError: no space left.
+    """
+    probe = Path(folder) / PROBE_NAME
+    write_bytes(probe, b"can this folder be written?")
+    probe.unlink(missing_ok=True)
+    for leftover in Path(folder).glob(f"{TEMPORARY_PREFIX}*"):
+        # another process may remove it at the same time
+        with contextlib.suppress(OSError):
+            if leftover.is_file() and leftover.stat().st_mtime < time.time() - SECONDS_PER_DAY:
+                leftover.unlink()
 
 
 def _ending(path: Path) -> str:

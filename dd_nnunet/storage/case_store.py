@@ -105,12 +105,15 @@ def read_region(path: Path, region: tuple[slice, ...]) -> npt.NDArray[Any]:
     """Read a part of a .b2nd array, `array[region]`, without unpacking the rest.
 
     Raises:
-        UserError: missing or damaged.
+        UserError: missing or damaged, or a recipe or reference instead of an array.
     """
     if not Path(path).is_file():
         raise UserError(path, "does not exist", PREPARE_AGAIN)
     try:
-        stored = blosc2.open(str(path), mode="r", dparams={"nthreads": 1})
+        # "safe" is the default since 4.14.1; before, blosc2 ran the Python source that a file may hold
+        stored = blosc2.open(str(path), mode="r", dparams={"nthreads": 1}, deserialize="safe")
+        if not isinstance(stored, blosc2.NDArray):
+            raise ValueError("it holds no array")
         return np.asarray(stored[region])
     except (RuntimeError, ValueError, OSError) as error:
         raise UserError(path, f"is damaged ({_first_line(error)})", PREPARE_AGAIN) from None

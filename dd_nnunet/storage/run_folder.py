@@ -16,7 +16,7 @@ from typing import Any
 
 from dd_nnunet import __version__
 from dd_nnunet.core.errors import UserError
-from dd_nnunet.core.json_record import record_to_json
+from dd_nnunet.core.json_record import parse_json, record_to_json
 from dd_nnunet.storage.atomic import (
     disk_error,
     read_record,
@@ -117,6 +117,8 @@ class RunFolder:
 
     def truncate_log(self, keep: Callable[[Entry], bool]) -> None:
         """Keep only the entries for which `keep` is true, e.g. those before the checkpoint resumed from."""
+        if not self.log_path.exists():
+            return
         kept = [json.dumps(entry, ensure_ascii=False) + "\n" for entry in self.read_log() if keep(entry)]
         write_text(self.log_path, "".join(kept))
 
@@ -230,16 +232,19 @@ def _versions() -> dict[str, str | None]:
 def _text_logger(path: Path) -> Iterator[logging.Logger]:
     # dots would make a hierarchy of loggers out of the path
     logger = logging.getLogger(f"dd_nnunet.run.{str(path.resolve()).replace('.', '_')}")
-    log_path = path / f"training_log_{_timestamp()}_{os.getpid()}.txt"
+    # a clock that jumps back and a container that counts processes from 1 give the same name twice
+    log_path = _free_name(path / f"training_log_{_timestamp()}_{os.getpid()}", ".txt")
     handler = logging.FileHandler(log_path, encoding="utf-8", delay=True)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-    logger.addHandler(handler)
+    # all that is said while the folder is open, a damaged checkpoint passed over, say
+    package = logging.getLogger("dd_nnunet")
+    package.addHandler(handler)
     # the file is complete whatever the console shows
     logger.setLevel(logging.INFO)
     try:
         yield logger
     finally:
-        logger.removeHandler(handler)
+        package.removeHandler(handler)
         handler.close()
 
 
@@ -247,10 +252,11 @@ def _timestamp() -> str:
     return datetime.datetime.now().strftime("%Y_%m_%d_%H_%M_%S")
 
 
-def _free_name(path: Path) -> Path:
-    """The path, or with a number behind it the first that nothing stands at."""
-    numbered = (path.with_name(f"{path.name}_{number}") for number in itertools.count(2))
-    return next(candidate for candidate in itertools.chain([path], numbered) if not candidate.exists())
+def _free_name(path: Path, ending: str = "") -> Path:
+    """The path with its ending, or with a number before that the first that nothing stands at."""
+    numbers = itertools.chain([""], (f"_{number}" for number in itertools.count(2)))
+    candidates = (path.with_name(f"{path.name}{number}{ending}") for number in numbers)
+    return next(candidate for candidate in candidates if not candidate.exists())
 
 
 def _finished_path(path: Path) -> Path:
@@ -258,8 +264,11 @@ def _finished_path(path: Path) -> Path:
 
 
 def _parse_line(line: bytes, path: Path, number: int) -> Entry:
+    where = f"{path}:{number}"
     try:
-        entry: Entry = json.loads(line)
-    except ValueError:
-        raise UserError(f"{path}:{number}", "is no JSON line", "start anew with --fresh") from None
+        entry = parse_json(line.decode("utf-8"), where)
+    except (UserError, UnicodeDecodeError):
+        entry = None
+    if not isinstance(entry, dict):
+        raise UserError(where, "is no JSON line", "start anew with --fresh")
     return entry

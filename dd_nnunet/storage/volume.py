@@ -12,11 +12,12 @@ import numpy.typing as npt
 import SimpleITK
 
 from dd_nnunet.core.case import FloatArray, Geometry, Volume
-from dd_nnunet.core.errors import DDError, DiskError, ManyErrors, UserError
+from dd_nnunet.core.errors import DDError, ManyErrors, UserError
 from dd_nnunet.core.plan import STRICT, ReadingPlan
 from dd_nnunet.storage import header_checks
-from dd_nnunet.storage.atomic import atomic_path, write_json
+from dd_nnunet.storage.atomic import atomic_path, full_disk, write_json
 from dd_nnunet.storage.grids import LabelArray, ShiftedGridError, compare_grids
+from dd_nnunet.storage.inflate import GZIP_ONLY, count_inflated
 from dd_nnunet.storage.integrity import NIFTI_ENDINGS, check_integrity, tiff_sidecars, volume_ending
 from dd_nnunet.storage.itk_image import (
     IMAGE_IO,
@@ -32,6 +33,8 @@ from dd_nnunet.storage.nifti_scan import find_not_finite
 
 _logger = logging.getLogger(__name__)
 
+# the first byte of the voxels in NIfTI-1; it is a later one in NIfTI-2
+NIFTI_VOXELS_START = 352
 # up to here float32 holds every whole number
 LARGEST_EXACT_FLOAT32 = 2**24
 
@@ -126,9 +129,12 @@ def write_image(path: Path, array_zyx: npt.NDArray[Any], geometry: Geometry) -> 
         try:
             writer.Execute(image)
         except RuntimeError as error:
-            raise _write_error(path, array_zyx, error) from None
-    if ending in TIFF_ENDINGS:
-        write_json(tiff_sidecars(path)[0], {"spacing": geometry.spacing_zyx_mm})
+            raise _write_error(path, array_zyx, last_line(error)) from None
+        if ending in NIFTI_ENDINGS and _nifti_bytes(temporary) < NIFTI_VOXELS_START + array_zyx.nbytes:
+            raise full_disk(path, array_zyx.nbytes)
+        if ending in TIFF_ENDINGS:
+            # before the volume, so that a volume that is there is complete
+            write_json(tiff_sidecars(path)[0], {"spacing": geometry.spacing_zyx_mm})
 
 
 def write_labels(path: Path, labels_zyx: LabelArray, geometry: Geometry) -> None:
@@ -220,9 +226,16 @@ def _oddities(image: Any, path: Path) -> list[str]:
     return warnings
 
 
-def _write_error(path: Path, array: npt.NDArray[Any], error: RuntimeError) -> DDError:
-    if shutil.disk_usage(path.parent).free < array.nbytes:
-        return DiskError(path, "no space left on the disk", "free some and run the same command again")
-    return UserError(
-        path, f"cannot be written as {array.dtype} ({last_line(error)})", "choose another file ending"
-    )
+def _nifti_bytes(path: Path) -> int:
+    """Unpacked size; 0 if it ends early, of which ITK's NIfTI writer says nothing when the disk is full."""
+    if volume_ending(path) == ".nii":
+        return path.stat().st_size
+    with path.open("rb") as stream:
+        size, fault = count_inflated(stream, GZIP_ONLY)
+    return 0 if fault else size
+
+
+def _write_error(path: Path, array: npt.NDArray[Any], reason: str) -> DDError:
+    if "No space left" in reason or shutil.disk_usage(path.parent).free < array.nbytes:
+        return full_disk(path, array.nbytes)
+    return UserError(path, f"cannot be written as {array.dtype} ({reason})", "choose another file ending")

@@ -75,7 +75,7 @@ class DatasetFolders:
 
     def model(self, plans_name: str, configuration: str) -> Path:
         """The trained folds of a configuration."""
-        return self.results / f"ddTrainer__{plans_name}__{configuration}"
+        return self.results / model_name(plans_name, configuration)
 
     def baseline(self, method: str, plans_name: str, configuration: str) -> Path:
         """The results of a baseline on the folds of a configuration."""
@@ -197,6 +197,11 @@ class Workspace:
                 f"give it as --{part} DIR or run: export {variable}=DIR",
             )
         return folder
+
+
+def model_name(plans_name: str, configuration: str) -> str:
+    """The name of a model's folder below its dataset's results."""
+    return f"ddTrainer__{plans_name}__{configuration}"
 
 
 def make_cuda_repeatable() -> None:

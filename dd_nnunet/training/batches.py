@@ -1,5 +1,6 @@
 """Random patches as batchgenerators serves them, reproducible whatever the number of workers."""
 
+import logging
 import random
 import signal
 from collections.abc import Callable, Iterator, Sequence
@@ -20,6 +21,7 @@ from batchgenerators.transforms.spatial_transforms import MirrorTransform
 
 from dd_nnunet.core.case import FloatArray
 from dd_nnunet.core.plan import Zyx
+from dd_nnunet.preprocessing.parallel import no_interrupt
 from dd_nnunet.training.seeds import derive_seed
 
 LoadCase = Callable[[str], FloatArray]
@@ -136,10 +138,20 @@ def iterate_batches(
     augmenter = MultiThreadedAugmenter(
         loader, Seeded(transform), n_workers, num_cached_per_queue=2, pin_memory=False
     )
+    root = logging.getLogger()
+    root.addFilter(_is_no_interrupt)
     try:
+        with no_interrupt():
+            augmenter.restart()
         yield from augmenter
     finally:
         augmenter._finish()
+        root.removeFilter(_is_no_interrupt)
+
+
+def _is_no_interrupt(record: logging.LogRecord) -> bool:
+    # batchgenerators logs Ctrl-C as an error; the command tells it in its own line
+    return "KeyboardInterrupt" not in record.getMessage()
 
 
 def _draw_start(draws: np.random.Generator, shape: tuple[int, ...], patch: Zyx) -> Zyx:

@@ -162,6 +162,8 @@ class _State:
         """Continue from checkpoint_latest, if there is one."""
         path = run.path / "checkpoint_latest.pth"
         if not checkpoint_exists(path):
+            # killed between the first line and the first checkpoint
+            run.truncate_log(lambda entry: False)
             return
         saved = load_checkpoint(path)
         self.network.load_state_dict(saved["network"])

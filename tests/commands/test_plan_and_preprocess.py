@@ -131,7 +131,7 @@ def test_bad_cases_are_all_listed_and_nothing_is_written(dataset, capsys):
     assert len(lines) == 2
     for line, name in zip(lines, "be", strict=True):
         assert line.startswith(f"dd_plan_and_preprocess: error: {images / name}_0000.nii.gz: ")
-    assert not dataset.folders.preprocessed.exists()
+    assert not any(dataset.folders.preprocessed.iterdir())
 
 
 def test_no_pp_stops_after_the_plan(dataset):

@@ -8,7 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dd_nnunet.commands import accumulate, baseline, evaluate, plan_and_preprocess, predict, report, train
+from dd_nnunet.commands import (
+    accumulate,
+    baseline,
+    evaluate,
+    model_zip,
+    plan_and_preprocess,
+    predict,
+    report,
+    train,
+)
 from dd_nnunet.core.case import Geometry
 from dd_nnunet.storage.atomic import read_json, sha256_of, write_json
 from dd_nnunet.storage.volume import read_geometry, read_label_map, write_image, write_labels
@@ -157,6 +166,24 @@ def test_prediction_with_one_fold_is_the_validation(way: Way, tmp_path: Path) ->
     times = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.nii.gz")}
     assert predict.main([*arguments, "--continue_prediction", *way.flags]) == 0
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.nii.gz")} == times
+
+
+def test_a_model_travels_in_a_zip(way: Way, tmp_path: Path) -> None:
+    """Exported, installed where nothing else is, it predicts the same."""
+    archive, there = tmp_path / "model.zip", tmp_path / "there"
+    assert model_zip.main_export(["-d", "42", "-f", "0", "1", "-o", str(archive), *way.flags]) == 0
+    elsewhere = ["--raw", str(there / "raw"), "--preprocessed", str(there / "prepared"), "--no_pbar", "-q"]
+    elsewhere += ["--results", str(there / "results")]
+    assert model_zip.main_install([str(archive), *elsewhere]) == 0
+    arguments = ["-d", "42", "-c", "3d_fullres", "-i", str(way.raw / "imagesTr")]
+    assert predict.main([*arguments, "-o", str(tmp_path / "a"), *way.flags]) == 0
+    assert predict.main([*arguments, "-o", str(tmp_path / "b"), *elsewhere]) == 0
+    predicted = sorted(path.relative_to(tmp_path / "a") for path in (tmp_path / "a").rglob("*.nii.gz"))
+    assert len(predicted) == 2 * 5
+    for path in predicted:
+        a, b = (read_label_map(tmp_path / name / path) for name in ("a", "b"))
+        assert np.array_equal(a[0], b[0])
+        assert a[1] == b[1]
 
 
 def test_two_folds_are_aligned_and_a_bad_case_does_not_stop_the_rest(

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from planned import cell, cells, make_faulty
 from prepared_volume import CONFIGURATION, volume_of
+from toy_model import make_model, noise
 
 from dd_nnunet.preprocessing.case import preprocess_case, restore_labels
 
@@ -15,17 +16,28 @@ def test_slices_are_no_3d_data(tmp_path, capsys):
     assert not (dataset.preprocessed / "ddPlans.json").exists()
 
 
+@pytest.mark.parametrize("shape", [(16, 7, 16), (16, 16, 7)])
+def test_nor_are_volumes_of_7_voxels_on_another_axis(tmp_path, capsys, shape):
+    dataset = make_faulty(tmp_path, cells(3, shape=shape))
+    assert dataset.run("--no_pp") == 2
+    assert "every axis needs at least 8" in capsys.readouterr().err
+
+
 def test_one_thin_volume_among_others_is_prepared(tmp_path):
     dataset = make_faulty(tmp_path, {**cells(3), "thin": cell(9, (1, 16, 16))})
     assert dataset.run() == 0
     assert "thin" in dataset.prepared_cases
 
 
-def test_an_axis_never_gets_zero_voxels():
-    volume = volume_of(cell(0, (1, 16, 16)), (0.2, 1.0, 1.0))
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_an_axis_never_gets_zero_voxels(axis):
+    shape, spacing = [16, 16, 16], [1.0, 1.0, 1.0]
+    # a fifth of a prepared voxel
+    shape[axis], spacing[axis] = 1, 0.2
+    volume = volume_of(cell(0, shape), tuple(spacing))
     prepared = preprocess_case(volume, "thin", CONFIGURATION)
-    assert prepared.array.shape == (1, 1, 16, 16)
-    labels = np.ones((1, 16, 16), np.uint8)
+    assert prepared.array.shape == (1, *shape)
+    labels = np.ones(shape, np.uint8)
     np.testing.assert_array_equal(restore_labels(labels, prepared.properties), labels)
 
 
@@ -37,3 +49,11 @@ def test_a_median_below_8_voxels_on_any_axis_is_2d(tmp_path, capsys, edge, code,
     dataset = make_faulty(tmp_path, cells(3, shape=tuple(shape)))
     assert dataset.run("--no_pp") == code
     assert ("2D data" in capsys.readouterr().err) == (code == 2)
+
+
+def test_a_thin_volume_is_predicted_on_its_own_grid(tmp_path):
+    toy = make_model(tmp_path)
+    # prepared at 2 mm along z: a tenth of a voxel
+    toy.add_image("thin", noise(0, (1, 20, 20)), spacing_zyx=(0.2, 1.0, 1.0))
+    assert toy.predict() == 0
+    assert toy.labels(2, "thin").shape == (1, 20, 20)

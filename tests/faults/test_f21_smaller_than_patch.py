@@ -5,13 +5,16 @@ import pytest
 import torch
 from planned import cell, cells, make_faulty
 from prepared_volume import CONFIGURATION, volume_of
+from toy_model import make_model, noise
 
 from dd_nnunet.networks.device import choose_runtime
 from dd_nnunet.prediction.predict_case import FoldEnsemble, PredictionSettings
 from dd_nnunet.preprocessing.case import preprocess_case
-from dd_nnunet.preprocessing.pad import pad_to_patch, unpad
+from dd_nnunet.preprocessing.pad import pad_to_patch, unpad_slices
 from dd_nnunet.storage.case_store import read_case
 from dd_nnunet.storage.volume import read_label_map
+
+SHAPES = [(1, 16, 16), (16, 1, 16), (16, 16, 1), (1, 1, 1), (5, 20, 7)]
 
 
 def test_a_case_smaller_than_the_patch_on_any_axis_is_prepared_as_it_is(tmp_path):
@@ -25,15 +28,26 @@ def test_a_case_smaller_than_the_patch_on_any_axis_is_prepared_as_it_is(tmp_path
         assert prepared.array.shape == (1, *shape)
 
 
-@pytest.mark.parametrize("shape", [(1, 16, 16), (16, 1, 16), (16, 16, 1), (1, 1, 1), (5, 20, 7)])
+@pytest.mark.parametrize("shape", SHAPES)
 def test_padding_to_the_patch_and_back(shape):
     array = np.random.default_rng(0).random((1, *shape)).astype(np.float32)
     padded, box = pad_to_patch(array, (16, 16, 16), (8, 8, 8))
     assert all(n >= 16 and n % 8 == 0 for n in padded.shape[1:])
-    np.testing.assert_array_equal(unpad(padded, box), array)
+    restored = np.stack(list(unpad_slices(np.moveaxis(padded, 1, 0), box)), axis=1)
+    np.testing.assert_array_equal(restored, array)
 
 
-@pytest.mark.parametrize("shape", [(1, 16, 16), (16, 1, 16), (16, 16, 1), (1, 1, 1), (5, 20, 7)])
+def test_the_command_predicts_it_on_its_own_grid(tmp_path):
+    toy = make_model(tmp_path, patch_zyx=(16, 16, 16))
+    for number, shape in enumerate(SHAPES):
+        toy.add_image(f"case_{number}", noise(number, shape))
+    assert toy.predict() == 0
+    for number, shape in enumerate(SHAPES):
+        labels = toy.labels(2, f"case_{number}")
+        assert labels.shape == shape and labels.max() < 3
+
+
+@pytest.mark.parametrize("shape", SHAPES)
 def test_it_is_predicted_on_its_own_grid(tmp_path, shape):
     settings = PredictionSettings(CONFIGURATION, choose_runtime("cpu", "float32"))
     case = preprocess_case(volume_of(cell(0, shape)), "small", CONFIGURATION)

@@ -1,5 +1,7 @@
 """F57: text from files (case ids, names, settings) stays text in the report, whatever it looks like."""
 
+import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -35,6 +37,7 @@ def hostile_run(root):
     settings = read_json(debug)
     settings["identity"].update({"device": SCRIPT, QUOTE: IMAGE})
     write_json(debug, settings)
+    hostile_log(run.model / "fold_0" / "level2")
     for level in (1, 2):
         validation = run.model / "fold_0" / f"level{level}" / "validation"
         summary = (
@@ -49,18 +52,60 @@ def hostile_run(root):
     return run
 
 
-def test_hostile_names_stay_text(tmp_path):
-    run = hostile_run(tmp_path)
-    page = tmp_path / "report.html"
-    assert main(["-d", "7", "-o", str(page), "-q", *run.flags]) == 0
+def hostile_log(folder):
+    """Text in log.jsonl and finished.json, where training writes a word or a number."""
+    entries = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    for entry in entries:
+        entry.update({"phase": SCRIPT, QUOTE: IMAGE})
+    (folder / "log.jsonl").write_text("".join(json.dumps(entry) + "\n" for entry in entries))
+    finished = read_json(folder / "finished.json")
+    write_json(folder / "finished.json", {**finished, "device": IMAGE, QUOTE: SCRIPT})
+
+
+def check_page(page, *shown):
+    """The page has no tag, attribute or address that is not ours, and shows these texts as they are written."""
     html = page.read_text(encoding="utf-8")
     reader = PageReader(html)
     assert "<script" not in html.lower()
     assert "script" not in {tag for tag, _ in reader.tags}
     assert not [name for _, attributes in reader.tags for name in attributes if name.startswith("on")]
     assert all(address.startswith(("data:", "#")) for address in reader.values_of("src", "srcset", "href"))
-    for text in (SCRIPT, IMAGE, QUOTE, f"=cmd|{QUOTE}"):
-        assert text in reader.text  # shown as it is written
+    for text in shown:
+        assert text in reader.text
+
+
+def test_hostile_names_stay_text(tmp_path):
+    run = hostile_run(tmp_path)
+    page = tmp_path / "report.html"
+    assert main(["-d", "7", "-o", str(page), "-q", *run.flags]) == 0
+    check_page(page, SCRIPT, IMAGE, QUOTE, f"=cmd|{QUOTE}")
+
+
+def test_hostile_records_of_predictions_stay_text(tmp_path):
+    run = hostile_run(tmp_path)
+    folder = tmp_path / "predicted"
+    shutil.copytree(run.model / "fold_0" / "level1" / "validation", folder / "level1")
+    cases = {
+        f"lost {SCRIPT}": {"state": "failed", "reason": IMAGE},
+        "cell_c": {"state": "done", "warnings": [QUOTE]},
+    }
+    write_json(folder / "predictions.json", {"cases": cases})
+    page = tmp_path / "report.html"
+    arguments = ["-d", "7", "-o", str(page), "--predictions", str(folder), "-q"]
+    assert main([*arguments, *run.flags]) == 0
+    check_page(page, f"Case lost {SCRIPT} could not be predicted: {IMAGE}", f"Case cell_c: {QUOTE}")
+
+
+def test_names_cannot_steer_the_terminal(tmp_path, capsys):
+    """An error shows the control characters of a name instead of sending them."""
+    run = make_dataset(tmp_path)
+    plan = record_to_json(make_plan(16))
+    plan["configurations"]["\x1b]0;owned\x07\x1b[2J"] = {}
+    write_json(run.folders.plans_json("ddPlans"), plan)
+    assert main(["-d", "7", "-q", *run.flags]) == 2
+    error = capsys.readouterr().err
+    assert "$.configurations.\\x1b]0;owned\\x07\\x1b[2J lacks the key" in error
+    assert all(character.isprintable() for character in error.removesuffix("\n"))
 
 
 def test_the_page_forbids_scripts_and_the_network_anyway(tmp_path):

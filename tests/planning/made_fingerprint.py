@@ -10,7 +10,10 @@ DIAMETERS_MM = (40.0, 10.0, 5.0)
 
 
 def make_channel(noise_sd=0.078):
-    return ChannelFingerprint(0.0, 0.1, 0.5, 0.9, 1.0, 0.5, 0.2, noise_sd)
+    return ChannelFingerprint(
+        0.0, 0.1, 0.5, 0.9, 1.0, 0.5, 0.2, noise_sd,
+        noise_slope=-1.0, snr=2.5, max_over_p99_5=1.2, n_modes=2, mode_separation=4.0,
+    )  # fmt: skip
 
 
 def make_case(number=0, shape=(50, 50, 50), spacing=(1.0, 1.0, 1.0), **changes):
@@ -18,10 +21,16 @@ def make_case(number=0, shape=(50, 50, 50), spacing=(1.0, 1.0, 1.0), **changes):
         case_id=f"case_{number:03d}",
         shape_zyx=tuple(shape),
         spacing_zyx_mm=tuple(float(s) for s in spacing),
+        orientation="LPS",
+        source_dtypes=("float32",),
         crop_start_zyx=(0, 0, 0),
         crop_stop_zyx=tuple(shape),
         channels=(make_channel(),),
+        foreground_share=1.0,
         diameters_mm=DIAMETERS_MM,
+        bright_diameter_mm=10.0,
+        dark_diameter_mm=30.0,
+        mirror_correlation_zyx=(0.5, 0.5, 0.5),
         constant=False,
     )
     return CaseFingerprint(**(values | changes))
@@ -46,7 +55,10 @@ def make_fingerprint(shapes, spacings, diameters_mm=DIAMETERS_MM, noise_sd=0.078
         cases=cases,
         median_crop_shape_zyx=tuple(int(n) for n in shape),
         median_spacing_zyx_mm=tuple(float(s) for s in spacing),
+        anisotropy=float(max(spacing) / min(spacing)),
         noise_sd=noise_sd,
+        noise_slope=-1.0,
+        snr=2.5,
         diameters_mm=merge_diameters([diameters_mm] * len(cases)),
         warnings=(),
     )

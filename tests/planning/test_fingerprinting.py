@@ -1,13 +1,21 @@
+import dataclasses
+
+import nibabel
 import numpy as np
 import pytest
-from made_fingerprint import make_case
+from made_fingerprint import make_case, make_channel
 
 from dataset_conversion.synthcell import VARIANTS, make_volume
 from dd_nnunet.core.case import Geometry, Volume
 from dd_nnunet.core.errors import UserError
 from dd_nnunet.core.fingerprint import CaseFingerprint, DatasetFingerprint
 from dd_nnunet.core.json_record import record_from_json, record_to_json
-from dd_nnunet.planning.fingerprinting import fingerprint_case, merge_diameters, merge_fingerprints
+from dd_nnunet.planning.fingerprinting import (
+    fingerprint_case,
+    merge_diameters,
+    merge_fingerprints,
+    orientation_code,
+)
 from dd_nnunet.planning.stage_choice import choose_stages, choose_timesteps
 
 
@@ -40,6 +48,12 @@ def test_a_case_by_hand():
     assert channel.sd == pytest.approx(289.0, abs=0.05)
     # independent voxels are all noise: their sd in units of the 990 between the percentiles
     assert channel.noise_sd == pytest.approx(289 / 990, rel=0.15)
+    # all signal or all noise cannot be told from independent voxels, but the largest is 1000 of 995, around 500
+    assert channel.max_over_p99_5 == pytest.approx(500 / 495)
+    assert channel.snr < 0.6
+    assert channel.noise_slope == 0.0  # an axis below 8 voxels
+    assert case.foreground_share == 1001 / (10 * 12 * 14)
+    assert (case.orientation, case.source_dtypes) == ("LPS", ("float32",))
     assert not case.constant
 
 
@@ -60,6 +74,69 @@ def test_every_channel_is_measured_and_diameters_come_from_the_first_that_varies
     assert case.diameters_mm[0] == pytest.approx(24, abs=2)
 
 
+def test_a_noisy_ball_has_its_contrast_size_and_symmetry():
+    inside = ((np.indices((48, 48, 48)) - 23.5) ** 2).sum(axis=0) < 10**2
+    noisy = 100.0 * inside + np.random.default_rng(0).normal(0, 20, inside.shape)
+    case = fingerprint_case(volume_of(noisy, (2.0, 2.0, 2.0)), "x")
+    (channel,) = case.channels
+    share = inside.mean()
+    assert channel.snr == pytest.approx(100 * np.sqrt(share * (1 - share)) / 20, rel=0.1)
+    assert channel.n_modes == 2
+    assert channel.mode_separation > 3
+    assert case.bright_diameter_mm == pytest.approx(40, abs=6)
+    assert case.bright_diameter_mm < case.dark_diameter_mm
+    assert min(case.mirror_correlation_zyx) > 0.8
+
+
+def test_white_noise_has_slope_0():
+    noise = np.random.default_rng(0).normal(size=(64, 64, 64))
+    (channel,) = fingerprint_case(volume_of(noise), "x").channels
+    assert channel.noise_slope == pytest.approx(0, abs=0.1)
+    assert channel.n_modes == 1
+
+
+@pytest.mark.parametrize(
+    ("axes", "expected"),
+    [((1, 1, 1), "LPS"), ((-1, -1, 1), "RAS"), ((-1, 1, -1), "RPI")],
+)
+def test_orientation_by_hand(axes, expected):
+    assert orientation_code(np.diag(axes).ravel()) == expected
+
+
+def test_orientation_of_turned_axes_as_nibabel_names_it():
+    rng = np.random.default_rng(1)
+    for _ in range(20):
+        turn, _ = np.linalg.qr(rng.normal(size=(3, 3)))
+        in_ras = np.diag((-1, -1, 1)) @ turn
+        try:
+            expected = "".join(
+                nibabel.orientations.aff2axcodes(np.block([[in_ras, np.zeros((3, 1))], [0, 0, 0, 1]]))
+            )
+        except TypeError:
+            continue
+        nearest = np.abs(turn).argmax(axis=0)
+        if len(set(nearest)) == 3:
+            assert orientation_code(turn.ravel()) == expected
+
+
+def test_warnings_of_mixtures():
+    wide = make_channel()
+    wide = dataclasses.replace(wide, percentile_00_5=0.0, percentile_99_5=4000.0)
+    cases = [make_case(n) for n in range(4)] + [
+        make_case(4, channels=(wide,)),
+        make_case(5, source_dtypes=("int16",)),
+        make_case(6, orientation="RAS"),
+        make_case(7, foreground_share=0.0004),
+    ]
+    assert merge_fingerprints(cases, "dataset").warnings == (
+        "case_007: nearly empty, 0.04 % of it is not background",
+        "case_004: intensities of channel 0 span 4000 against a median of 1; each case is scaled by its own "
+        "percentiles",
+        "number formats differ between cases: float32 (7 cases), int16 (1 cases)",
+        "orientations differ between cases: LPS (7 cases), RAS (1 cases)",
+    )
+
+
 def test_medians_by_hand():
     cases = [
         make_case(2, (10, 20, 30), (1, 1, 1), diameters_mm=(30.0, 9.0)),
@@ -70,7 +147,8 @@ def test_medians_by_hand():
     assert [case.case_id for case in merged.cases] == ["case_000", "case_001", "case_002"]
     assert merged.median_crop_shape_zyx == (12, 20, 32)
     assert merged.median_spacing_zyx_mm == (2.0, 1.0, 1.0)
-    assert merged.noise_sd == 0.078
+    assert merged.anisotropy == 2.0
+    assert (merged.noise_sd, merged.noise_slope, merged.snr) == (0.078, -1.0, 2.5)
     assert merged.diameters_mm == (34.0, 9.0)
     assert merged.warnings == ("odd file",)
 

@@ -2,7 +2,13 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from dd_nnunet.planning.granulometry import characteristic_diameters, otsu_threshold, thickness
+from dd_nnunet.planning.granulometry import (
+    bright_and_dark_diameters,
+    characteristic_diameters,
+    otsu_threshold,
+    shrink,
+    thickness,
+)
 
 UNIT = (1.0, 1.0, 1.0)
 
@@ -107,3 +113,28 @@ def test_large_volumes_are_averaged_down_first():
 def test_thin_and_constant_volumes_do_not_crash():
     assert characteristic_diameters(np.zeros((10, 10, 10)), UNIT) == ()
     assert len(characteristic_diameters(np.random.default_rng(0).random((1, 20, 20)), UNIT)) <= 3
+
+
+def test_bright_balls_on_dark_ground_and_the_negative():
+    volume = np.zeros((40, 40, 40))
+    for centre in ((10, 10, 10), (10, 30, 30), (30, 10, 30), (30, 30, 10)):
+        volume[ball(volume.shape, centre, 5)] = 1.0
+    bright, dark = bright_and_dark_diameters(volume, UNIT)
+    assert bright == pytest.approx(10, abs=1.1)
+    assert dark > 15
+    assert bright_and_dark_diameters(1 - volume, UNIT) == (dark, bright)
+    in_mm, _ = bright_and_dark_diameters(volume, (3.0, 3.0, 3.0))
+    assert in_mm == pytest.approx(3 * bright, abs=1e-3)
+
+
+def test_nothing_bright_has_no_diameter():
+    assert bright_and_dark_diameters(np.zeros((9, 9, 9)), UNIT) == (0.0, 9.0)
+
+
+def test_shrinking_averages_pairs_along_the_finest_axis():
+    volume = np.arange(12.0).reshape(1, 2, 6)
+    small, spacing = shrink(volume, (1.0, 5.0, 2.0), 6)
+    # z cannot be halved, x is the finest that can
+    assert small.tolist() == [[[0.5, 2.5, 4.5], [6.5, 8.5, 10.5]]]
+    assert spacing == [1.0, 5.0, 4.0]
+    assert shrink(volume, (1.0, 5.0, 2.0), 12)[0] is volume

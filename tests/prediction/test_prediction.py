@@ -9,7 +9,7 @@ import torch
 from dd_nnunet.core.tiling import gaussian_window, iterate_tiles, tile_starts
 from dd_nnunet.networks.device import choose_runtime
 from dd_nnunet.prediction.align_parts import align_to_reference, average_folds, overlap_matrix
-from dd_nnunet.prediction.sliding_window import mirror_combinations, predict_probabilities
+from dd_nnunet.prediction.sliding_window import mirror_combinations, predict_slices
 
 RUNTIME = choose_runtime("cpu", "float32")
 
@@ -59,7 +59,7 @@ def test_gaussian_window_is_one_in_the_middle_and_symmetric() -> None:
 @pytest.mark.parametrize("mirror", [False, True])
 def test_sliding_window_of_a_voxelwise_network_is_the_network(mirror: bool) -> None:
     image = np.random.default_rng(0).random((1, 9, 14, 8), dtype=np.float32)
-    found = predict_probabilities(VoxelWise(), image, (8, 8, 8), RUNTIME, 0.5, mirror)
+    found = np.stack(list(predict_slices(VoxelWise(), image, (8, 8, 8), RUNTIME, 0.5, mirror)), axis=1)
     expected = VoxelWise()(torch.from_numpy(image)[None]).softmax(dim=1)[0]
     assert np.allclose(found, expected.numpy(), atol=1e-6)
     assert np.allclose(found.sum(axis=0), 1, atol=1e-6)
@@ -68,7 +68,7 @@ def test_sliding_window_of_a_voxelwise_network_is_the_network(mirror: bool) -> N
 def test_mirroring_uses_all_eight_copies() -> None:
     assert len(set(mirror_combinations(True))) == 8
     network = CountsPatches()
-    predict_probabilities(network, np.zeros((1, 8, 8, 8), np.float32), (8, 8, 8), RUNTIME, 0.5, True)
+    list(predict_slices(network, np.zeros((1, 8, 8, 8), np.float32), (8, 8, 8), RUNTIME, 0.5, True))
     assert network.calls == 8
 
 
@@ -79,7 +79,7 @@ def one_hot(labels: list[int], n_parts: int) -> np.ndarray:
 def test_permuted_parts_are_found_again() -> None:
     reference = one_hot([0, 0, 0, 1, 1, 2], 3)
     other = one_hot([2, 2, 2, 0, 0, 1], 3)
-    overlaps = overlap_matrix(reference, other)
+    overlaps = overlap_matrix(reference.argmax(axis=0), other.argmax(axis=0), 3)
     assert overlaps.tolist() == [[0, 0, 3], [2, 0, 0], [0, 1, 0]]
     order = align_to_reference(overlaps)
     assert order == (2, 0, 1)

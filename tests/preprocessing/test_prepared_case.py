@@ -1,3 +1,5 @@
+import weakref
+
 import numpy as np
 import pytest
 from prepared import CONFIGURATION, configuration_at, make_volume
@@ -5,7 +7,12 @@ from prepared import CONFIGURATION, configuration_at, make_volume
 from dd_nnunet.core.case import CaseProperties
 from dd_nnunet.core.json_record import record_from_json, record_to_json
 from dd_nnunet.preprocessing import case as case_module
-from dd_nnunet.preprocessing.case import preprocess_case, restore_labels, restore_probabilities
+from dd_nnunet.preprocessing.case import (
+    preprocess_case,
+    restore_labels,
+    restore_probabilities,
+    restore_slices,
+)
 
 RAW_SHAPE, BOX = (12, 14, 16), (slice(2, 10), slice(3, 12), slice(1, 15))
 
@@ -88,6 +95,33 @@ def test_probabilities_against_a_slow_loop_in_slabs_of_any_thickness(slab_voxels
     properties = preprocess_case(cropped_volume(), "one", configuration_at((1.6, 1.5, 0.8))).properties
     random = np.random.default_rng(2).random((3, *properties.prepared_shape_zyx)).astype(np.float32)
     np.testing.assert_array_equal(restore_probabilities(random, properties), slow_restore(random, properties))
+
+
+def test_slices_are_let_go_once_they_were_passed(monkeypatch):
+    monkeypatch.setattr(case_module, "SLAB_VOXELS", 1)
+    properties = preprocess_case(cropped_volume(), "one", configuration_at((0.5, 1.0, 1.0))).properties
+    assert properties.prepared_shape_zyx == (16, 9, 14)
+    random = np.random.default_rng(2).random((16, 3, 9, 14)).astype(np.float32)
+    handed_out, alive = [], []
+
+    def arriving():
+        for values in random:
+            alive.append(sum(reference() is not None for reference in handed_out))
+            arrived = values.copy()
+            handed_out.append(weakref.ref(arrived))
+            yield arrived
+            del arrived
+
+    found = restore_slices(arriving(), 3, properties)
+    np.testing.assert_array_equal(found, restore_probabilities(np.moveaxis(random, 0, 1), properties))
+    # beside the one that comes
+    assert max(alive) == 1
+
+
+def test_too_few_slices_are_a_fault_of_ours():
+    properties = preprocess_case(cropped_volume(), "one", CONFIGURATION).properties
+    with pytest.raises(ValueError, match="no slice 7 arrived"):
+        restore_slices([np.zeros((2, 9, 14), np.float32)] * 7, 2, properties)
 
 
 def test_half_precision_probabilities_are_taken():

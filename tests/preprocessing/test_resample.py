@@ -2,7 +2,14 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from dd_nnunet.preprocessing.resample import LINEAR, NEAREST, coarse_axis, resample_axis, resample_image
+from dd_nnunet.preprocessing.resample import (
+    LINEAR,
+    NEAREST,
+    coarse_axis,
+    neighbours,
+    resample_axis,
+    resample_image,
+)
 
 
 def noise(*shape):
@@ -52,7 +59,11 @@ def test_slow_loop(old, new, order):
 def test_a_part_of_the_new_axis_is_a_part_of_the_whole():
     values = noise(3, 11, 4)
     whole = resample_axis(values, 1, 17, LINEAR)
-    np.testing.assert_array_equal(resample_axis(values, 1, 17, LINEAR, slice(5, 9)), whole[:, 5:9])
+    near = neighbours(11, 17, LINEAR, slice(5, 8))
+    # new centres 5, 6 and 7 lie at 3.06, 3.71 and 4.35 old cells
+    assert near.needed == slice(3, 6)
+    np.testing.assert_array_equal(near.blend(values, 1), whole[:, 5:8])
+    np.testing.assert_array_equal(near.blend(values[:, 3:6], 1, first=3), whole[:, 5:8])
 
 
 def test_the_same_size_is_the_same_array():

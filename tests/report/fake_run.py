@@ -192,14 +192,29 @@ def make_plan(size):
 
 
 def make_fingerprint(size, warnings=()):
-    channel = ChannelFingerprint(0.0, 0.02, 0.3, 0.7, 0.9, 0.3, 0.2, 0.08)
+    channel = ChannelFingerprint(0.0, 0.02, 0.3, 0.7, 0.9, 0.3, 0.2, 0.08, -1.1, 2.3, 1.4, 2, 3.1)
     cases = tuple(
         CaseFingerprint(
-            case, (size,) * 3, (1.5, 1.0, 1.0), (0, 0, 0), (size,) * 3, (channel,), (12.0, 4.5), False
+            case,
+            (size,) * 3,
+            (1.5, 1.0, 1.0),
+            "LPS",
+            ("float32",),
+            (0, 0, 0),
+            (size,) * 3,
+            (channel,),
+            1.0,
+            (12.0, 4.5),
+            4.0,
+            11.0,
+            (0.4, 0.3, 0.2),
+            False,
         )
         for case in CASES
     )
-    return DatasetFingerprint(cases, (size,) * 3, (1.5, 1.0, 1.0), 0.083, (12.0, 4.5), tuple(warnings))
+    return DatasetFingerprint(
+        cases, (size,) * 3, (1.5, 1.0, 1.0), 1.5, 0.083, -1.1, 2.3, (12.0, 4.5), tuple(warnings)
+    )
 
 
 def _write_run(folder, log):

@@ -1,10 +1,10 @@
 import errno
 import hashlib
 import os
-import signal
-import subprocess
-import sys
+import shutil
+import time
 from dataclasses import dataclass
+from types import SimpleNamespace
 
 import pytest
 
@@ -12,6 +12,7 @@ from dd_nnunet.core.errors import DiskError, UserError
 from dd_nnunet.storage.atomic import (
     TEMPORARY_PREFIX,
     atomic_path,
+    check_output_folder,
     read_json,
     read_record,
     remove_leftovers,
@@ -74,7 +75,8 @@ def test_a_full_disk_keeps_the_old_file(tmp_path, monkeypatch, function, code):
         raise OSError(code, "injected")
 
     monkeypatch.setattr(os, function, fail)
-    with pytest.raises(DiskError, match="no space left") as caught:
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=2))
+    with pytest.raises(DiskError, match=r"no space left on the disk \(3 bytes needed, 2 free\)") as caught:
         write_bytes(tmp_path / "a.bin", b"new")
     assert caught.value.exit_code == 74
     assert caught.value.where == str(tmp_path / "a.bin")
@@ -93,21 +95,23 @@ def test_a_forbidden_folder_is_the_users_error(tmp_path, monkeypatch):
     assert caught.value.where == str(tmp_path / "a.bin")
 
 
-@pytest.mark.parametrize("function", ["fsync", "replace"])
-def test_a_killed_writer_leaves_the_old_file_whole(tmp_path, function):
-    path = tmp_path / "a.json"
-    write_json(path, {"state": "old"})
-    program = (
-        "import os, pathlib, signal\n"
-        "from dd_nnunet.storage.atomic import write_json\n"
-        f"os.{function} = lambda *a, **k: os.kill(os.getpid(), signal.SIGKILL)\n"
-        f"write_json(pathlib.Path({str(path)!r}), {{'state': 'new'}})\n"
-    )
-    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == -signal.SIGKILL
-    assert read_json(path) == {"state": "old"}
-    assert len(names(tmp_path)) == 2
+def test_leftovers_are_removed(tmp_path):
+    write_json(tmp_path / "a.json", {})
+    (tmp_path / f"{TEMPORARY_PREFIX}1.json").write_bytes(b"half")
     remove_leftovers(tmp_path)
     assert names(tmp_path) == ["a.json"]
+
+
+def test_an_output_folder_is_made_and_cleared_of_old_leftovers(tmp_path):
+    folder = tmp_path / "deep" / "out"
+    check_output_folder(folder)
+    assert names(folder) == []
+    for name in (f"{TEMPORARY_PREFIX}old.nii.gz", f"{TEMPORARY_PREFIX}new.nii.gz", "result.nii.gz"):
+        (folder / name).write_bytes(b"half")
+        if "new" not in name:
+            os.utime(folder / name, (0, time.time() - 25 * 3600))
+    check_output_folder(folder)
+    assert names(folder) == [f"{TEMPORARY_PREFIX}new.nii.gz", "result.nii.gz"]
 
 
 def test_every_prefix_of_json_is_refused(tmp_path):

@@ -1,0 +1,57 @@
+"""The estimate of a prediction, term by term."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from small_dataset import make_plan
+
+from dd_nnunet.networks.device import Runtime
+from dd_nnunet.prediction.memory_budget import MemoryBudget
+from dd_nnunet.prediction.predict_case import FoldEnsemble, PredictionSettings
+
+CONFIGURATION = replace(make_plan().configuration("3d_fullres"), patch_size_zyx=(12, 14, 16))
+CPU = Runtime(torch.device("cpu"), False, "")
+
+
+def budget(n_folds=1, device=CPU, save_probabilities=False):
+    settings = PredictionSettings(CONFIGURATION, device, save_probabilities=save_probabilities)
+    # 1000 weights and as many biases
+    networks = [torch.nn.Conv3d(1, 1000, 1)] * n_folds
+    return MemoryBudget.of([FoldEnsemble(networks, settings, 3), FoldEnsemble(networks, settings, 2)], 1e9)
+
+
+def needed(**kwargs):
+    return budget(**kwargs).bytes_to_predict((20, 14, 16), (40, 28, 32))
+
+
+def test_every_term_by_hand():
+    patch = 12 * 14 * 16
+    # 8 channels at full resolution, 16 at an eighth of it; 9 tensors of them, 8 of 3 parts
+    one_patch = 4 * (9 * (8 * patch + 16 * patch / 8) + 8 * 3 * patch)
+    weights = 4 * 2 * 2000
+    # the volume and its padded copy, the sums of 3 parts and their weights, slices on their way back
+    arrays = 4 * (2 * 20 * 14 * 16 + 4 * 12 * 14 * 16 + 8 * 3 * 28 * 32)
+    labels = 3 * 40 * 28 * 32
+    assert needed() == 0.45e9 + 0.04e9 + weights + one_patch + arrays + labels
+
+
+def test_a_deeper_volume_needs_no_more_sums():
+    deep, flat = (budget().bytes_to_predict((depth, 14, 16), (40, 28, 32)) for depth in (2000, 20))
+    # the volume and its padded copy, 4 bytes each
+    assert deep - flat == 2 * 4 * 1980 * 14 * 16
+
+
+def test_every_fold_has_sums_and_weights_of_its_own():
+    assert needed(n_folds=3) - needed() == 2 * (4 * 4 * 12 * 14 * 16 + 4 * 2 * 2000)
+
+
+def test_probabilities_that_are_kept_count_twice_in_half_precision():
+    assert needed(save_probabilities=True) - needed() == 2 * 2 * 3 * 20 * 14 * 16
+
+
+def test_what_lies_on_a_gpu_does_not_count():
+    patch = 12 * 14 * 16
+    one_patch = 4 * (9 * (8 * patch + 16 * patch / 8) + 8 * 3 * patch)
+    gpu = Runtime(torch.device("cuda"), False, "")
+    assert needed() - needed(device=gpu) == pytest.approx(one_patch + 4 * 2 * 2000)
