@@ -91,7 +91,7 @@ def read_label_map(path: Path) -> tuple[LabelArray, Geometry]:
         Labels [Z,Y,X] of a whole-number type, and where they lie.
 
     Raises:
-        UserError: damaged, or its voxels are no whole numbers.
+        UserError: damaged, or its voxels are no whole numbers that fit 32 bits.
     """
     path = Path(path)
     for warning in check_integrity(path):
@@ -99,8 +99,9 @@ def read_label_map(path: Path) -> tuple[LabelArray, Geometry]:
     image = read_image(Source(path))
     labels = SimpleITK.GetArrayFromImage(image)
     if labels.dtype.kind == "f":
-        if not np.array_equal(labels, np.rint(labels)):
-            raise UserError(path, "holds numbers that are not whole", "give a label map")
+        # infinity is its own rounding, and what is too large would wrap around
+        if not np.array_equal(labels, np.rint(labels)) or np.abs(labels).max() > np.iinfo(np.int32).max:
+            raise UserError(path, "holds numbers that are not whole, or too large", "give a label map")
         labels = labels.astype(np.int32)
     return labels, geometry_of(image, path)
 

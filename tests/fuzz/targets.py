@@ -1,8 +1,10 @@
 """What is fuzzed: for each reader, damaged inputs, and what has to hold of them."""
 
+import dataclasses
 import gzip
 import io
 import math
+import typing
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +17,6 @@ from oracles import says
 from properties import read_or_refuse
 from small_dataset import DESCRIPTION, make_plan
 from sound_volumes import (
-    ARRAY,
     META_NAMES,
     MRC_FIELDS,
     NIFTI_FIELDS,
@@ -27,16 +28,16 @@ from sound_volumes import (
     tiff_fields,
 )
 
-from dd_nnunet.core.case import CaseProperties, Geometry
+from dd_nnunet.core.case import CaseProperties
 from dd_nnunet.core.dataset import describe_dataset
-from dd_nnunet.core.fingerprint import CaseFingerprint, ChannelFingerprint, DatasetFingerprint
+from dd_nnunet.core.fingerprint import DatasetFingerprint
 from dd_nnunet.core.json_record import dump_json, parse_json, record_to_json
 from dd_nnunet.core.plan import Plan
 from dd_nnunet.core.splits import make_folds
 from dd_nnunet.evaluation.folder import evaluate_folder
 from dd_nnunet.networks.checkpoint import load_checkpoint
 from dd_nnunet.storage.atomic import read_record
-from dd_nnunet.storage.case_store import CaseRecord, Manifest, RawFileRecord
+from dd_nnunet.storage.case_store import Manifest
 from dd_nnunet.storage.raw_dataset import load_description
 from dd_nnunet.storage.splits import read_splits
 from dd_nnunet.storage.volume import read_geometry, read_label_map, read_volume
@@ -255,31 +256,43 @@ def damaged_checkpoints(draw):
     return {"checkpoint_final.pth": draw(damaged_bytes(data))}
 
 
-SPLITS = dump_json(record_to_json(make_folds("abcde")))
-PLAN = dump_json(record_to_json(make_plan()))
-CHANNEL = ChannelFingerprint(0.0, 1.0, 50.0, 95.0, 99.5, 48.0, 20.0, 0.1)
-CASE = CaseFingerprint("a", (4, 5, 6), (1.0, 2.0, 3.0), (0, 0, 0), (4, 5, 6), (CHANNEL,), (8.0, 2.5), False)
-FINGERPRINT = dump_json(
-    record_to_json(DatasetFingerprint((CASE,), (4, 5, 6), (1.0, 2.0, 3.0), 0.1, (8.0,), ()))
-)
-GRID = Geometry((6, 5, 4), (1.0, 2.0, 3.0), (0.0, 0.0, 0.0), (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0))
-PROPERTIES = dump_json(
-    record_to_json(CaseProperties("a", GRID, (0, 0, 0), (4, 5, 6), (4, 5, 6), (1.0, 1.0, 1.0), ((0.0, 9.0),)))
-)
-MANIFEST = dump_json(
-    record_to_json(Manifest({"a": CaseRecord((RawFileRecord("a.nrrd", 5, 7, "0" * 64),), *["0" * 64] * 3)}))
-)
+def example(kind):
+    """A value of a type that stands in a record."""
+    if dataclasses.is_dataclass(kind):
+        hints = typing.get_type_hints(kind)
+        return kind(**{field.name: example(hints[field.name]) for field in dataclasses.fields(kind)})
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if origin is tuple:
+        return tuple(example(argument) for argument in arguments if argument is not Ellipsis)
+    if origin is dict:
+        return {"a": example(arguments[1])}
+    if arguments:
+        return arguments[0] if origin is typing.Literal else example(arguments[0])
+    return {int: 2, float: 1.5, bool: False, str: "a"}[kind]
+
+
+def json_of(record):
+    """A record as the text of its file."""
+    return dump_json(record_to_json(record))
 
 
 def json_readers():
     """JSON files: name -> (file name, sound text, its reader)."""
     return {
         "dataset.json": ("dataset.json", dump_json(DESCRIPTION), load_description),
-        "plan": ("ddPlans.json", PLAN, lambda path: read_record(Plan, path)),
-        "splits": ("splits_final.json", SPLITS, read_splits),
-        "fingerprint": ("fingerprint.json", FINGERPRINT, lambda path: read_record(DatasetFingerprint, path)),
-        "properties": ("a.json", PROPERTIES, lambda path: read_record(CaseProperties, path)),
-        "manifest": ("manifest.json", MANIFEST, lambda path: Manifest.load(path.parent)),
+        "plan": ("ddPlans.json", json_of(make_plan()), lambda path: read_record(Plan, path)),
+        "splits": ("splits_final.json", json_of(make_folds("abcde")), read_splits),
+        "fingerprint": (
+            "fingerprint.json",
+            json_of(example(DatasetFingerprint)),
+            lambda path: read_record(DatasetFingerprint, path),
+        ),
+        "properties": (
+            "a.json",
+            json_of(example(CaseProperties)),
+            lambda path: read_record(CaseProperties, path),
+        ),
+        "manifest": ("manifest.json", json_of(example(Manifest)), lambda path: Manifest.load(path.parent)),
     }
 
 
