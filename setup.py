@@ -22,6 +22,7 @@ COMMANDS = {
     "dd_report": "report:main",
     "dd_export_model_to_zip": "model_zip:main_export",
     "dd_install_model_from_zip": "model_zip:main_install",
+    "dd_doctor": "doctor:main",
     "dd_convert_synthcell": "convert:main_synthcell",
     "dd_convert_folder": "convert:main_folder",
 }

@@ -40,10 +40,13 @@ def make_model(results: Path, folds=("0", "1"), seed=0) -> Path:
 
 
 def make_fingerprint():
-    channel = ChannelFingerprint(0.0, 50.0, 300.0, 800.0, 950.0, 350.0, 250.0, 0.08)
+    channel = ChannelFingerprint(0.0, 50.0, 300.0, 800.0, 950.0, 350.0, 250.0, 0.08, -1.0, 3.0, 1.1, 2, 4.0)
     shape = (12, 14, 16)
-    case = CaseFingerprint("a", shape, (2.0, 1.0, 1.0), (0, 0, 0), shape, (channel,), (8.0,), False)
-    return DatasetFingerprint((case,), shape, (2.0, 1.0, 1.0), 0.08, (8.0,), ())
+    case = CaseFingerprint(
+        "a", shape, (2.0, 1.0, 1.0), "LPS", ("float32",), (0, 0, 0), shape, (channel,),
+        1.0, (8.0,), 4.0, 9.0, (0.3, 0.2, 0.1), False,
+    )  # fmt: skip
+    return DatasetFingerprint((case,), shape, (2.0, 1.0, 1.0), 2.0, 0.08, -1.0, 3.0, (8.0,), ())
 
 
 def contents_of(folder: Path) -> dict[str, bytes | None]:

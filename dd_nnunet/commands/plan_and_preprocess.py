@@ -2,7 +2,7 @@
 
 import argparse
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from dd_nnunet.commands import cli
@@ -93,14 +93,20 @@ def _run_preprocess(args: argparse.Namespace) -> None:
         _preprocess(args, folders, _stored_fingerprint(folders), plan)
 
 
-def _datasets(args: argparse.Namespace) -> "list[DatasetFolders]":
-    """All datasets asked for; one that is unknown or cannot be written ends the command before any work."""
+def _datasets(args: argparse.Namespace) -> "Iterator[DatasetFolders]":
+    """All datasets asked for, each locked while it is worked on.
+
+    One that is unknown or whose folder cannot be written ends the command before any work.
+    """
     from dd_nnunet.storage.atomic import check_output_folder
+    from dd_nnunet.storage.folder_lock import locked
 
     found = flags.datasets(args)
     for folders in found:
         check_output_folder(folders.preprocessed)
-    return found
+    for folders in found:
+        with locked(folders.preprocessed, args.wait):
+            yield folders
 
 
 def _fingerprint(args: argparse.Namespace, folders: "DatasetFolders") -> "DatasetFingerprint":

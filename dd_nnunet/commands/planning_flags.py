@@ -27,6 +27,7 @@ def make_parser(prog: str, description: str) -> cli.StrictParser:
     """A parser that takes datasets."""
     parser = cli.make_parser(prog, description)
     parser.add_argument("-d", nargs="+", required=True, metavar="ID", help="datasets, by number or name")
+    parser.add_argument("--wait", action="store_true", help="wait while another process prepares the dataset")
     return parser
 
 
@@ -119,7 +120,7 @@ def workers(args: argparse.Namespace, bytes_per_case: float) -> "Workers":
     Raises:
         UserError: --max_ram is too little for the largest case.
     """
-    from dd_nnunet.preprocessing.parallel import Workers, choose_n_processes
+    from dd_nnunet.preprocessing.parallel import Workers, choose_n_processes, startable
     from dd_nnunet.storage.hardware import available_ram_bytes, cpu_count
 
     ram = available_ram_bytes() if args.max_ram is None else args.max_ram * GB
@@ -129,7 +130,7 @@ def workers(args: argparse.Namespace, bytes_per_case: float) -> "Workers":
             f"{args.max_ram:g} GB is too little: the largest case needs about {bytes_per_case / GB:.2f} GB",
             "give more, or a machine with more memory",
         )
-    n_processes = choose_n_processes(args.np, cpu_count(), ram, bytes_per_case)
+    n_processes = startable(choose_n_processes(args.np, cpu_count(), ram, bytes_per_case))
     return Workers(n_processes, bytes_per_case, show_progress=not args.no_pbar and not args.quiet)
 
 

@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,14 +12,13 @@ from dd_nnunet.core.errors import UserError
 
 if TYPE_CHECKING:
     from dd_nnunet.core.dataset import DatasetDescription
-    from dd_nnunet.core.plan import ConfigurationPlan, LevelPlan, Plan
-    from dd_nnunet.core.splits import Fold
+    from dd_nnunet.core.plan import LevelPlan
     from dd_nnunet.storage.workspace import DatasetFolders
-    from dd_nnunet.training.pretrain_diffusion import TrainingSetup
+    from dd_nnunet.training.setup import TrainingSetup
+    from dd_nnunet.training.stopping import StopRequest
 
 LOGGER = logging.getLogger(__name__)
 STAGES = ("all", "diffusion", "segmenter")
-LARGEST_WORKERS = 8
 
 
 def build_parser() -> cli.StrictParser:
@@ -46,7 +46,29 @@ def build_parser() -> cli.StrictParser:
     )
     parser.add_argument("--val", action="store_true", help="only predict and score the validation cases")
     parser.add_argument("--fresh", action="store_true", help="move an existing fold aside and start anew")
+    parser.add_argument(
+        "--resume",
+        choices=("auto", "must"),
+        default="auto",
+        help="must: an error where nothing was begun yet",
+    )
+    parser.add_argument(
+        "--max_time", type=_hours, metavar="HOURS", help="stop before that, with exit code 75 and all saved"
+    )
+    parser.add_argument(
+        "--strict_env", action="store_true", help="do not resume with other versions, instead of warning"
+    )
     return parser
+
+
+def _hours(text: str) -> float:
+    try:
+        hours = float(text)
+    except ValueError:
+        hours = math.nan
+    if not 0 < hours < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of hours above 0")
+    return hours
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -55,123 +77,59 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(args: argparse.Namespace) -> None:
+    from dd_nnunet.training.stopping import StopRequest
+
+    stop = StopRequest(math.inf if args.max_time is None else 3600 * args.max_time)
+    with stop.listening():
+        _run_fold(args, stop)
+
+
+def _run_fold(args: argparse.Namespace, stop: "StopRequest") -> None:
+    from dd_nnunet.commands.train_setup import load_fold, make_setup, write_model_files
     from dd_nnunet.core.plan import Plan
     from dd_nnunet.storage.atomic import check_output_folder, read_record
+    from dd_nnunet.storage.folder_lock import locked
     from dd_nnunet.storage.raw_dataset import load_description
-    from dd_nnunet.storage.run_folder import move_aside
+    from dd_nnunet.training.memory_error import memory_explained
 
-    if args.fresh and args.val:
-        raise UserError("--fresh and --val", "exclude each other", "give one of them")
     folders = cli.workspace(args).dataset(args.dataset)
     plan = read_record(Plan, cli.existing_plan(folders, args.plans_name, args.dataset))
     configuration = plan.configuration(args.configuration)
     levels = tuple(map(configuration.level, sorted(set(args.level)))) if args.level else configuration.levels
     description = load_description(folders.preprocessed / "dataset.json")
-    fold = _fold(args, folders)
+    fold = load_fold(args, folders)
     model = folders.model(args.plans_name, args.configuration)
     check_output_folder(model)
     fold_folder = model / f"fold_{args.fold}"
-    if args.fresh and (moved := move_aside(fold_folder)):
-        LOGGER.info("moved the old fold to %s", moved)
-    _write_model_files(model, folders, plan)
-    setup = _setup(args, folders, configuration, fold)
+    _begin(args, fold_folder)
+    with locked(model, wait=True):  # all folds may be started at once
+        write_model_files(model, folders, plan)
+    setup = make_setup(args, folders, configuration, fold, stop)
     LOGGER.info("%s, fold %s: %d training, %d validation cases; %s", folders.name, args.fold, len(fold.train),
                 len(fold.val), setup.runtime.because)  # fmt: skip
-    if not args.val:
-        _train(args, setup, levels, fold_folder)
-    if args.stage != "diffusion":
-        _validate(args, setup, levels, folders, description, fold_folder)
+    with locked(fold_folder):
+        if not args.val:
+            with memory_explained(configuration, args.dataset):
+                _train(args, setup, levels, fold_folder)
+        if args.stage != "diffusion":
+            _validate(args, setup, levels, folders, description, fold_folder)
 
 
-def _required(path: Path, args: argparse.Namespace) -> Path:
-    if not path.is_file():
-        raise UserError(path, "does not exist", f"run: dd_plan_and_preprocess -d {args.dataset}")
-    return path
+def _begin(args: argparse.Namespace, fold_folder: Path) -> None:
+    """Move the old fold aside, or make sure that there is one, where asked for."""
+    from dd_nnunet.networks.checkpoint import checkpoint_exists
+    from dd_nnunet.storage.run_folder import is_finished, move_aside
 
-
-def _fold(args: argparse.Namespace, folders: "DatasetFolders") -> "Fold":
-    """The fold's cases, checked against what is prepared; constant cases do not train."""
-    from dd_nnunet.core.fingerprint import DatasetFingerprint
-    from dd_nnunet.core.splits import Fold, select_fold
-    from dd_nnunet.storage.atomic import read_record
-    from dd_nnunet.storage.case_store import Manifest
-    from dd_nnunet.storage.splits import read_splits
-
-    prepared = folders.prepared(args.plans_name, args.configuration)
-    case_ids = sorted(Manifest.load(prepared).cases)
-    if not case_ids:
-        raise UserError(prepared, "holds no prepared cases", f"run: dd_plan_and_preprocess -d {args.dataset}")
-    splits_json = _required(folders.splits_json, args)
-    fold = select_fold(read_splits(splits_json), args.fold, case_ids, splits_json)
-    missing = sorted({*fold.train, *fold.val} - set(case_ids))
-    if missing:
-        remedy = f"run dd_plan_and_preprocess -d {args.dataset} again, or correct the splits"
-        raise UserError(
-            splits_json, f"fold {args.fold} names cases that are not prepared: {', '.join(missing)}", remedy
-        )
-    fingerprint = read_record(DatasetFingerprint, _required(folders.fingerprint_json, args))
-    constant = {case.case_id for case in fingerprint.cases if case.constant}
-    train = tuple(case_id for case_id in fold.train if case_id not in constant)
-    if not train:
-        raise UserError(splits_json, f"fold {args.fold} has no training case with contents", "add volumes")
-    return Fold(train, fold.val)
-
-
-def _write_model_files(model: Path, folders: "DatasetFolders", plan: "Plan") -> None:
-    """plans.json, dataset.json and dataset_fingerprint.json beside the folds; all folds share one plan."""
-    from dd_nnunet.core.plan import Plan
-    from dd_nnunet.storage.atomic import read_json, read_record, write_json
-
-    plans_json = model / "plans.json"
-    if plans_json.is_file():
-        old = read_record(Plan, plans_json)
-        # the reasons may be worded anew, or name another machine
-        if (old.configurations, old.channel_names) != (plan.configurations, plan.channel_names):
-            reason = "differs from the dataset's plan: these folds were trained with another one"
-            raise UserError(
-                plans_json, reason, f"rename {model.name}, or plan with -overwrite_plans_name NAME"
-            )
-        return
-    write_json(model / "dataset.json", read_json(folders.preprocessed / "dataset.json"))
-    write_json(model / "dataset_fingerprint.json", read_json(folders.fingerprint_json))
-    write_json(plans_json, plan)
-
-
-def _setup(
-    args: argparse.Namespace, folders: "DatasetFolders", configuration: "ConfigurationPlan", fold: "Fold"
-) -> "TrainingSetup":
-    import torch
-
-    from dd_nnunet.networks.device import choose_runtime
-    from dd_nnunet.storage.hardware import cpu_count
-    from dd_nnunet.storage.workspace import make_cuda_repeatable
-    from dd_nnunet.training.case_reader import CaseReader
-    from dd_nnunet.training.pretrain_diffusion import TrainingSetup
-
-    runtime = choose_runtime(args.device, configuration.precision)
-    if args.deterministic:
-        make_cuda_repeatable()
-        torch.use_deterministic_algorithms(True)
-    torch.backends.cudnn.benchmark = not args.deterministic
-    return TrainingSetup(
-        configuration=configuration,
-        fold=fold,
-        reader=CaseReader(folders.prepared(args.plans_name, args.configuration), configuration),
-        runtime=runtime,
-        seed=args.seed,
-        # on the CPU the network itself needs every core, and augmentation takes a percent of a step
-        n_workers=0 if runtime.device.type == "cpu" else min(cpu_count() - 1, LARGEST_WORKERS),
-        progress_bar=not (args.no_pbar or args.quiet),
-        data_sha256=_data_sha256(folders.prepared(args.plans_name, args.configuration), fold),
+    if args.fresh and (args.val or args.resume == "must"):
+        other = "--val" if args.val else "--resume must"
+        raise UserError(f"--fresh and {other}", "exclude each other", "give one of them")
+    begun = (
+        is_finished(run) or checkpoint_exists(run / "checkpoint_latest.pth") for run in fold_folder.glob("*/")
     )
-
-
-def _data_sha256(prepared: Path, fold: "Fold") -> str:
-    """Changes when a prepared training case changes."""
-    from dd_nnunet.storage.case_store import Manifest, sha256_of_record
-
-    cases = Manifest.load(prepared).cases
-    return sha256_of_record([cases[case_id].array_sha256 for case_id in fold.train])
+    if args.resume == "must" and not any(begun):
+        raise UserError(fold_folder, "holds nothing to resume", "leave out --resume must to start training")
+    if args.fresh and (moved := move_aside(fold_folder)):
+        LOGGER.info("moved the old fold to %s", moved)
 
 
 def _train(
@@ -195,7 +153,7 @@ def _train(
         network = load_diffusion(setup.configuration, setup.n_channels, checkpoint, setup.runtime)
         cache.build(checkpoint, network)
     for level in levels:
-        _train_level(setup, level, cache, fold_folder)
+        _train_level(args, setup, level, cache, fold_folder)
 
 
 def _train_diffusion(args: argparse.Namespace, setup: "TrainingSetup", checkpoint: Path) -> None:
@@ -207,7 +165,7 @@ def _train_diffusion(args: argparse.Namespace, setup: "TrainingSetup", checkpoin
     identity = _identity(setup, "diffusion", setup.configuration.diffusion)
     if args.pretrained_diffusion:
         identity["pretrained_sha256"] = sha256_of(_existing(Path(args.pretrained_diffusion)))
-    with open_run_folder(checkpoint.parent, identity) as run:
+    with open_run_folder(checkpoint.parent, identity, args.strict_env) as run:
         if run.finished:
             LOGGER.info("diffusion: finished already (--fresh trains anew)")
             return
@@ -228,13 +186,16 @@ def _existing(path: Path) -> Path:
     return path
 
 
-def _train_level(setup: "TrainingSetup", level: "LevelPlan", cache: Any, fold_folder: Path) -> None:
+def _train_level(
+    args: argparse.Namespace, setup: "TrainingSetup", level: "LevelPlan", cache: Any, fold_folder: Path
+) -> None:
     from dd_nnunet.storage.run_folder import open_run_folder
     from dd_nnunet.training.train_segmenter import train_segmenter
 
     planned = (level, setup.configuration.segmenter, setup.configuration.features)
     folder = fold_folder / f"level{level.level}"
-    with open_run_folder(folder, _identity(setup, f"level {level.level}", planned)) as run:
+    identity = _identity(setup, f"level {level.level}", planned)
+    with open_run_folder(folder, identity, args.strict_env) as run:
         if run.finished:
             LOGGER.info("level %d: finished already (--fresh trains anew)", level.level)
             return

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from dd_nnunet.core.plan import LevelPlan
     from dd_nnunet.evaluation.table import ScoreRow
     from dd_nnunet.storage.workspace import DatasetFolders
-    from dd_nnunet.training.pretrain_diffusion import TrainingSetup
+    from dd_nnunet.training.setup import TrainingSetup
 
 LOGGER = logging.getLogger(__name__)
 
@@ -66,6 +66,7 @@ def predict_validation(
         file_ending: of the predictions.
 
     Raises:
+        StoppedError: the run was asked to end early; what is predicted stays.
         UserError: the level is not trained.
     """
     from tqdm import tqdm
@@ -90,6 +91,7 @@ def predict_validation(
         bar = tqdm(missing, desc=f"validate level {level.level}", unit="case", disable=not setup.progress_bar)
         for case_id in bar:
             ensemble.write(read_case(setup.reader.folder, case_id), paths[case_id])
+            setup.stop.check(folder / "validation")
     saved = load_checkpoint(checkpoint)
     rule = "part 0 owns most border voxels, the rest by falling volume"
     numbering = {"rule": rule, "network_channel_of_part": saved["order"]}

@@ -8,6 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from dd_nnunet.core.errors import UserError
+from dd_nnunet.storage.hardware import available_ram_bytes, cpu_name
+
+# of GPUs with bfloat16 tensor cores
+FAST_CUDA_CAPABILITY = (8, 0)
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,29 @@ class Runtime:
         return torch.contiguous_format if self.device.type == "mps" else torch.channels_last_3d
 
 
+@dataclass(frozen=True)
+class Device:
+    """A device that torch can use here: `-device` value, its own name, memory, whether bfloat16 is fast on it."""
+
+    kind: str
+    name: str
+    memory_bytes: int
+    fast_bf16: bool
+
+
+def list_devices() -> tuple[Device, ...]:
+    """All devices that torch can use here, in the order in which `auto` takes them; the CPU comes last."""
+    found = []
+    for index in range(torch.cuda.device_count() if torch.cuda.is_available() else 0):
+        properties = torch.cuda.get_device_properties(index)
+        fast = (properties.major, properties.minor) >= FAST_CUDA_CAPABILITY
+        found.append(Device("cuda", properties.name, properties.total_memory, fast))
+    if torch.backends.mps.is_available():
+        found.append(Device("mps", "Apple GPU", available_ram_bytes(), _bfloat16_is_fast("mps")))
+    found.append(Device("cpu", cpu_name(), available_ram_bytes(), _bfloat16_is_fast("cpu")))
+    return tuple(found)
+
+
 def choose_runtime(device: str, precision: str) -> Runtime:
     """Choose the device and the number format.
 
@@ -65,7 +92,7 @@ def choose_runtime(device: str, precision: str) -> Runtime:
 
 def _bfloat16_is_fast(device: str) -> bool:
     if device == "cuda":
-        return torch.cuda.get_device_capability() >= (8, 0)
+        return torch.cuda.get_device_capability() >= FAST_CUDA_CAPABILITY
     if device == "mps":
         return False
     names = ("_is_avx512_bf16_supported", "_is_amx_tile_supported", "_is_arm_bf16_supported")

@@ -20,10 +20,10 @@ class DiscoveryLoss:
     visual: Tensor
     invariance: Tensor
 
-    def named(self) -> dict[str, float]:
-        """Plain numbers for the log."""
+    def named(self) -> dict[str, Tensor]:
+        """The terms by name, cut from the graph, for the log."""
         names = ("total", "feature", "visual", "invariance")
-        return {name: float(getattr(self, name).detach()) for name in names}
+        return {name: getattr(self, name).detach() for name in names}
 
 
 def discovery_loss(

@@ -16,7 +16,7 @@ from dd_nnunet.core.plan import STRICT, ConfigurationPlan, ReadingPlan
 from dd_nnunet.planning.fingerprinting import fingerprint_case, merge_fingerprints
 from dd_nnunet.preprocessing.case import preprocess_case
 from dd_nnunet.preprocessing.parallel import Workers, map_cases
-from dd_nnunet.storage.atomic import disk_error, remove_leftovers
+from dd_nnunet.storage.atomic import remove_leftovers
 from dd_nnunet.storage.case_store import CaseRecord, Manifest, record_case, sha256_of_record, write_case
 from dd_nnunet.storage.folder_lock import HOLDER_NAME, locked
 from dd_nnunet.storage.volume import read_volume
@@ -75,10 +75,6 @@ def preprocess_dataset(
         UserError: bad cases, after the others were prepared; another process works in the folder.
         DiskError: no space left.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise disk_error(folder, error) from error
     with locked(folder):
         remove_leftovers(folder)
         if clean:

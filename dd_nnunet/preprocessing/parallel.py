@@ -6,17 +6,19 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import partial
+from multiprocessing.process import BaseProcess
 from typing import Any, TypeVar
 
 from tqdm import tqdm
 
 from dd_nnunet.core.dataset import CaseFiles
 from dd_nnunet.core.errors import DDError, DiskError, ManyErrors, UserError
+from dd_nnunet.storage.hardware import why_no_processes
 
 _logger = logging.getLogger(__name__)
 Result = TypeVar("Result")
@@ -46,6 +48,28 @@ def choose_n_processes(n_wished: int, n_cpus: int, ram_bytes: float, bytes_per_c
     """
     n_fitting = int(ram_bytes // max(bytes_per_case, 1.0))
     return 0 if n_wished == 0 else max(1, min(n_wished, n_cpus, n_fitting))
+
+
+def startable(n_processes: int) -> int:
+    """The number of processes, or 0 with a warning where none can be started: the work is then done in this one."""
+    reason = why_no_processes() if n_processes else None
+    if reason is None:
+        return n_processes
+    _logger.warning("warning: %s; the work is done in this process, slower", reason)
+    return 0
+
+
+def how_they_ended(processes: Iterable[BaseProcess]) -> str:
+    """How the first process that failed ended: "was killed by SIGKILL …", "ended with exit code 3"."""
+    codes = [process.exitcode for process in processes if process.exitcode]
+    # a pool that has lost one process ends the others with SIGTERM
+    code = next((code for code in codes if code != -signal.SIGTERM), codes[0] if codes else None)
+    if code is None:
+        return "ended"
+    if code > 0:
+        return f"ended with exit code {code}"
+    hint = ", as the system does when memory runs out" if code == -signal.SIGKILL else ""
+    return f"was killed by {signal.Signals(-code).name}{hint}"
 
 
 def map_cases(
@@ -121,35 +145,39 @@ def _map_in_processes(
 ) -> None:
     n_processes = min(workers.n_processes, len(cases))
     while cases:
-        try:
-            _run_pool(function, cases, n_processes, settle)
-        except BrokenProcessPool:
-            cases = [case for case in cases if case.case_id not in settled_ids()]
-            if n_processes > 1:
-                n_processes //= 2
-                _logger.warning("a process died; %d cases again with %d", len(cases), n_processes)
-                continue
-            # a single process works in order, so the first one left is the one that died
-            settle(cases[0], partial(_raise, _died(cases[0], workers, "was killed while working on it")))
-            cases = cases[1:]
-        else:
+        end = _run_pool(function, cases, n_processes, settle)
+        cases = [case for case in cases if case.case_id not in settled_ids()]
+        if end is None:
             return
+        if n_processes > 1:
+            n_processes //= 2
+            text = "warning: a process %s; %s; %d cases are tried again, %d at once"
+            _logger.warning(text, end, _need(workers), len(cases), n_processes)
+        else:
+            # a single process works in order, so the first one left is the one that died
+            settle(cases[0], partial(_raise, _died(cases[0], workers, end)))
+            cases = cases[1:]
 
 
 def _run_pool(
     function: Callable[[CaseFiles], Result], cases: Sequence[CaseFiles], n_processes: int, settle: Settle
-) -> None:
+) -> str | None:
+    """Work until all cases are settled, or until a process dies; returns how it ended."""
     others = set(multiprocessing.active_children())
     pool = ProcessPoolExecutor(n_processes, multiprocessing.get_context("spawn"), _start_quietly)
-    broken: BrokenProcessPool | None = None
+    processes: set[BaseProcess] = set()
+    broken = False
     try:
         with no_interrupt():
             futures = {pool.submit(function, case): case for case in cases}
+        processes = set(multiprocessing.active_children()) - others
         for future in as_completed(futures):
             try:
                 settle(futures[future], future.result)
-            except BrokenProcessPool as error:
-                broken = error
+            except BrokenProcessPool:
+                broken = True
+    except BrokenProcessPool:  # before all cases were handed in
+        broken = True
     except BaseException:
         # an interrupt, or a fault of ours: leave no process behind and do not wait for it
         pool.shutdown(wait=False, cancel_futures=True)
@@ -158,8 +186,7 @@ def _run_pool(
             process.join()
         raise
     pool.shutdown()
-    if broken is not None:
-        raise broken
+    return how_they_ended(processes) if broken else None
 
 
 @contextlib.contextmanager
@@ -197,12 +224,13 @@ def end_with_parent() -> None:
     os._exit(1)
 
 
-def _died(case: CaseFiles, workers: Workers, what: str) -> UserError:
-    return UserError(
-        f"case {case.case_id}",
-        f"its process {what}; it needs about {workers.bytes_per_case / GB:.2g} GB",
-        "use fewer processes (-np 1) or a machine with more memory",
-    )
+def _died(case: CaseFiles, workers: Workers, end: str) -> UserError:
+    remedy = "use fewer processes (-np 1) or a machine with more memory"
+    return UserError(f"case {case.case_id}", f"its process {end}; {_need(workers)}", remedy)
+
+
+def _need(workers: Workers) -> str:
+    return f"the largest case needs about {workers.bytes_per_case / GB:.2g} GB"
 
 
 def _raise(error: Exception) -> None:

@@ -1,7 +1,10 @@
-"""What this machine offers, read from /proc and /sys: processors, memory, and whether bfloat16 is fast."""
+"""What this machine offers, mostly read from /proc and /sys: processors, memory, whether bfloat16 is fast."""
 
+import math
+import multiprocessing
 import os
 import platform
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +20,10 @@ CGROUP_MEMORY = (
         "total_inactive_file",
     ),
 )
+# (quota and period in one file or two), cgroup v2 and v1
+CGROUP_CPU = (("cpu.max",), ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us"))
+# 8 training workers with their queues and events need 34, a pool of processes fewer
+N_SEMAPHORES = 40
 FALLBACK_RAM_BYTES = 4 * 1024**3
 ROOT = Path("/")
 
@@ -35,12 +42,27 @@ def find_accelerator(root: Path = ROOT) -> Accelerator:
     Args:
         root: of the file system; tests give a made-up one.
     """
-    if any((root / trace).exists() for trace in NVIDIA_TRACES):
+    if has_nvidia_gpu(root):
         return Accelerator("the NVIDIA GPU", True)
     fields = _cpu_fields(root)
     flags = set(" ".join(fields.get(key, "") for key in ("flags", "Features")).split())
-    name = fields.get("model name") or platform.processor() or platform.machine()
-    return Accelerator(f"this CPU ({name})", not flags.isdisjoint(BF16_FLAGS))
+    return Accelerator(f"this CPU ({cpu_name(root)})", not flags.isdisjoint(BF16_FLAGS))
+
+
+def has_nvidia_gpu(root: Path = ROOT) -> bool:
+    """Whether an NVIDIA driver runs here; torch may know better whether it can use it."""
+    return any((root / trace).exists() for trace in NVIDIA_TRACES)
+
+
+def cpu_name(root: Path = ROOT) -> str:
+    """The processor's name, or at least its kind."""
+    return _cpu_fields(root).get("model name") or platform.processor() or platform.machine()
+
+
+def nvidia_driver(root: Path = ROOT) -> str | None:
+    """Version of the NVIDIA driver, or None where there is none."""
+    match = re.search(r"Module.*?\s(\d[\d.]+)\s", _read(root / NVIDIA_TRACES[0]))
+    return match[1] if match else None
 
 
 def available_ram_bytes(root: Path = ROOT) -> int:
@@ -49,11 +71,47 @@ def available_ram_bytes(root: Path = ROOT) -> int:
     return max(0, min(bounds, default=FALLBACK_RAM_BYTES))
 
 
-def cpu_count() -> int:
-    """Processors that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+def cpu_count(root: Path = ROOT) -> int:
+    """Processors that this process may use, at most the share that its control group has, rounded up."""
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    for names in CGROUP_CPU:
+        numbers = " ".join(_read(root / "sys/fs/cgroup" / name) for name in names).split()
+        if len(numbers) == 2 and all(number.isdigit() for number in numbers):
+            quota, period = map(int, numbers)
+            return max(1, min(allowed, math.ceil(quota / period)))
+    return allowed
+
+
+def why_no_processes() -> str | None:
+    """Why work cannot be shared between processes, or None if it can.
+
+    Processes need semaphores, which Linux keeps in /dev/shm, 4 KiB each. Nothing else of ours lies there: batches
+    and results travel through pipes, so that the 64 MB of a container are enough.
+    """
+    try:
+        _ = [multiprocessing.Semaphore() for _ in range(N_SEMAPHORES)]
+    except (OSError, ImportError) as error:
+        return f"no semaphores can be made, is /dev/shm full or missing? ({error})"
+    return None
+
+
+def shared_memory_bytes(root: Path = ROOT) -> int | None:
+    """Free bytes of /dev/shm; None where there is none, as outside of Linux."""
+    try:
+        status = os.statvfs(root / "dev/shm")
+    except (OSError, AttributeError):
+        return None
+    return status.f_bavail * status.f_frsize
+
+
+def open_file_limit() -> int | None:
+    """How many files this process may have open at once; None for no limit."""
+    try:
+        import resource
+    except ImportError:  # not on Windows
+        return None
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return None if soft == resource.RLIM_INFINITY else soft
 
 
 def _cpu_fields(root: Path) -> dict[str, str]:

@@ -16,6 +16,7 @@ from typing import Any
 
 from dd_nnunet import __version__
 from dd_nnunet.core.errors import UserError
+from dd_nnunet.core.json_difference import differences
 from dd_nnunet.core.json_record import parse_json, record_to_json
 from dd_nnunet.storage.atomic import (
     disk_error,
@@ -25,6 +26,7 @@ from dd_nnunet.storage.atomic import (
     write_text,
 )
 from dd_nnunet.storage.folder_lock import HOLDER_NAME, LOCK_NAME, locked
+from dd_nnunet.storage.hardware import nvidia_driver
 
 RECORDED_PACKAGES = (
     "torch",
@@ -124,30 +126,30 @@ class RunFolder:
 
 
 @contextlib.contextmanager
-def open_run_folder(path: Path, identity: Mapping[str, object]) -> Iterator[RunFolder]:
+def open_run_folder(
+    path: Path, identity: Mapping[str, object], same_versions: bool = False
+) -> Iterator[RunFolder]:
     """Make or reopen a run folder and hold its lock.
 
     Args:
         path: the folder, made if it is missing.
         identity: what makes this run the same run (plan, fold, seed …), written to debug.json at first.
+        same_versions: refuse to go on with other versions than the last start's, instead of warning.
 
     Raises:
-        UserError: another process holds it; it belongs to a run of another identity; it may not be written.
+        UserError: another process holds it; it belongs to a run of another identity; it may not be written;
+            versions changed where they must not.
     """
     path = Path(path)
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise disk_error(path, error) from error
     with locked(path):
         remove_leftovers(path)
-        differences = _record_start(path / "debug.json", record_to_json(dict(identity)))
+        changes = _record_start(path / "debug.json", record_to_json(dict(identity)), same_versions)
         with _text_logger(path) as logger:
             run = RunFolder(path, logger)
             if run.log_path.exists() and not run.log_path.read_bytes().endswith(b"\n"):
                 run.truncate_log(lambda entry: True)
-            for difference in differences:
-                logger.warning("%s: %s since the last start", path, difference)
+            for change in changes:
+                logger.warning("%s: %s since the last start", path, change)
             yield run
 
 
@@ -178,7 +180,7 @@ def move_aside(path: Path) -> Path | None:
     return target
 
 
-def _record_start(path: Path, identity: Entry) -> list[str]:
+def _record_start(path: Path, identity: Entry, same_versions: bool) -> list[str]:
     """Check debug.json against this run, or write the first one; add this start to it.
 
     Returns:
@@ -188,15 +190,19 @@ def _record_start(path: Path, identity: Entry) -> list[str]:
     _check_identity(path.parent, record.identity, identity)
     now = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
     start = Start(now, socket.gethostname(), os.getpid(), _versions())
-    write_json(path, RunRecord(identity, (*record.starts, start)))
     last = record.starts[-1] if record.starts else start
-    return [f"{name} changed from {a} to {b}" for name, a, b in _differences(last.versions, start.versions)]
+    changes = [f"{name} changed from {a} to {b}" for name, a, b in differences(last.versions, start.versions)]
+    if changes and same_versions:
+        remedy = "install the old versions, or leave out --strict_env"
+        raise UserError(path.parent, f"{'; '.join(changes)} since the last start", remedy)
+    write_json(path, RunRecord(identity, (*record.starts, start)))
+    return changes
 
 
 def _check_identity(folder: Path, old: Entry, new: Entry) -> None:
-    differences = [f"{key} was {a}, now {b}" for key, a, b in _differences(old, new)]
-    if differences:
-        shown = "; ".join(differences[:5]) + ("; …" if len(differences) > 5 else "")
+    changes = [f"{key} was {a}, now {b}" for key, a, b in differences(old, new)]
+    if changes:
+        shown = "; ".join(changes[:5]) + ("; …" if len(changes) > 5 else "")
         raise UserError(
             folder,
             f"holds a run of another identity: {shown}",
@@ -204,22 +210,9 @@ def _check_identity(folder: Path, old: Entry, new: Entry) -> None:
         )
 
 
-def _differences(old: Any, new: Any, key: str = "") -> Iterator[tuple[str, str, str]]:
-    """The differing keys of nested JSON data, as (dotted key, old value, new value)."""
-    if isinstance(old, dict) and isinstance(new, dict):
-        for name in sorted({*old, *new}):
-            yield from _differences(old.get(name), new.get(name), f"{key}.{name}" if key else name)
-    elif old != new:
-        yield key, _shown(old), _shown(new)
-
-
-def _shown(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= 60 else f"{text[:59]}…"
-
-
 def _versions() -> dict[str, str | None]:
     versions: dict[str, str | None] = {"dd_nnunet": __version__, "python": platform.python_version()}
+    versions["nvidia_driver"] = nvidia_driver()
     for package in RECORDED_PACKAGES:
         try:
             versions[package] = importlib.metadata.version(package)

@@ -3,7 +3,8 @@
 import logging
 import random
 import signal
-from collections.abc import Callable, Iterator, Sequence
+import threading
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,10 +22,12 @@ from batchgenerators.transforms.spatial_transforms import MirrorTransform
 
 from dd_nnunet.core.case import FloatArray
 from dd_nnunet.core.plan import Zyx
-from dd_nnunet.preprocessing.parallel import no_interrupt
+from dd_nnunet.preprocessing.parallel import end_with_parent, how_they_ended, no_interrupt
 from dd_nnunet.training.seeds import derive_seed
 
+_logger = logging.getLogger(__name__)
 LoadCase = Callable[[str], FloatArray]
+Batch = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,7 @@ class PatchLoader(SlimDataLoaderBase):
         self.next_iteration = first_iteration
         self.thread_id = 0
 
-    def generate_train_batch(self) -> dict[str, Any]:
+    def generate_train_batch(self) -> Batch:
         """The next batch of this worker; worker w of n serves iterations first + w, first + w + n and so on."""
         iteration = self.next_iteration + self.thread_id
         self.next_iteration += self.number_of_threads_in_multithreaded
@@ -81,6 +84,7 @@ class PatchLoader(SlimDataLoaderBase):
         super().set_thread_id(thread_id)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+        threading.Thread(target=end_with_parent, daemon=True).start()
 
 
 class Seeded(AbstractTransform):
@@ -123,8 +127,11 @@ def photometric() -> AbstractTransform:
 
 def iterate_batches(
     source: BatchSource, transform: AbstractTransform, first_iteration: int, n_workers: int
-) -> Iterator[dict[str, Any]]:
+) -> Generator[Batch, None, None]:
     """Batches first_iteration, first_iteration + 1, … without end; workers end with the iterator.
+
+    When a worker is killed, half as many go on where it stopped; when one raises an error, this process goes on
+    and meets the error itself. The batches are the same either way.
 
     Args:
         source: what to draw from.
@@ -132,21 +139,32 @@ def iterate_batches(
         first_iteration: where to begin.
         n_workers: background processes; 0 augments in this process.
     """
-    loader = PatchLoader(source, first_iteration, n_workers)
-    if n_workers == 0:
-        yield from SingleThreadedAugmenter(loader, Seeded(transform))
-    augmenter = MultiThreadedAugmenter(
-        loader, Seeded(transform), n_workers, num_cached_per_queue=2, pin_memory=False
-    )
-    root = logging.getLogger()
-    root.addFilter(_is_no_interrupt)
-    try:
+    next_iteration = first_iteration
+    while n_workers:
+        loader = PatchLoader(source, next_iteration, n_workers)
+        augmenter = MultiThreadedAugmenter(
+            loader, Seeded(transform), n_workers, num_cached_per_queue=2, pin_memory=False
+        )
+        root = logging.getLogger()
+        root.addFilter(_is_no_interrupt)
         with no_interrupt():
             augmenter.restart()
-        yield from augmenter
-    finally:
-        augmenter._finish()
-        root.removeFilter(_is_no_interrupt)
+        workers = list(augmenter._processes)
+        try:
+            for batch in augmenter:
+                next_iteration = batch["iteration"] + 1
+                yield batch
+        except RuntimeError:
+            killed = any(worker.exitcode for worker in workers)
+            n_workers = n_workers // 2 if killed else 0
+            others = f"{n_workers} of them" if n_workers else "this process"
+            text = "warning: a background process %s; batches from %d on are made by %s"
+            _logger.warning(text, how_they_ended(workers), next_iteration, others)
+        finally:
+            augmenter._finish()
+            root.removeFilter(_is_no_interrupt)
+    loader = PatchLoader(source, next_iteration, n_workers)
+    yield from SingleThreadedAugmenter(loader, Seeded(transform))
 
 
 def _is_no_interrupt(record: logging.LogRecord) -> bool:

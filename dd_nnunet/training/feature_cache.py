@@ -18,8 +18,8 @@ from dd_nnunet.storage.atomic import read_json, sha256_of, write_json
 from dd_nnunet.storage.case_store import read_array, write_array
 from dd_nnunet.storage.folder_lock import locked
 from dd_nnunet.training.bounded_cache import BoundedCache
-from dd_nnunet.training.pretrain_diffusion import TrainingSetup
 from dd_nnunet.training.seeds import derive_seed
+from dd_nnunet.training.setup import TrainingSetup
 
 logger = logging.getLogger(__name__)
 PROJECTION_CASES = 16
@@ -45,9 +45,9 @@ class FeatureCache:
         """Compute what is missing; features of another diffusion model, plan or data are computed anew.
 
         Raises:
+            StoppedError: the run was asked to end early; what is computed stays.
             UserError: another process is computing them.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
         with locked(self.folder):
             self._build(diffusion_checkpoint, network)
 
@@ -119,6 +119,7 @@ class FeatureCache:
             write_array(
                 self.folder / f"{case_id}_denoised.b2nd", features.denoised.numpy().astype(np.float16)
             )
+        self.setup.stop.check(self.folder)
 
     def _check_identity(self, diffusion_checkpoint: Path) -> None:
         plan = self.setup.configuration.features

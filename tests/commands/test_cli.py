@@ -22,6 +22,7 @@ TARGETS = {
     "baseline": ("main",),
     "accumulate": ("main",),
     "report": ("main",),
+    "doctor": ("main",),
     "convert": ("main_synthcell", "main_folder"),
 }
 

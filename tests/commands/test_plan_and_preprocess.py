@@ -46,6 +46,7 @@ def test_all_files_are_made(dataset):
     assert run(dataset, "--preset", "fast") == 0
     folders = dataset.folders
     assert sorted(p.name for p in folders.preprocessed.iterdir()) == [
+        ".lock",
         "dataset.json",
         "dataset_fingerprint.json",
         "ddPlans.json",
@@ -131,7 +132,7 @@ def test_bad_cases_are_all_listed_and_nothing_is_written(dataset, capsys):
     assert len(lines) == 2
     for line, name in zip(lines, "be", strict=True):
         assert line.startswith(f"dd_plan_and_preprocess: error: {images / name}_0000.nii.gz: ")
-    assert not any(dataset.folders.preprocessed.iterdir())
+    assert [path.name for path in dataset.folders.preprocessed.iterdir()] == [".lock"]
 
 
 def test_no_pp_stops_after_the_plan(dataset):

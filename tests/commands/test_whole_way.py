@@ -120,23 +120,7 @@ def test_summary_has_nnunets_keys_and_ours(way: Way) -> None:
 
 def test_model_folder_has_plan_dataset_and_fingerprint(way: Way) -> None:
     names = {path.name for path in way.model.iterdir()}
-    assert {"plans.json", "dataset.json", "dataset_fingerprint.json", "fold_0", "fold_1"} == names
-
-
-def test_a_finished_fold_says_so_and_changes_nothing(way: Way, capsys: pytest.CaptureFixture[str]) -> None:
-    checkpoint = way.model / "fold_0" / "level2" / "checkpoint_final.pth"
-    before = sha256_of(checkpoint), checkpoint.stat().st_mtime_ns
-    flags = [flag for flag in way.flags if flag != "-q"]
-    assert train.main(["42", "3d_fullres", "0", "--seed", "3", *flags]) == 0
-    assert capsys.readouterr().out.count("finished already") == 3
-    assert (sha256_of(checkpoint), checkpoint.stat().st_mtime_ns) == before
-
-
-def test_another_seed_is_another_run(way: Way, capsys: pytest.CaptureFixture[str]) -> None:
-    assert train.main(["42", "3d_fullres", "0", "--seed", "4", *way.flags]) == 2
-    error = capsys.readouterr().err
-    assert "seed was 3, now 4" in error
-    assert "--fresh" in error
+    assert {".lock", "plans.json", "dataset.json", "dataset_fingerprint.json", "fold_0", "fold_1"} == names
 
 
 def test_same_seed_same_weights(way: Way, tmp_path: Path) -> None:

@@ -136,6 +136,14 @@ def computed_attributes(source: str, imported: set[str]) -> list[str]:
     ]
 
 
+ALLOWED = {
+    # which instructions this processor has: three names, written in the line before
+    "device.py": ("getattr(torch.cpu, name, bool)",),
+    # dd_doctor tries to import the modules that are installed with it
+    "checks.py": ("pkgutil", "importlib", "importlib.import_module", "import_module"),
+}
+
+
 @pytest.mark.parametrize(
     ("source", "fault"),
     [
@@ -154,5 +162,4 @@ def test_the_search_finds(source, fault):
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_the_product_has_none(path):
     found = faults_of(path.read_text(encoding="utf-8"))
-    # which instructions this processor has: three names, written in the line before
-    assert [fault for fault in found if fault != "getattr(torch.cpu, name, bool)"] == []
+    assert [fault for fault in found if fault not in ALLOWED.get(path.name, ())] == []

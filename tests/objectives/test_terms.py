@@ -49,6 +49,6 @@ def test_total_is_the_weighted_sum() -> None:
     loss = discovery_loss(masks, masks, [h, h], h, PLAN)
     # both consistencies are 0.5 (see test_consistency), invariance 0: 2 · 0.5 + 3 · 0.5
     assert float(loss.total) == pytest.approx(2.5, abs=1e-5)
-    assert loss.named()["visual"] == pytest.approx(0.5)
+    assert float(loss.named()["visual"]) == pytest.approx(0.5)
     free = discovery_loss(masks, masks, [h], h, dataclasses.replace(PLAN, scale_free=True))
     assert float(free.feature) == pytest.approx(1 / 3, abs=1e-6)

@@ -1,5 +1,6 @@
 import multiprocessing
 import os
+import time
 
 import pytest
 import worker_functions
@@ -51,21 +52,14 @@ def test_one_bad_case_is_one_error():
     assert not isinstance(caught.value, ManyErrors)
 
 
-def test_a_process_that_dies_is_named_by_its_case_and_the_others_are_done():
-    done = []
-    with pytest.raises(UserError) as caught:
-        map_cases(worker_functions.die_on_c, CASES, TWO, "x", lambda case_id, _: done.append(case_id))
-    assert caught.value.where == "case c"
-    assert caught.value.reason == "its process was killed while working on it; it needs about 2.8 GB"
-    assert sorted(done) == ["a", "b", "d"]
-
-
 @pytest.mark.parametrize("workers", [HERE, TWO])
 def test_a_fault_of_ours_names_the_case_and_leaves_no_process(workers):
     with pytest.raises(RuntimeError, match="case b: ZeroDivisionError: a fault of ours"):
         map_cases(worker_functions.break_on_b, CASES, workers, "x")
-    for process in multiprocessing.active_children():
-        process.join(5)
+    # the pool's own thread collects them too, so that joining them here may return too early
+    deadline = time.monotonic() + 5
+    while multiprocessing.active_children() and time.monotonic() < deadline:
+        time.sleep(0.01)
     assert not multiprocessing.active_children()
 
 

@@ -1,6 +1,16 @@
+import os
+
 import pytest
 
-from dd_nnunet.storage.hardware import Accelerator, available_ram_bytes, cpu_count, find_accelerator
+from dd_nnunet.storage.hardware import (
+    Accelerator,
+    available_ram_bytes,
+    cpu_count,
+    find_accelerator,
+    open_file_limit,
+    shared_memory_bytes,
+    why_no_processes,
+)
 
 INTEL = "model name : Old CPU\nflags : fpu avx512f\n\nmodel name : x\nflags : amx_bf16\n"
 
@@ -72,5 +82,32 @@ def test_no_limit_is_none(tmp_path):
     assert available_ram_bytes(make_root(tmp_path, files)) == 700 * 1024
 
 
+@pytest.mark.parametrize(
+    ("files", "count"),
+    [
+        ({}, 6),
+        ({"cpu.max": "max 100000\n"}, 6),
+        ({"cpu.max": "250000 100000\n"}, 3),
+        ({"cpu.max": "10000 100000\n"}, 1),
+        ({"cpu.max": "900000 100000\n"}, 6),
+        ({"cpu/cpu.cfs_quota_us": "200000\n", "cpu/cpu.cfs_period_us": "100000\n"}, 2),
+        ({"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, 6),
+    ],
+)
+def test_a_control_group_limits_the_processors(tmp_path, monkeypatch, files, count):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(6)), raising=False)
+    root = make_root(tmp_path, {f"sys/fs/cgroup/{name}": text for name, text in files.items()})
+    assert cpu_count(root) == count
+
+
+def test_there_may_be_no_shared_memory(tmp_path):
+    assert shared_memory_bytes(tmp_path) is None
+    (tmp_path / "dev/shm").mkdir(parents=True)
+    assert shared_memory_bytes(tmp_path) > 0
+
+
 def test_this_machine():
     assert available_ram_bytes() > 0 and cpu_count() >= 1
+    assert why_no_processes() is None
+    limit = open_file_limit()
+    assert limit is None or limit > 0

@@ -2,6 +2,10 @@
 
 import itertools
 import random
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -61,3 +65,33 @@ def test_the_number_of_workers_changes_nothing(source: BatchSource) -> None:
         assert a["iteration"] == b["iteration"]
         assert a["case_ids"] == b["case_ids"]
         assert np.array_equal(np.asarray(a["data"]), np.asarray(b["data"]))
+
+
+def test_a_killed_training_leaves_no_worker_behind(tmp_path: Path) -> None:
+    code = f"""
+import multiprocessing, os, pathlib, signal, sys
+sys.path.insert(0, {str(Path(__file__).parents[1])!r})
+from training.toy_fold import CASES, make_setup
+from dd_nnunet.training.batches import BatchSource, iterate_batches, photometric
+reader = make_setup(pathlib.Path({str(tmp_path / "prepared")!r})).reader
+batches = iterate_batches(BatchSource(CASES[:4], reader.image, (8, 8, 8), 2, 5), photometric(), 0, 2)
+next(batches)
+print(*(child.pid for child in multiprocessing.active_children()), flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    done = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == -signal.SIGKILL
+    pids = done.stdout.split()
+    assert len(pids) == 2
+    deadline = time.monotonic() + 5
+    while any(is_alive(pid) for pid in pids):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def is_alive(pid: str) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state != "Z"

@@ -1,51 +1,17 @@
-"""A fold trained end to end: losses fall, resuming changes no bit, labels are not there."""
+"""A fold trained end to end: what is written, what changes the weights and what does not."""
 
 import dataclasses
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
-from training.toy_fold import CONFIGURATION, make_setup
+from training.toy_fold import CONFIGURATION, load_weights_of, make_setup, train_diffusion, train_level
 
-from dd_nnunet.core.plan import LevelPlan
 from dd_nnunet.networks.checkpoint import load_checkpoint
 from dd_nnunet.networks.trained_segmenter import load_segmenter
 from dd_nnunet.storage.run_folder import open_run_folder
-from dd_nnunet.training import pretrain_diffusion as diffusion_module
 from dd_nnunet.training import train_segmenter as segmenter_module
 from dd_nnunet.training.feature_cache import FeatureCache
-from dd_nnunet.training.pretrain_diffusion import TrainingSetup, pretrain_diffusion
-from dd_nnunet.training.train_segmenter import LevelResult, train_segmenter
-
-
-class KilledError(Exception):
-    pass
-
-
-def train_diffusion(setup: TrainingSetup, fold: Path) -> torch.nn.Module:
-    with open_run_folder(fold / "diffusion", {"seed": setup.seed}) as run:
-        return pretrain_diffusion(setup, run)
-
-
-def train_level(setup: TrainingSetup, fold: Path, level: LevelPlan) -> LevelResult:
-    checkpoint = fold / "diffusion" / "checkpoint_final.pth"
-    network = diffusion_module.load_diffusion(setup.configuration, 1, checkpoint, setup.runtime)
-    cache = FeatureCache(fold / "features", setup, (1, 2))
-    cache.build(checkpoint, network)
-    with open_run_folder(fold / f"level{level.level}", {"seed": setup.seed}) as run:
-        return train_segmenter(setup, level, cache, run)
-
-
-def weights(path: Path) -> dict[str, torch.Tensor]:
-    content: dict[str, torch.Tensor] = load_checkpoint(path)["network"]
-    return content
-
-
-def assert_same_weights(a: Path, b: Path) -> None:
-    first, second = weights(a), weights(b)
-    assert first.keys() == second.keys()
-    assert all(torch.equal(first[name], second[name]) for name in first)
 
 
 @pytest.fixture(scope="module")
@@ -65,55 +31,10 @@ def test_files_of_a_finished_fold(trained: Path) -> None:
         assert {"checkpoint_best.pth", "progress.png", "log.jsonl", "debug.json"} <= files
 
 
-def test_diffusion_killed_and_resumed_gives_the_same_bits(
-    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    setup = make_setup(trained / "prepared")
-    step = diffusion_module._State.step
-
-    def dying(state: Any, data: Any) -> float:
-        if state.iteration == 2:
-            raise KilledError
-        return step(state, data)
-
-    monkeypatch.setattr(diffusion_module._State, "step", dying)
-    with pytest.raises(KilledError):
-        train_diffusion(setup, tmp_path)
-    monkeypatch.setattr(diffusion_module._State, "step", step)
-    train_diffusion(setup, tmp_path)
-    for name in ("checkpoint_final.pth", "checkpoint_latest.pth"):
-        assert_same_weights(tmp_path / "diffusion" / name, trained / "fold_0" / "diffusion" / name)
-
-
-def test_level_killed_and_resumed_gives_the_same_bits(
-    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    setup = make_setup(trained / "prepared")
-    train_diffusion(setup, tmp_path)
-    train_epoch = segmenter_module._LevelTrainer.train_epoch
-
-    def dying(trainer: Any, batches: Any) -> dict[str, Any]:
-        if trainer.epoch == 3:
-            raise KilledError
-        return train_epoch(trainer, batches)
-
-    monkeypatch.setattr(segmenter_module._LevelTrainer, "train_epoch", dying)
-    with pytest.raises(KilledError):
-        train_level(setup, tmp_path, CONFIGURATION.levels[1])
-    monkeypatch.setattr(segmenter_module._LevelTrainer, "train_epoch", train_epoch)
-    train_level(setup, tmp_path, CONFIGURATION.levels[1])
-    for name in ("checkpoint_final.pth", "checkpoint_latest.pth"):
-        assert_same_weights(tmp_path / "level2" / name, trained / "fold_0" / "level2" / name)
-    logs = [
-        (root / "level2" / "log.jsonl").read_text().splitlines() for root in (tmp_path, trained / "fold_0")
-    ]
-    assert len(logs[0]) == len(logs[1]) == CONFIGURATION.segmenter.epochs
-
-
 def test_another_seed_gives_other_weights(trained: Path, tmp_path: Path) -> None:
     train_diffusion(make_setup(trained / "prepared", seed=1), tmp_path)
-    first = weights(trained / "fold_0" / "diffusion" / "checkpoint_final.pth")
-    second = weights(tmp_path / "diffusion" / "checkpoint_final.pth")
+    first = load_weights_of(trained / "fold_0" / "diffusion" / "checkpoint_final.pth")
+    second = load_weights_of(tmp_path / "diffusion" / "checkpoint_final.pth")
     assert not torch.equal(first["stem.weight"], second["stem.weight"])
 
 
@@ -158,37 +79,3 @@ def test_an_anchor_keeps_the_pseudo_labels_beside_the_losses(trained: Path, tmp_
             last = run.read_log()[-1]
         assert last["phase"] == "discovery"
         assert (last["cross_entropy"] is not None) == beside
-
-
-def test_a_dead_part_is_seeded_again(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monitor = segmenter_module._LevelTrainer._monitor
-
-    def with_a_dead_part(trainer: Any) -> Any:
-        statistics = monitor(trainer)
-        return dataclasses.replace(statistics, shares=(1.0, 0.0, 0.0)) if trainer.epoch == 2 else statistics
-
-    monkeypatch.setattr(segmenter_module._LevelTrainer, "_monitor", with_a_dead_part)
-    setup = make_setup(trained / "prepared")
-    train_diffusion(setup, tmp_path)
-    train_level(setup, tmp_path, CONFIGURATION.levels[1])
-    with open_run_folder(tmp_path / "level2", {"seed": 0}) as run:
-        log = run.read_log()
-    assert log[2]["alive_parts"] == 1
-    assert log[3]["reseeded"] == [1, 2]
-    assert log[3]["cross_entropy"] is not None
-
-
-def test_a_collapsed_level_says_so(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monitor = segmenter_module._LevelTrainer._monitor
-
-    def collapsed(trainer: Any) -> Any:
-        return dataclasses.replace(monitor(trainer), shares=(0.9, 0.1, 0.0))
-
-    monkeypatch.setattr(segmenter_module._LevelTrainer, "_monitor", collapsed)
-    setup = make_setup(trained / "prepared")
-    train_diffusion(setup, tmp_path)
-    result = train_level(setup, tmp_path, CONFIGURATION.levels[1])
-    assert result.collapsed
-    assert result.statistics.alive_parts == 2
-    text = "".join(path.read_text() for path in (tmp_path / "level2").glob("training_log_*.txt"))
-    assert "COLLAPSED: only 2 of 3 parts are alive" in text

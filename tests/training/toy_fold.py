@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from dd_nnunet.core.case import CaseProperties, Geometry, PreparedCase
 from dd_nnunet.core.plan import (
@@ -16,10 +17,15 @@ from dd_nnunet.core.plan import (
     Zyx,
 )
 from dd_nnunet.core.splits import Fold
+from dd_nnunet.networks.checkpoint import load_checkpoint
 from dd_nnunet.networks.device import choose_runtime
 from dd_nnunet.storage.case_store import write_case
+from dd_nnunet.storage.run_folder import open_run_folder
 from dd_nnunet.training.case_reader import CaseReader
-from dd_nnunet.training.pretrain_diffusion import TrainingSetup
+from dd_nnunet.training.feature_cache import FeatureCache
+from dd_nnunet.training.pretrain_diffusion import load_diffusion, pretrain_diffusion
+from dd_nnunet.training.setup import TrainingSetup
+from dd_nnunet.training.train_segmenter import LevelResult, train_segmenter
 
 SIZE = 16
 CASES = tuple(f"ball_{i}" for i in range(6))
@@ -90,3 +96,28 @@ def make_setup(
         n_workers=n_workers,
         progress_bar=False,
     )
+
+
+def train_diffusion(setup: TrainingSetup, fold: Path) -> torch.nn.Module:
+    with open_run_folder(fold / "diffusion", {"seed": setup.seed}) as run:
+        return pretrain_diffusion(setup, run)
+
+
+def train_level(setup: TrainingSetup, fold: Path, level: LevelPlan) -> LevelResult:
+    checkpoint = fold / "diffusion" / "checkpoint_final.pth"
+    network = load_diffusion(setup.configuration, 1, checkpoint, setup.runtime)
+    cache = FeatureCache(fold / "features", setup, (1, 2))
+    cache.build(checkpoint, network)
+    with open_run_folder(fold / f"level{level.level}", {"seed": setup.seed}) as run:
+        return train_segmenter(setup, level, cache, run)
+
+
+def load_weights_of(path: Path) -> dict[str, torch.Tensor]:
+    content: dict[str, torch.Tensor] = load_checkpoint(path)["network"]
+    return content
+
+
+def assert_same_weights(a: Path, b: Path) -> None:
+    first, second = load_weights_of(a), load_weights_of(b)
+    assert first.keys() == second.keys()
+    assert all(torch.equal(first[name], second[name]) for name in first)

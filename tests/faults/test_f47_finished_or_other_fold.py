@@ -1,0 +1,63 @@
+"""F47: a finished fold says so and exits 0; another run's fold is an error saying what differs; --fresh keeps it."""
+
+import pytest
+from small_dataset import make_plan
+from trainable import STAGES, make_trainable
+
+from dd_nnunet.core.plan import LevelPlan
+from dd_nnunet.storage.atomic import sha256_of
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        trainable = make_trainable(tmp_path_factory.mktemp("finished"), patch)
+        assert trainable.train("-q", "--seed", "3") == 0
+        yield trainable
+
+
+def files_of(fold):
+    """All that training writes; a start is noted in debug.json."""
+    kept = (path for path in fold.rglob("*") if path.is_file() and path.name != "debug.json")
+    return {
+        path.relative_to(fold): sha256_of(path)
+        for path in kept
+        if not path.name.startswith(("training_log", "."))
+    }
+
+
+def test_a_finished_fold_says_so_and_changes_nothing(finished, capsys):
+    before = files_of(finished.fold)
+    assert finished.train("--seed", "3") == 0
+    assert capsys.readouterr().out.count("finished already (--fresh trains anew)") == len(STAGES)
+    assert files_of(finished.fold) == before
+
+
+def test_another_seed_is_another_run(finished, capsys):
+    before = files_of(finished.fold)
+    assert finished.train("-q", "--seed", "4") == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "holds a run of another identity: seed was 3, now 4; --fresh moves it aside" in error
+    assert files_of(finished.fold) == before
+
+
+def test_another_plan_is_another_run(finished, capsys):
+    before = files_of(finished.fold)
+    levels = make_plan().configurations["3d_fullres"].levels
+    finished.write_plan(levels=(levels[0], LevelPlan(2, 5, (2,))))
+    assert finished.train("-q", "--seed", "3") == 2
+    finished.write_plan()
+    error = capsys.readouterr().err
+    assert "these folds were trained with another plan: " in error
+    assert "configurations.3d_fullres.levels[1].n_parts was 3, now 5" in error
+    assert "-overwrite_plans_name" in error
+    assert files_of(finished.fold) == before
+
+
+def test_fresh_moves_the_old_fold_aside(finished):
+    before = files_of(finished.fold)
+    assert finished.train("-q", "--seed", "4", "--fresh", "--stage", "diffusion") == 0
+    (moved,) = finished.model.glob("fold_all.bak_*")
+    assert files_of(moved) == before
+    assert not (finished.fold / "level1").exists()
