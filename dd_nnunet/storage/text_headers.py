@@ -85,8 +85,8 @@ class Stored:
     n_packed: int = 0
 
 
-def check_meta_image(path: Path) -> header_checks.Oddities:
-    """Check a .mha, or a .mhd with its data file.
+def check_meta_image(path: Path, whole: bool = True) -> header_checks.Oddities:
+    """Check a .mha, or a .mhd with its data file; `whole`: not its header alone.
 
     Raises:
         UserError: what the floor's `check_integrity` says.
@@ -111,12 +111,13 @@ def check_meta_image(path: Path) -> header_checks.Oddities:
     if skip and (window or header.data_file == path):
         raise UserError(path, f"has the HeaderSize {skip}", "write it anew without one")
     n_packed = _whole(path, fields, "CompressedDataSize", "0")
-    _check_data(path, header, Stored(max(0, skip), window, expected, n_packed if window else 0))
+    if whole:
+        _check_data(path, header, Stored(max(0, skip), window, expected, n_packed if window else 0))
     return odd
 
 
-def check_nrrd(path: Path) -> header_checks.Oddities:
-    """Check a .nrrd, with its data file if that is detached.
+def check_nrrd(path: Path, whole: bool = True) -> header_checks.Oddities:
+    """Check a .nrrd, with its data file if that is detached; `whole`: not its header alone.
 
     Raises:
         UserError: what the floor's `check_integrity` says.
@@ -144,7 +145,8 @@ def check_nrrd(path: Path) -> header_checks.Oddities:
     skip = _whole(path, fields, "byteskip", "0")
     if skip and window:
         raise UserError(path, f"skips {skip} bytes of compressed data", "write it anew without a byte skip")
-    _check_data(path, header, Stored(max(0, skip), window, expected))
+    if whole:
+        _check_data(path, header, Stored(max(0, skip), window, expected))
     return odd
 
 

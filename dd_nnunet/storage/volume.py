@@ -29,7 +29,7 @@ from dd_nnunet.storage.itk_image import (
     read_image,
     tiff_spacing_xyz_mm,
 )
-from dd_nnunet.storage.nifti_scan import find_not_finite
+from dd_nnunet.storage.nifti_scan import count_volumes, find_not_finite
 
 _logger = logging.getLogger(__name__)
 
@@ -80,7 +80,11 @@ def read_geometry(path: Path) -> Geometry:
         UserError: not readable, or not one 3-D volume.
     """
     path = Path(path)
-    number = 0 if volume_ending(path) in NIFTI_ENDINGS else None
+    number, n_volumes = None, 1
+    if volume_ending(path) in NIFTI_ENDINGS:
+        number, n_volumes = 0, count_volumes(path)
+    # ITK hangs or crashes on some headers, even where it only looks
+    check_integrity(path, n_volumes, whole=False)
     return geometry_of(open_image(Source(path, number)), path)
 
 
