@@ -1,7 +1,7 @@
 # dd_nnunet: every target sets up what it needs.
 #   make demo        from synthetic volumes to a report with scores, in minutes on a CPU
 #   make test        the test suite
-#   make test-slow   the demo as a test
+#   make test-slow   the whole fault table, then the other slow tests: the demo as a test
 #   make check       format, lint, types, floors, tests
 #   make bench       the benchmarks that fit a CPU
 SHELL := /bin/bash
@@ -38,7 +38,8 @@ test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest
 
 test-slow: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m 'not gpu' tests/faults --durations=10
+	$(BIN)/python -m pytest -m 'slow and not gpu' --ignore=tests/faults
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
+MOST_CHARACTERS = 1000
+
 
 class DDError(Exception):
     """An expected failure that the command line turns into one line on stderr and an exit code.
@@ -27,9 +29,9 @@ class DDError(Exception):
 
     @property
     def line(self) -> str:
-        """The one line shown to the user."""
-        text = f"{self.where}: {self.reason}"
-        return f"{text}; {self.remedy}" if self.remedy else text
+        """The one line shown to the user, whatever the texts in it came from."""
+        text = f"{self.where}: {_shortened(self.reason)}"
+        return _printable(f"{text}; {self.remedy}" if self.remedy else text)
 
     @property
     def lines(self) -> tuple[str, ...]:
@@ -76,3 +78,15 @@ class StoppedError(DDError):
     """The run was asked to stop and can be resumed by the same command."""
 
     exit_code = 75
+
+
+def _shortened(text: str) -> str:
+    """With a long value cut in its middle."""
+    half = MOST_CHARACTERS // 2
+    return text if len(text) <= MOST_CHARACTERS else f"{text[:half]} … {text[-half:]}"
+
+
+def _printable(text: str) -> str:
+    """In one line; what is no letter (codes that steer a terminal, halves of characters) as its escape."""
+    one_line = " ".join(text.split())
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in one_line)

@@ -9,6 +9,12 @@ SCHEMA_VERSION = 1
 Zyx = tuple[int, int, int]
 
 
+def _check_lengths(name: str, *lengths_zyx: Zyx) -> None:
+    for lengths in lengths_zyx:
+        if min(lengths) < 1:
+            raise ValueError(f"{name} has {list(lengths)}; at least 1")
+
+
 @dataclass(frozen=True)
 class Decision:
     """One choice of the planner, for people; changing it changes nothing else.
@@ -83,6 +89,8 @@ class DiffusionPlan:
     def __post_init__(self) -> None:
         if not len(self.channels) == len(self.strides_zyx) + 1 == len(self.kernel_sizes_zyx):
             raise ValueError("channels, strides_zyx (one fewer) and kernel_sizes_zyx differ in length")
+        _check_lengths("strides_zyx", *self.strides_zyx)
+        _check_lengths("kernel_sizes_zyx", *self.kernel_sizes_zyx)
 
     @property
     def n_stages(self) -> int:
@@ -207,6 +215,7 @@ class ConfigurationPlan:
     reading: ReadingPlan = STRICT
 
     def __post_init__(self) -> None:
+        _check_lengths("patch_size_zyx", self.patch_size_zyx)
         total = self.diffusion.stage_reduction_zyx(1)
         for axis, (patch, divisor) in enumerate(zip(self.patch_size_zyx, total, strict=True)):
             if patch % divisor:

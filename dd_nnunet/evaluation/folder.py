@@ -31,6 +31,8 @@ from dd_nnunet.storage.volume import read_label_map
 LOGGER = logging.getLogger(__name__)
 SUMMARY = "summary.json"
 LABEL_MAP = "label_map.json"
+# what `write_labels` can write; a table is as long as the highest number
+MOST_PARTS = 65535
 
 
 @dataclass(frozen=True)
@@ -205,7 +207,14 @@ def _count_parts(pairs: Sequence[CasePair]) -> int:
     if not predicted:
         folder = pairs[0].prediction.parent
         raise UserError(folder, "holds no prediction", "compare the file names with the truth's")
-    return 1 + max(int(read_label_map(path)[0].max()) for path in predicted)
+    return 1 + max(map(_highest_part, predicted))
+
+
+def _highest_part(path: Path) -> int:
+    highest = int(read_label_map(path)[0].max())
+    if highest > MOST_PARTS:
+        raise UserError(path, f"holds the part number {highest}", f"allowed: 0 to {MOST_PARTS}")
+    return highest
 
 
 def _count_overlaps(pairs: Sequence[CasePair], n_parts: int, classes: Classes) -> list[Overlap]:

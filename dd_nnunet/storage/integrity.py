@@ -12,7 +12,9 @@ from dd_nnunet.storage.text_headers import check_meta_image, check_nrrd, read_me
 from dd_nnunet.storage.tiff_pages import check_tiff
 
 
-def check_integrity(path: Path, n_volumes: int = 1, finite: bool = True) -> header_checks.Oddities:
+def check_integrity(
+    path: Path, n_volumes: int = 1, finite: bool = True, whole: bool = True
+) -> header_checks.Oddities:
     """Read a volume file to its end, in bounded memory, and check that it is whole and of a kind we take.
 
     Args:
@@ -20,6 +22,7 @@ def check_integrity(path: Path, n_volumes: int = 1, finite: bool = True) -> head
         n_volumes: that it must hold after one another; more than 1 in NIfTI files only.
         finite: refuse NaN and infinite voxels of NIfTI files, which ITK would hide (those of other formats
             are found by `read_volume`).
+        whole: read to the end; otherwise the header alone, which is what ITK may be shown then.
 
     Returns:
         What is odd but can be read: a negative spacing, a sheared sform beside a qform.
@@ -34,7 +37,9 @@ def check_integrity(path: Path, n_volumes: int = 1, finite: bool = True) -> head
     if path.stat().st_size == 0:
         raise UserError(path, "is empty (0 bytes)", header_checks.COPY_AGAIN)
     ending = volume_ending(path)
-    return check_nifti(path, n_volumes, finite) if ending in NIFTI_ENDINGS else CHECKS[ending](path)
+    if ending in NIFTI_ENDINGS:
+        return check_nifti(path, n_volumes, finite, whole)
+    return CHECKS[ending](path, whole)
 
 
 def volume_ending(path: Path) -> str:
@@ -73,7 +78,7 @@ def tiff_sidecars(path: Path) -> tuple[Path, ...]:
 
 
 NIFTI_ENDINGS = (".nii.gz", ".nii")
-CHECKS: dict[str, Callable[[Path], header_checks.Oddities]] = {
+CHECKS: dict[str, Callable[[Path, bool], header_checks.Oddities]] = {
     ".nrrd": check_nrrd,
     ".mha": check_meta_image,
     ".mhd": check_meta_image,

@@ -2,6 +2,7 @@
 
 import contextlib
 import math
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,19 +96,25 @@ def geometry_of(image: Any, path: Path) -> Geometry:
     """Where the voxels of an image, or of a reader that has read the header, lie.
 
     Raises:
-        UserError: a sheared grid, or a wrong spacing beside a TIFF.
+        UserError: a sheared grid, a position that is no number, or a wrong spacing beside a TIFF.
     """
     n_axes = image.GetDimension()
     spacing = _floats(image.GetSpacing()[:3])
+    origin = _floats(image.GetOrigin()[:3])
     if volume_ending(path) in TIFF_ENDINGS:
         # its resolution tags are for print, and it has none for the third axis
         spacing = tiff_spacing_xyz_mm(path) or (1.0, 1.0, 1.0)
     x, y, z = image.GetSize()[:3]
     direction = np.reshape(image.GetDirection(), (n_axes, n_axes))[:3, :3]
+    header_checks.check_spacing(path, spacing)
+    if not np.isfinite(origin).all():
+        raise UserError(path, f"has the origin {origin}, numbers are expected", "correct its header")
+    # a reader that has only read the header still says the negative spacing that ITK then turns over
+    direction, spacing = direction * np.sign(spacing), _floats(np.abs(spacing))
     # not "greater", so that NaN counts as sheared
     if not np.abs(direction.T @ direction - np.eye(3)).max() <= MAX_COSINE:
         header_checks.refuse_sheared(path)
-    return Geometry((x, y, z), spacing, _floats(image.GetOrigin()[:3]), tuple(map(float, direction.ravel())))  # type: ignore[arg-type]
+    return Geometry((x, y, z), spacing, origin, tuple(map(float, direction.ravel())))  # type: ignore[arg-type]
 
 
 def _floats(values: Sequence[float]) -> tuple[float, float, float]:
@@ -132,7 +139,7 @@ def tiff_spacing_xyz_mm(path: Path) -> tuple[float, float, float] | None:
 
 
 def _is_length(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and value > 0
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value <= sys.float_info.max
 
 
 def last_line(error: RuntimeError) -> str:

@@ -15,8 +15,8 @@ COMPLEX_MODES = (3, 4)
 COLOUR_MODE = 16
 
 
-def check_mrc(path: Path) -> header_checks.Oddities:
-    """Check a MRC file's header and that its size fits.
+def check_mrc(path: Path, whole: bool = True) -> header_checks.Oddities:
+    """Check a MRC file's header and (which is as quick, so `whole` makes no difference) that its size fits.
 
     Raises:
         UserError: no MRC file, 2-D, colour, complex, unknown type, bad spacing, cut off.

@@ -5,6 +5,7 @@ Source: nifti1.h and nifti2.h, https://nifti.nimh.nih.gov/nifti-1 and https://ni
 
 import math
 import struct
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -23,6 +24,8 @@ COMPONENTS_OF_COLOUR = {128: 3, 2304: 4}
 COMPLEX_DATATYPES = (32, 1792, 2048)
 # more than rounding in the header; ITK itself refuses somewhere below
 MAX_COSINE = 1e-3
+# ITK takes a scl_slope below this for 1
+MIN_SLOPE = sys.float_info.epsilon
 
 
 @dataclass(frozen=True)
@@ -30,7 +33,8 @@ class NiftiHeader:
     """The entries we check, named as in nifti1.h.
 
     Args:
-        dim, datatype, pixdim, vox_offset, qform_code, sform_code: as they stand there.
+        dim, datatype, pixdim, vox_offset, scl_slope, scl_inter, qform_code, sform_code: as they stand there.
+        qform: quatern_b, c, d and qoffset_x, y, z.
         sform: the three rows of the affine.
         byte_order: of the file, as `struct` writes it.
     """
@@ -39,8 +43,11 @@ class NiftiHeader:
     datatype: int
     pixdim: tuple[float, ...]
     vox_offset: float
+    scl_slope: float
+    scl_inter: float
     qform_code: int
     sform_code: int
+    qform: tuple[float, ...]
     sform: tuple[tuple[float, ...], ...]
     byte_order: Literal["<", ">"]
 
@@ -88,7 +95,7 @@ def check_nifti_header(header: NiftiHeader, path: Path, n_volumes: int = 1) -> h
     """Refuse what is not one 3-D volume (or so many) of real numbers with a sound geometry.
 
     Raises:
-        UserError: 2-D, 4-D, vector, colour, complex, unknown type, bad size, spacing or shear.
+        UserError: 2-D, 4-D, vector, colour, complex, unknown type, bad size, spacing, scaling, position or shear.
     """
     _check_dim(header.dim, path, n_volumes)
     if header.datatype in COMPONENTS_OF_COLOUR:
@@ -100,6 +107,8 @@ def check_nifti_header(header: NiftiHeader, path: Path, n_volumes: int = 1) -> h
     odd = header_checks.check_spacing(path, header.pixdim[1:4])
     if not math.isfinite(header.vox_offset) or header.vox_offset < HEADER_BYTES:
         raise UserError(path, f"has the vox_offset {header.vox_offset:g}", header_checks.COPY_AGAIN)
+    _check_scaling(header, path)
+    _check_position(header, path)
     if header.sform_code > 0 and _is_sheared(header.sform):
         # with a qform, ITK falls back to it
         if header.qform_code <= 0:
@@ -118,8 +127,11 @@ def _parse(head: bytes, order: Literal["<", ">"]) -> NiftiHeader:
         datatype=unpack("h", 70)[0],
         pixdim=unpack("8f", 76),
         vox_offset=unpack("f", 108)[0],
+        scl_slope=unpack("f", 112)[0],
+        scl_inter=unpack("f", 116)[0],
         qform_code=qform_code,
         sform_code=sform_code,
+        qform=unpack("6f", 256),
         sform=(unpack("4f", 280), unpack("4f", 296), unpack("4f", 312)),
         byte_order=order,
     )
@@ -139,6 +151,30 @@ def _check_dim(dim: tuple[int, ...], path: Path, n_volumes: int) -> None:
     n_found = dim[4] if n_axes >= 4 else 1
     if n_found != n_volumes:
         header_checks.refuse_4d(path, n_found)
+
+
+def _check_scaling(header: NiftiHeader, path: Path) -> None:
+    """Refuse a scaling that ITK reads otherwise than nifti1.h says (no slope means no scaling)."""
+    slope, intercept = header.scl_slope, header.scl_inter
+    if slope == 0 or not math.isfinite(slope):
+        clear = intercept == 0 or not math.isfinite(intercept)
+    else:
+        clear = abs(slope) >= MIN_SLOPE and math.isfinite(intercept)
+    if not clear:
+        reason = (
+            f"has the scl_slope {slope:g} and the scl_inter {intercept:g}, which programs read differently"
+        )
+        raise UserError(path, reason, "write it with scl_slope 1 and scl_inter 0")
+
+
+def _check_position(header: NiftiHeader, path: Path) -> None:
+    """Refuse an affine with NaN or infinity: ITK takes 0 instead, or never ends."""
+    sform = [number for row in header.sform for number in row] if header.sform_code > 0 else []
+    qform = header.qform if header.qform_code > 0 else ()
+    if not all(map(math.isfinite, (*sform, *qform))):
+        raise UserError(
+            path, "has a position (qform or sform) that is no number", "correct its header, or write it anew"
+        )
 
 
 def _is_sheared(sform: tuple[tuple[float, ...], ...]) -> bool:

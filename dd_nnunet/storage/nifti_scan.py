@@ -23,19 +23,25 @@ from dd_nnunet.storage.nifti_header import HEADER_BYTES, NiftiHeader, check_nift
 DAMAGED = (EOFError, gzip.BadGzipFile, zlib.error)
 
 
-def check_nifti(path: Path, n_volumes: int = 1, finite: bool = True) -> header_checks.Oddities:
+def check_nifti(
+    path: Path, n_volumes: int = 1, finite: bool = True, whole: bool = True
+) -> header_checks.Oddities:
     """Check header and size of a .nii or .nii.gz, the latter's checksum, and that voxels are finite.
 
     Args:
         path: the file.
         n_volumes: that it must hold.
         finite: refuse NaN and infinite voxels.
+        whole: read to the end; otherwise the header alone.
 
     Raises:
         UserError: as `check_integrity`.
     """
     with _unpacked(path) as stream:
-        return _scan(stream, path, n_volumes, finite)
+        header, odd = _check_head(stream, path, n_volumes)
+        if whole:
+            _scan(stream, path, header, finite)
+        return odd
 
 
 def count_volumes(path: Path) -> int:
@@ -85,18 +91,20 @@ def _unpacked(path: Path) -> Iterator[IO[bytes]]:
         yield cast(IO[bytes], unpacked)
 
 
-def _scan(stream: IO[bytes], path: Path, n_volumes: int, finite: bool) -> header_checks.Oddities:
+def _check_head(stream: IO[bytes], path: Path, n_volumes: int) -> tuple[NiftiHeader, header_checks.Oddities]:
     try:
         head = stream.read(HEADER_BYTES)
     except DAMAGED as error:
         raise UserError(path, f"{fault_of(error)} within its header", header_checks.COPY_AGAIN) from None
     header = parse_nifti_header(head, path)
-    odd = check_nifti_header(header, path, n_volumes)
+    return header, check_nifti_header(header, path, n_volumes)
+
+
+def _scan(stream: IO[bytes], path: Path, header: NiftiHeader, finite: bool) -> None:
     found, n_nan, n_infinite, fault = _count(stream, header)
     header_checks.check_found(path, header.expected_bytes, found, fault)
     if finite:
         header_checks.check_finite(path, header.n_voxels, n_nan, n_infinite)
-    return odd
 
 
 def _count(stream: IO[bytes], header: NiftiHeader) -> tuple[int, int, int, str]:

@@ -38,6 +38,13 @@ NRRD_TYPE_BYTES = {
     **{"float": 4, "double": 8},
 }
 GZIP_ENCODINGS = ("gzip", "gz")
+# MetaImage's lists of numbers: as many as axes, or as many as its square
+META_LISTS = {
+    **dict.fromkeys(("DimSize", "ElementSpacing", "ElementSize", "Offset", "Position", "Origin"), 1),
+    **{"CenterOfRotation": 1, "TransformMatrix": 2, "Rotation": 2, "Orientation": 2},
+}
+META_NAME = re.compile(r"[A-Za-z][\w -]*")
+CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 Fields = dict[str, str]
 Number = TypeVar("Number", int, float)
 
@@ -47,7 +54,7 @@ class TextHeader:
     """A text header, and where the voxels are that it announces.
 
     Args:
-        fields: by lower-case name.
+        fields: by name; those of NRRD in lower case and without spaces.
         end: bytes up to and with the header's last line.
         data_file: the file that holds the voxels, maybe the header's own.
     """
@@ -61,34 +68,56 @@ class TextHeader:
         return self.end if self.data_file == path else 0
 
 
-def check_meta_image(path: Path) -> header_checks.Oddities:
-    """Check a .mha, or a .mhd with its data file.
+@dataclass(frozen=True)
+class Stored:
+    """How voxels lie in a data file.
+
+    Args:
+        skip: bytes before them.
+        window: zlib's code for compressed data, None for plain.
+        expected: bytes of them, unpacked.
+        n_packed: bytes of them, packed, as the header says; 0 if it does not.
+    """
+
+    skip: int
+    window: int | None
+    expected: int
+    n_packed: int = 0
+
+
+def check_meta_image(path: Path, whole: bool = True) -> header_checks.Oddities:
+    """Check a .mha, or a .mhd with its data file; `whole`: not its header alone.
 
     Raises:
         UserError: what the floor's `check_integrity` says.
     """
     header = read_meta_header(path)
     fields = header.fields
-    sizes = _numbers(path, fields, "dimsize", int)
+    _check_meta_lists(path, fields)
+    sizes = _numbers(path, fields, "DimSize", int)
     header_checks.check_sizes(path, sizes)
     _check_axes(path, sizes)
-    n_components = _numbers(path, fields, "elementnumberofchannels", int, "1")[0]
-    if n_components > 1:
+    n_components = _whole(path, fields, "ElementNumberOfChannels", "1")
+    if n_components != 1:
         header_checks.refuse_vector(path, n_components)
-    if fields.get("elementtype") not in META_TYPE_BYTES:
-        header_checks.refuse_type(path, fields.get("elementtype"))
-    odd = header_checks.check_spacing(path, _numbers(path, fields, "elementspacing", float, "1"))
-    if fields.get("binarydata", "True").lower() == "false":
+    if fields.get("ElementType") not in META_TYPE_BYTES:
+        header_checks.refuse_type(path, fields.get("ElementType"))
+    odd = header_checks.check_spacing(path, _numbers(path, fields, "ElementSpacing", float, "1"))
+    if not _is_true(fields.get("BinaryData", "True")):
         raise UserError(path, "holds its voxels as text", "write them as binary data")
-    expected = math.prod(sizes) * META_TYPE_BYTES[fields["elementtype"]]
-    skip = max(0, _numbers(path, fields, "headersize", int, "0")[0])
-    window = GZIP_OR_ZLIB if fields.get("compresseddata", "False").lower() == "true" else None
-    _check_data(path, header, skip, window, expected)
+    expected = math.prod(sizes) * META_TYPE_BYTES[fields["ElementType"]]
+    window = GZIP_OR_ZLIB if _is_true(fields.get("CompressedData", "False")) else None
+    skip = _whole(path, fields, "HeaderSize", "0")
+    if skip and (window or header.data_file == path):
+        raise UserError(path, f"has the HeaderSize {skip}", "write it anew without one")
+    n_packed = _whole(path, fields, "CompressedDataSize", "0")
+    if whole:
+        _check_data(path, header, Stored(max(0, skip), window, expected, n_packed if window else 0))
     return odd
 
 
-def check_nrrd(path: Path) -> header_checks.Oddities:
-    """Check a .nrrd, with its data file if that is detached.
+def check_nrrd(path: Path, whole: bool = True) -> header_checks.Oddities:
+    """Check a .nrrd, with its data file if that is detached; `whole`: not its header alone.
 
     Raises:
         UserError: what the floor's `check_integrity` says.
@@ -110,28 +139,33 @@ def check_nrrd(path: Path) -> header_checks.Oddities:
     odd = header_checks.check_spacing(path, _nrrd_spacing(path, fields))
     expected = math.prod(sizes) * NRRD_TYPE_BYTES[fields["type"]]
     encoding = fields.get("encoding")
-    if encoding not in ("raw", *GZIP_ENCODINGS) or int(fields.get("line skip", "0")):
+    if encoding not in ("raw", *GZIP_ENCODINGS) or _whole(path, fields, "lineskip", "0"):
         raise UserError(path, f"has the encoding {encoding!r}", "write it with the encoding raw or gzip")
-    skip = max(0, _numbers(path, fields, "byte skip", int, "0")[0])
-    _check_data(path, header, skip, GZIP_ONLY if encoding in GZIP_ENCODINGS else None, expected)
+    window = GZIP_ONLY if encoding in GZIP_ENCODINGS else None
+    skip = _whole(path, fields, "byteskip", "0")
+    if skip and window:
+        raise UserError(path, f"skips {skip} bytes of compressed data", "write it anew without a byte skip")
+    if whole:
+        _check_data(path, header, Stored(max(0, skip), window, expected))
     return odd
 
 
 def read_meta_header(path: Path) -> TextHeader:
-    """Read a MetaImage header.
+    """Read a MetaImage header, as strictly as its readers ought to: MetaIO reads on where a value is missing.
 
     Raises:
-        UserError: this is none, or its data lies in several files.
+        UserError: this is none, a field stands there twice or without a value, or its data lies in several files.
     """
     fields: Fields = {}
     end = 0
     for line in _lines(path):
         end += len(line)
-        name, sign, value = line.decode("latin-1").partition("=")
-        if not sign:
+        text = _text_of(line)
+        name, sign, value = text.partition("=")
+        if not sign or not META_NAME.fullmatch(name.strip()) or CONTROL.search(text):
             break
-        fields[name.strip().lower()] = value.strip()
-        if name.strip().lower() == "elementdatafile":
+        _put(path, fields, name.strip(), value.strip())
+        if name.strip() == "ElementDataFile":
             own = value.strip().upper() == "LOCAL"
             return TextHeader(fields, end, path if own else _beside(path, value.strip()))
     raise UserError(path, "is no MetaImage file (its header is not one)", header_checks.COPY_AGAIN)
@@ -141,7 +175,7 @@ def read_nrrd_header(path: Path) -> TextHeader:
     """Read a NRRD header.
 
     Raises:
-        UserError: this is none, or its data lies in several files.
+        UserError: this is none, a field stands there twice, or its data lies in several files.
     """
     fields: Fields = {}
     end = 0
@@ -149,31 +183,59 @@ def read_nrrd_header(path: Path) -> TextHeader:
         if number == 0 and not line.startswith(b"NRRD"):
             break
         end += len(line)
-        text = line.decode("latin-1").strip()
-        if number > 0 and not text:
-            detached = fields.get("data file", fields.get("datafile"))
+        text = _text_of(line)
+        if CONTROL.search(text):
+            break
+        if number > 0 and not text.strip():
+            detached = fields.get("datafile")
             return TextHeader(fields, end, _beside(path, detached) if detached else path)
         name, sign, value = text.partition(":")
         # "key:=value" are remarks, "#" are comments
         if sign and not value.startswith("=") and not text.startswith("#"):
-            fields[name.strip().lower()] = value.strip()
+            # "line skip" and "lineskip" are one field
+            _put(path, fields, name.replace(" ", "").lower(), value.strip())
     raise UserError(path, "is no NRRD file (its header is not one)", header_checks.COPY_AGAIN)
 
 
-def _check_data(path: Path, header: TextHeader, skip: int, window: int | None, expected: int) -> None:
-    """Count the voxels' bytes; `window` is zlib's code for compressed data, None for plain."""
-    if not header.data_file.is_file():
+def _check_data(path: Path, header: TextHeader, stored: Stored) -> None:
+    """Count the voxels' bytes."""
+    if not _is_file(header.data_file):
         raise UserError(
             path, f"its data file {header.data_file.name} does not exist", "put it beside the header"
         )
-    with header.data_file.open("rb") as stream:
-        start = header.data_start(path) + skip
-        if window is None:
-            header_checks.check_found(path, expected, max(0, header.data_file.stat().st_size - start))
-        else:
+    start = header.data_start(path) + stored.skip
+    there, fault = max(0, header.data_file.stat().st_size - start), ""
+    found = there
+    if stored.window is not None and there:
+        with header.data_file.open("rb") as stream:
             stream.seek(start)
-            found, fault = count_inflated(stream, window)
-            header_checks.check_found(path, expected, found, fault)
+            found, fault = count_inflated(stream, stored.window)
+    header_checks.check_found(path, stored.expected, found, fault)
+    if stored.n_packed not in (0, there):
+        reason = f"says CompressedDataSize {stored.n_packed}, but {there} bytes follow"
+        raise UserError(path, reason, header_checks.COPY_AGAIN)
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    # a name longer than any file's
+    except OSError:
+        return False
+
+
+def _check_meta_lists(path: Path, fields: Fields) -> None:
+    n_axes = _whole(path, fields, "NDims", "")
+    for name, power in META_LISTS.items():
+        numbers = _numbers(path, fields, name, float) if name in fields else None
+        if numbers is not None and (len(numbers) != n_axes**power or not all(map(math.isfinite, numbers))):
+            reason = f"its header says {name}: {fields[name]!r}, {n_axes**power} numbers are expected"
+            raise UserError(path, reason, header_checks.COPY_AGAIN)
+
+
+def _is_true(value: str) -> bool:
+    """As MetaIO understands it."""
+    return value[:1] in ("T", "t", "1")
 
 
 def _check_axes(path: Path, sizes: Sequence[int]) -> None:
@@ -185,7 +247,22 @@ def _check_axes(path: Path, sizes: Sequence[int]) -> None:
 
 def _lines(path: Path) -> list[bytes]:
     with path.open("rb") as stream:
-        return stream.read(MAX_HEADER_BYTES).splitlines(keepends=True)
+        head = stream.read(MAX_HEADER_BYTES)
+    # other ends of lines are none to all readers
+    *lines, rest = head.split(b"\n")
+    return [line + b"\n" for line in lines] + ([rest] if rest else [])
+
+
+def _text_of(line: bytes) -> str:
+    return line.removesuffix(b"\n").removesuffix(b"\r").decode("utf-8", "surrogateescape")
+
+
+def _put(path: Path, fields: Fields, name: str, value: str) -> None:
+    if name in fields:
+        raise UserError(path, f"its header says {name} twice", "keep one of them")
+    if not value:
+        raise UserError(path, f"its header says nothing behind {name}", "remove the line or write a value")
+    fields[name] = value
 
 
 def _beside(path: Path, name: str) -> Path:
@@ -200,10 +277,22 @@ def _numbers(
     return _parse_words(path, name, fields.get(name, default).split(), kind)
 
 
+def _whole(path: Path, fields: Fields, name: str, default: str) -> int:
+    numbers = _numbers(path, fields, name, int, default)
+    if len(numbers) != 1:
+        raise UserError(
+            path, f"its header says {name}: {fields[name]!r}, 1 number is expected", header_checks.COPY_AGAIN
+        )
+    return numbers[0]
+
+
 def _parse_words(path: Path, name: str, words: Sequence[str], kind: Callable[[str], Number]) -> list[Number]:
     try:
-        numbers = [kind(word) for word in words]
-    except ValueError:
+        # Python takes 1_000 and digits of all scripts for numbers
+        numbers = [kind(word) for word in words if word.isascii() and "_" not in word]
+        numbers = numbers if len(numbers) == len(words) else []
+    # OverflowError: a whole number of more digits than floats have
+    except (ValueError, OverflowError):
         numbers = []
     if not numbers:
         raise UserError(path, f"its header says {name}: {' '.join(words)!r}", header_checks.COPY_AGAIN)
@@ -213,6 +302,6 @@ def _parse_words(path: Path, name: str, words: Sequence[str], kind: Callable[[st
 def _nrrd_spacing(path: Path, fields: Fields) -> list[float]:
     if "spacings" in fields:
         return _numbers(path, fields, "spacings", float)
-    name = "space directions"
+    name = "spacedirections"
     vectors = re.findall(r"\(([^)]*)\)", fields.get(name, ""))
     return [math.hypot(*_parse_words(path, name, vector.split(","), float)) for vector in vectors] or [1.0]

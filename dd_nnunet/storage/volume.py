@@ -29,7 +29,7 @@ from dd_nnunet.storage.itk_image import (
     read_image,
     tiff_spacing_xyz_mm,
 )
-from dd_nnunet.storage.nifti_scan import find_not_finite
+from dd_nnunet.storage.nifti_scan import count_volumes, find_not_finite
 
 _logger = logging.getLogger(__name__)
 
@@ -80,7 +80,11 @@ def read_geometry(path: Path) -> Geometry:
         UserError: not readable, or not one 3-D volume.
     """
     path = Path(path)
-    number = 0 if volume_ending(path) in NIFTI_ENDINGS else None
+    number, n_volumes = None, 1
+    if volume_ending(path) in NIFTI_ENDINGS:
+        number, n_volumes = 0, count_volumes(path)
+    # ITK hangs or crashes on some headers, even where it only looks
+    check_integrity(path, n_volumes, whole=False)
     return geometry_of(open_image(Source(path, number)), path)
 
 
@@ -91,7 +95,7 @@ def read_label_map(path: Path) -> tuple[LabelArray, Geometry]:
         Labels [Z,Y,X] of a whole-number type, and where they lie.
 
     Raises:
-        UserError: damaged, or its voxels are no whole numbers.
+        UserError: damaged, or its voxels are no whole numbers that fit 32 bits.
     """
     path = Path(path)
     for warning in check_integrity(path):
@@ -99,8 +103,9 @@ def read_label_map(path: Path) -> tuple[LabelArray, Geometry]:
     image = read_image(Source(path))
     labels = SimpleITK.GetArrayFromImage(image)
     if labels.dtype.kind == "f":
-        if not np.array_equal(labels, np.rint(labels)):
-            raise UserError(path, "holds numbers that are not whole", "give a label map")
+        # infinity is its own rounding, and what is too large would wrap around
+        if not np.array_equal(labels, np.rint(labels)) or np.abs(labels).max() > np.iinfo(np.int32).max:
+            raise UserError(path, "holds numbers that are not whole, or too large", "give a label map")
         labels = labels.astype(np.int32)
     return labels, geometry_of(image, path)
 

@@ -1,6 +1,7 @@
-"""documentation/reference/generate.py as a module; it lies in no package."""
+"""The generators of documentation/reference as modules; they lie in no package."""
 
 import importlib.util
+import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -10,10 +11,12 @@ PAGES = sorted(
 )
 
 
-def load_generator() -> ModuleType:
-    path = ROOT / "documentation" / "reference" / "generate.py"
-    spec = importlib.util.spec_from_file_location("generate_reference", path)
+def load_generator(name: str = "generate.py") -> ModuleType:
+    path = ROOT / "documentation" / "reference" / name
+    spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
+    # where dataclasses look for the module of a class
+    sys.modules[path.stem] = module
     spec.loader.exec_module(module)
     return module

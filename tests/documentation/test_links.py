@@ -17,17 +17,21 @@ def prose_of(page: Path) -> str:
 
 
 def anchors_of(page: Path) -> set[str]:
-    """The anchors that GitHub gives to the headings of a page."""
+    """The anchors that GitHub gives to the headings of a page, and those that stand in it."""
     text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
     headings = re.findall(r"^#+ (.+)$", text, flags=re.MULTILINE)
     plain = (re.sub(r"[^\w\- ]", "", heading.lower()) for heading in headings)
-    return {heading.strip().replace(" ", "-") for heading in plain}
+    return {heading.strip().replace(" ", "-") for heading in plain} | set(
+        re.findall(r"""<a id=["']([\w-]+)["']>""", text)
+    )
 
 
 def test_anchors_by_hand(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
-    page.write_text("# The plan: `ddPlans.json`\n\n```bash\n# no heading\n```\n\n## Step 1, first\n")
-    assert anchors_of(page) == {"the-plan-ddplansjson", "step-1-first"}
+    page.write_text(
+        "# The plan: `ddPlans.json`\n\n```bash\n# no heading\n```\n\n## Step 1, first\n<a id='f01'></a>"
+    )
+    assert anchors_of(page) == {"the-plan-ddplansjson", "step-1-first", "f01"}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())

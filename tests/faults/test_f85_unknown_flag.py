@@ -1,3 +1,5 @@
+"""F85: an unknown flag is an error of one line, with a suggestion where one is close; no flag may be shortened."""
+
 import importlib
 import re
 from pathlib import Path
