@@ -35,7 +35,13 @@ def run_offline(folder: Path, code: str) -> tuple[subprocess.CompletedProcess[st
     log.touch()
     (folder / "sitecustomize.py").write_text(SITE.format(log=str(log)), encoding="utf-8")
     tests = Path(__file__).parent
-    paths = [str(folder), str(tests.parent), str(tests), str(tests / "commands"), os.environ.get("PYTHONPATH", "")]
+    paths = [
+        str(folder),
+        str(tests.parent),
+        str(tests),
+        str(tests / "commands"),
+        os.environ.get("PYTHONPATH", ""),
+    ]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
     done = subprocess.run(
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False

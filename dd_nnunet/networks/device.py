@@ -1,5 +1,6 @@
 """Which device runs, in which number format, and how tensors lie in its memory."""
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,6 +13,8 @@ from dd_nnunet.storage.hardware import available_ram_bytes, cpu_name
 
 # of GPUs with bfloat16 tensor cores
 FAST_CUDA_CAPABILITY = (8, 0)
+
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -78,6 +81,8 @@ def choose_runtime(device: str, precision: str) -> Runtime:
     present = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if device == "auto":
         device = next(name for name in ("cuda", "mps", "cpu") if present[name])
+        if device == "cpu":
+            _logger.warning("warning: torch sees no GPU; the CPU is used (-device cpu is the same, silently)")
     elif device not in present:
         raise UserError(f"-device {device}", "is not known", f"choose one of: auto {' '.join(present)}")
     elif not present[device]:
