@@ -34,7 +34,8 @@ def test_the_whole_way_opens_no_network_socket(tmp_path: Path) -> None:
         "import socket; socket.socket()",
         "import socket; socket.create_connection(('127.0.0.1', 9))",
         "import urllib.request; urllib.request.urlopen('http://127.0.0.1:9')",
-        "import subprocess, sys; subprocess.run([sys.executable, '-c', 'import socket; socket.socket()'], check=True)",
+        "import subprocess, sys\n"
+        "subprocess.run([sys.executable, '-c', 'import socket; socket.socket()'], check=True)",
     ],
 )
 def test_the_driver_sees_the_network(tmp_path: Path, code: str) -> None:

@@ -1,4 +1,4 @@
-"""Sound volumes of every format, small and in many variants, as the bytes of their files; the first is the header's."""
+"""Sound volumes of every format, small, in many variants, as the bytes of their files; the header's comes first."""
 
 import functools
 import gzip
@@ -49,7 +49,8 @@ MRC_FIELDS = (
     ],
 )
 META_NAMES = (
-    *("ObjectType", "NDims", "DimSize", "ElementType", "ElementSpacing", "ElementSize", "Offset", "Origin", "Position"),
+    *("ObjectType", "NDims", "DimSize", "ElementType", "ElementSpacing", "ElementSize", "Offset", "Origin"),
+    *("Position",),
     *("TransformMatrix", "Rotation", "CenterOfRotation", "HeaderSize", "CompressedData", "CompressedDataSize"),
     *("BinaryData", "BinaryDataByteOrderMSB", "ElementByteOrderMSB", "ElementNumberOfChannels", "ElementMin"),
     *("ElementMax", "ElementToIntensityFunctionSlope", "ElementToIntensityFunctionOffset", "Modality", "SequenceID"),
