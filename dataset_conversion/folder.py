@@ -142,7 +142,8 @@ def _read_labels(
     labels_zyx, geometry = volumes.read_label_map(label_file)
     if tiff_spacing_zyx_mm is not None and volume_ending(label_file) in TIFF_ENDINGS:
         geometry = _with_spacing(geometry, tiff_spacing_zyx_mm)
-    compare_grids(case.files[0], volume.geometry, label_file, geometry)
+    for warning in compare_grids(case.files[0], volume.geometry, label_file, geometry):
+        LOGGER.warning("%s", warning)
     smallest, largest = int(labels_zyx.min()), int(labels_zyx.max())
     if smallest < 0 or largest > LARGEST_LABEL:
         found = f"holds labels from {smallest} to {largest}, 0 to {LARGEST_LABEL} are allowed"
