@@ -99,9 +99,9 @@ def _run_fold(args: argparse.Namespace, stop: "StopRequest") -> None:
     description = load_description(folders.preprocessed / "dataset.json")
     fold = load_fold(args, folders)
     model = folders.model(args.plans_name, args.configuration)
-    check_output_folder(model)
     fold_folder = model / f"fold_{args.fold}"
     _begin(args, fold_folder)
+    check_output_folder(model)
     with locked(model, wait=True):  # all folds may be started at once
         write_model_files(model, folders, plan)
     setup = make_setup(args, folders, configuration, fold, stop)

@@ -18,6 +18,8 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
+import torch
+
 # files of a single start, and generations that a repeated save adds
 OF_ONE_START = re.compile(r"^\.|^training_log_|\.previous$|\.sha256$|^progress\.png$")
 MADE_ON = re.compile(rb"\d\d \w+ \d{4}, \d\d:\d\d")
@@ -71,12 +73,16 @@ def _content(path: Path) -> object:
         return [_timeless(json.loads(line)) for line in data.splitlines()]
     if path.suffix == ".json":
         return _timeless(json.loads(data))
+    if path.name == "checkpoint_latest.pth":
+        return _timeless(torch.load(path, weights_only=True))
     return MADE_ON.sub(b"", data) if path.suffix == ".html" else data
 
 
 def _timeless(data: object) -> object:
     if isinstance(data, dict):
         return {key: _timeless(value) for key, value in data.items() if key != "seconds"}
+    if isinstance(data, torch.Tensor):
+        return data.dtype, tuple(data.shape), data.numpy().tobytes()
     return [_timeless(item) for item in data] if isinstance(data, list) else data
 
 
@@ -145,7 +151,7 @@ def _main(start: str, scratch: str, command: str, sample: str, *flags: str) -> N
     module, function = command.split(":")
     body = partial(getattr(importlib.import_module(f"dd_nnunet.commands.{module}"), function),
                    [flag.format(root=place) for flag in flags])  # fmt: skip
-    for heavy in ("torch", "SimpleITK", "batchgenerators", "matplotlib.figure", "scipy.ndimage"):
+    for heavy in ("SimpleITK", "batchgenerators", "matplotlib.figure", "scipy.ndimage"):
         importlib.import_module(heavy)
     shutil.copytree(start, place)
     code, n_points = forked(body)

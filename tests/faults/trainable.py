@@ -6,9 +6,9 @@ from pathlib import Path
 
 import torch
 from small_dataset import DESCRIPTION, make_dataset, make_plan
+from small_model import make_fingerprint
 
 from dd_nnunet.commands import train
-from dd_nnunet.core.fingerprint import DatasetFingerprint
 from dd_nnunet.networks.checkpoint import load_checkpoint
 from dd_nnunet.storage.atomic import write_json
 from dd_nnunet.training import pretrain_diffusion
@@ -67,7 +67,7 @@ def make_trainable(root, monkeypatch):
     dataset = make_dataset(root)
     trainable = Trainable(dataset.workspace, dataset.folders, Path(dataset.workspace.results))
     trainable.write_plan()
-    fingerprint = DatasetFingerprint((), (12, 14, 16), (2.0, 1.0, 1.0), 0.1, (5.0,), ())
+    fingerprint = make_fingerprint()
     write_json(dataset.folders.fingerprint_json, fingerprint)
     write_json(dataset.folders.preprocessed / "dataset.json", DESCRIPTION)
     return trainable
