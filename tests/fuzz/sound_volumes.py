@@ -103,10 +103,12 @@ def sound_text_volumes(ending):
             (NRRD.format(**raw) + "data file: a.raw\n", b"", {"a.raw": little}),
         ]
     short = {"packed": False, "kind": "MET_SHORT", "file": "LOCAL"}
+    packed = zlib.compress(reals)
+    size = f"True\nCompressedDataSize = {len(packed)}"
     own = [
         (META.format(**short), little, {}),
         (META.format(**short).replace("MSB = False", "MSB = True"), big, {}),
-        (META.format(packed=True, kind="MET_FLOAT", file="LOCAL"), zlib.compress(reals), {}),
+        (META.format(packed=size, kind="MET_FLOAT", file="LOCAL"), packed, {}),
     ]
     beside = {**short, "file": "a.raw"}
     return [
@@ -146,7 +148,6 @@ def sound_tiffs():
         (">", "u2", None, {}),
         ("<", "u1", "zlib", {}),
         ("<", "f4", "zlib", {"rowsperstrip": 1}),
-        ("<", "u2", None, {"tile": (16, 16)}),
         ("<", "u2", None, {"rowsperstrip": 2}),
     ]:
         stream = io.BytesIO()
