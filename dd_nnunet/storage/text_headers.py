@@ -113,7 +113,9 @@ def check_meta_image(path: Path, whole: bool = True) -> header_checks.Oddities:
     n_packed = _whole(path, fields, "CompressedDataSize", "0")
     if window and header.data_file == path and not n_packed:
         # MetaIO then leaves the image as the memory was
-        raise UserError(path, "lacks CompressedDataSize, so that ITK cannot unpack it", "write it anew with ITK")
+        raise UserError(
+            path, "lacks CompressedDataSize, so that ITK cannot unpack it", "write it anew with ITK"
+        )
     if whole:
         _check_data(path, header, Stored(max(0, skip), window, expected, n_packed if window else 0))
     return odd
