@@ -9,6 +9,7 @@ from dd_nnunet.core.errors import UserError
 
 # what is odd about a file but can be read, in words that name it
 Oddities = tuple[str, ...]
+LARGEST_SIZE = 2**31 - 1
 COPY_AGAIN = "copy or export the file again"
 SPLIT = (
     "write every time point or channel as a file of its own, case_0000, case_0001, … "
@@ -53,8 +54,8 @@ def refuse_type(path: Path, name: object) -> NoReturn:
 
 
 def check_sizes(path: Path, sizes: Sequence[int]) -> None:
-    """Raise unless every axis has at least one voxel."""
-    if any(size < 1 for size in sizes):
+    """Raise unless every axis has at least one voxel, and fewer than readers count."""
+    if any(not 1 <= size <= LARGEST_SIZE for size in sizes):
         raise UserError(path, f"has the sizes {tuple(sizes)}, at least 1 is expected", COPY_AGAIN)
 
 

@@ -110,7 +110,7 @@ def geometry_of(image: Any, path: Path) -> Geometry:
     if not np.isfinite(origin).all():
         raise UserError(path, f"has the origin {origin}, numbers are expected", "correct its header")
     # a reader that has only read the header still says the negative spacing that ITK then turns over
-    direction, spacing = direction * np.sign(spacing), _floats(np.abs(spacing))
+    direction, spacing = direction * np.sign(spacing), _floats([abs(length) for length in spacing])
     # not "greater", so that NaN counts as sheared
     if not np.abs(direction.T @ direction - np.eye(3)).max() <= MAX_COSINE:
         header_checks.refuse_sheared(path)

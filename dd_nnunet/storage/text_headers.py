@@ -86,7 +86,7 @@ class Stored:
 
 
 def check_meta_image(path: Path, whole: bool = True) -> header_checks.Oddities:
-    """Check a .mha, or a .mhd with its data file; `whole`: not its header alone.
+    """Check a .mha, or a .mhd with its data file; `whole`: unpack it.
 
     Raises:
         UserError: what the floor's `check_integrity` says.
@@ -116,13 +116,12 @@ def check_meta_image(path: Path, whole: bool = True) -> header_checks.Oddities:
         raise UserError(
             path, "lacks CompressedDataSize, so that ITK cannot unpack it", "write it anew with ITK"
         )
-    if whole:
-        _check_data(path, header, Stored(max(0, skip), window, expected, n_packed if window else 0))
+    _check_data(path, header, Stored(max(0, skip), window, expected, n_packed if window else 0), whole)
     return odd
 
 
 def check_nrrd(path: Path, whole: bool = True) -> header_checks.Oddities:
-    """Check a .nrrd, with its data file if that is detached; `whole`: not its header alone.
+    """Check a .nrrd, with its data file if that is detached; `whole`: unpack it.
 
     Raises:
         UserError: what the floor's `check_integrity` says.
@@ -150,8 +149,7 @@ def check_nrrd(path: Path, whole: bool = True) -> header_checks.Oddities:
     skip = _whole(path, fields, "byteskip", "0")
     if skip and window:
         raise UserError(path, f"skips {skip} bytes of compressed data", "write it anew without a byte skip")
-    if whole:
-        _check_data(path, header, Stored(max(0, skip), window, expected))
+    _check_data(path, header, Stored(max(0, skip), window, expected), whole)
     return odd
 
 
@@ -202,8 +200,8 @@ def read_nrrd_header(path: Path) -> TextHeader:
     raise UserError(path, "is no NRRD file (its header is not one)", header_checks.COPY_AGAIN)
 
 
-def _check_data(path: Path, header: TextHeader, stored: Stored) -> None:
-    """Count the voxels' bytes."""
+def _check_data(path: Path, header: TextHeader, stored: Stored, whole: bool) -> None:
+    """Count the voxels' bytes, packed ones only if `whole`."""
     if not _is_file(header.data_file):
         raise UserError(
             path, f"its data file {header.data_file.name} does not exist", "put it beside the header"
@@ -211,7 +209,9 @@ def _check_data(path: Path, header: TextHeader, stored: Stored) -> None:
     start = header.data_start(path) + stored.skip
     there, fault = max(0, header.data_file.stat().st_size - start), ""
     found = there
-    if stored.window is not None and there:
+    if stored.window is not None and not whole:
+        found = stored.expected
+    elif stored.window is not None and there:
         with header.data_file.open("rb") as stream:
             stream.seek(start)
             found, fault = count_inflated(stream, stored.window)

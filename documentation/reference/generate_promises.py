@@ -203,7 +203,7 @@ def promises_page(rows: Sequence[Row], nine: dict[str, str]) -> str:
 
 def _row(number: int, paths: Sequence[Path]) -> Row:
     promises = tuple(dict.fromkeys(promise_of(path, number) for path in paths))
-    untestable = any(NOT_TESTABLE in promise for promise in promises)
+    untestable = any(NOT_TESTABLE in promise.lower() for promise in promises)
     state = NOT_HELD if not paths else NOT_TESTABLE if untestable else HELD
     return Row(number, tuple(filter(None, promises)), tuple(path.name for path in paths), state)
 

@@ -32,7 +32,7 @@ def test_every_fault_test_states_its_promise(path: Path) -> None:
 def test_rows_by_hand(tmp_path: Path) -> None:
     (tmp_path / "test_f01_a.py").write_text('"""F01: it is refused."""\n')
     (tmp_path / "test_f01_b.py").write_text('"""F01: the error says | why."""\n')
-    (tmp_path / "test_f02_c.py").write_text('"""F02: it is told; not testable here: a real tape."""\n')
+    (tmp_path / "test_f02_c.py").write_text('"""F02: it is told. Not testable here: a real tape."""\n')
     (tmp_path / "helper.py").write_text('"""No test."""\n')
     rows = GENERATOR.read_rows(tmp_path)
     assert [row.state for row in rows] == ["held", "not testable here"] + 83 * ["not held"]

@@ -34,28 +34,23 @@ ODD_FLOATS = (
     *(float("inf"), float("-inf"), float("nan")),
 )
 ODD_WORDS = (
-    *("", "0", "1", "-1", "2", "3", "1 1 1", "2 3 4", "4 3 2", "4 3 2 1", "4 3", "1 4 3 2", "0.5 1 2", "-1 -1 -1"),
-    *("nan", "nan nan nan", "inf", "-inf", "1e400", "1e-400 1 1", "1_2 1 1", "٣ 3 2", "+4 3 2", "0x4 3 2", "4.0 3 2"),
+    *("", "0", "1", "-1", "2", "3", "1 1 1", "2 3 4", "4 3 2", "4 3 2 1", "4 3", "1 4 3 2", "0.5 1 2"),
+    *("nan", "nan nan nan", "inf", "-inf", "1e400", "1e-400 1 1", "1_2 1 1", "٣ 3 2", "+4 3 2", "4.0 3 2"),
     *("99999999999999999999", "9" * 4000 + " 9 9", "-9223372036854775808", "2147483647 2147483647 2147483647"),
-    *("LOCAL", "Local", "LoCaL", "LIST", "LISTFILE", "x%03d.raw 1 2 1", ".", "..", "/dev/zero", "/dev/null", "a.raw"),
-    *("x" * 300, "a\0b", "True", "true", "T", "False", "1 0 0 0 1 0 0 0 1", "1 0.1 0 0 1 0 0 0 1",
-      "0 0 0 0 0 0 0 0 0"),
+    *("LOCAL", "Local", "LoCaL", "LIST", "LISTFILE", "x%03d.raw 1 2 1", ".", "..", "/dev/zero", "a.raw"),
+    *("x" * 300, "a\0b", "True", "true", "T", "False", "1 0 0 0 1 0 0 0 1", "1 0.1 0 0 1 0 0 0 1"),
     *("(1,0,0) (0,1,0) (0,0,1)", "(1,0,0) (0.5,1,0) (0,0,1)", "(nan,0,0) (0,1,0) (0,0,1)", "none (1,0,0) (0,1,0)"),
-    *("domain domain domain", "space space space", "complex domain domain", "vector domain domain",
-      "list domain domain"),
-    *("MET_CHAR", "MET_UCHAR", "MET_SHORT", "MET_USHORT", "MET_INT", "MET_LONG", "MET_FLOAT", "MET_DOUBLE",
-      "MET_NONE"),
+    *("domain domain domain", "space space space", "complex domain domain", "list domain domain"),
+    *("MET_CHAR", "MET_UCHAR", "MET_SHORT", "MET_USHORT", "MET_INT", "MET_LONG", "MET_FLOAT", "MET_NONE"),
     *("char", "int8", "uint8", "short", "uint16", "int", "float", "double", "int64", "block"),
     *("raw", "gzip", "GZIP", "bzip2", "hex", "ascii", "txt", "little", "big", "left-posterior-superior", "3D-right"),
 )  # fmt: skip
 ODD_TOKENS = (
-    *("null", "true", "false", "0", "1", "-1", "2", "0.0", "1.5", "-0.0", "1e999", "-1e999", "1e-999", "NaN",
-      "Infinity"),
-    *("-Infinity", "9" * 20, "-" + "9" * 400, "9" * 5000, "1" + "0" * 400 + ".5", "1e5", "65536", "2147483647"),
-    *('""', '"x"', '"\\ud800"', '"\\u0000"', '"../../x"', '"a/b"', '"\\u001b[31m"', '"<script>"',
-      '"' + "x" * 5000 + '"'),
-    *("[]", "{}", "[[]]", "[0]", "[1, 2, 3]", "[0, 0, 0]", '["a"]', '{"": 0}', '{"0": "x"}',
-      '{"a": 1, "a": 2}', "", ","),
+    *("null", "true", "false", "0", "1", "-1", "2", "0.0", "1.5", "-0.0", "1e999", "-1e999", "NaN"),
+    *("-Infinity", "Infinity", "1e-999", "9" * 20, "-" + "9" * 400, "9" * 5000, "1" + "0" * 400 + ".5", "1e5"),
+    *("65536", '"' + "x" * 5000 + '"'),
+    *('""', '"x"', '"\\ud800"', '"\\u0000"', '"../../x"', '"a/b"', '"\\u001b[31m"', '"<script>"'),
+    *("[]", "{}", "[[]]", "[0]", "[1, 2, 3]", "[0, 0, 0]", '["a"]', '{"": 0}', '{"0": "x"}', '{"a": 1, "a": 2}', ""),
 )  # fmt: skip
 
 

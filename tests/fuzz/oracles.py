@@ -4,6 +4,7 @@ None: this reader does not know the variant, and nothing is compared.
 """
 
 import gzip
+import math
 import struct
 import warnings
 import zlib
@@ -60,7 +61,7 @@ def nifti_says(data):
     x, y, z = dim[1:4]
     voxels = np.frombuffer(data, order + NIFTI_TYPES[datatype], x * y * z, int(offset)).reshape(z, y, x)
     # nifti1.h: no slope, no scaling
-    return voxels if slope == 0 else voxels.astype(np.float64) * slope + intercept
+    return voxels if slope == 0 or not math.isfinite(slope) else voxels.astype(np.float64) * slope + intercept
 
 
 def meta_says(path, data):
@@ -68,7 +69,7 @@ def meta_says(path, data):
     end = 0
     for line in fields:
         end += len(line) + 1
-        name, _, value = line.decode("latin-1").partition("=")
+        name, _, value = line.decode("utf-8", "surrogateescape").partition("=")
         head[name.strip()] = value.strip()
         if name.strip() == "ElementDataFile":
             break
@@ -89,7 +90,11 @@ def meta_says(path, data):
 
 def nrrd_says(path, data):
     head, _, body = data.partition(b"\n\n") if b"\n\n" in data else (data.rstrip(b"\n"), b"", b"")
-    fields = dict(line.split(": ", 1) for line in head.decode("latin-1").splitlines()[1:] if ": " in line)
+    fields = dict(
+        line.split(": ", 1)
+        for line in head.decode("utf-8", "surrogateescape").splitlines()[1:]
+        if ": " in line
+    )
     if "data file" in fields:
         body = (path.parent / fields["data file"].strip()).read_bytes()
     if fields["encoding"].strip() in ("gzip", "gz"):

@@ -1,4 +1,4 @@
-"""Sound volumes of every format, small, in many variants, as the bytes of their files; the header's comes first."""
+"""Sound volumes of every format, small and in many variants, as the bytes of their files."""
 
 import functools
 import gzip
@@ -49,9 +49,8 @@ MRC_FIELDS = (
     ],
 )
 META_NAMES = (
-    *("ObjectType", "NDims", "DimSize", "ElementType", "ElementSpacing", "ElementSize", "Offset", "Origin"),
-    *("Position",),
-    *("TransformMatrix", "Rotation", "CenterOfRotation", "HeaderSize", "CompressedData", "CompressedDataSize"),
+    *("ObjectType", "NDims", "DimSize", "ElementType", "ElementSpacing", "ElementSize", "Offset", "Position"),
+    *("TransformMatrix", "Origin", "CenterOfRotation", "HeaderSize", "CompressedData", "CompressedDataSize"),
     *("BinaryData", "BinaryDataByteOrderMSB", "ElementByteOrderMSB", "ElementNumberOfChannels", "ElementMin"),
     *("ElementMax", "ElementToIntensityFunctionSlope", "ElementToIntensityFunctionOffset", "Modality", "SequenceID"),
     *("AnatomicalOrientation", "ElementDataFile", "Name", "Comment", "dimsize", "CompressionLevel", "DistanceUnits"),
@@ -178,3 +177,25 @@ def tiff_fields(order, data):
         fields += [(page, f"{order}H"), (end, f"{order}I")]
         (page,) = struct.unpack_from(f"{order}I", data, end)
     return tuple(fields)
+
+
+def sound_files():
+    """Format -> files of each volume: name -> bytes, that of the header first."""
+    text = {ending: sound_text_volumes(ending) for ending in (".nrrd", ".mha", ".mhd")}
+    return {
+        ".nii": [{"a.nii": data} for _, data in sound_niftis()],
+        ".nii.gz": [{"a.nii.gz": gzip.compress(data, mtime=0)} for _, data in sound_niftis()],
+        ".mrc": [{"a.mrc": data} for _, data in sound_mrcs()],
+        ".tif": [{"a.tif": data} for _, data in sound_tiffs()],
+        **{
+            ending: [
+                {f"a{ending}": text_file(ending, head, body), **beside} for head, body, beside in volumes
+            ]
+            for ending, volumes in text.items()
+        },
+    }
+
+
+def text_file(ending, head, body):
+    """Header and voxels as they follow each other."""
+    return head.rstrip("\n").encode("utf-8", "replace") + (b"\n\n" if ending == ".nrrd" else b"\n") + body

@@ -25,6 +25,7 @@ from sound_volumes import (
     sound_niftis,
     sound_text_volumes,
     sound_tiffs,
+    text_file,
     tiff_fields,
 )
 
@@ -68,8 +69,7 @@ def damaged_niftis(draw, packed):
 def damaged_text_volumes(draw, ending):
     head, body, beside = draw(st.sampled_from(sound_text_volumes(ending)))
     sign, names = (":", NRRD_NAMES) if ending == ".nrrd" else (" =", META_NAMES)
-    head = draw(st.one_of(damaged_lines(head.rstrip("\n"), sign, names), st.just(head.rstrip("\n"))))
-    data = head.encode("utf-8", "replace") + (b"\n\n" if ending == ".nrrd" else b"\n") + body
+    data = text_file(ending, draw(st.one_of(damaged_lines(head, sign, names), st.just(head))), body)
     if draw(st.integers(0, 3)) == 0:
         data = draw(damaged_bytes(data, 2))
     if beside and draw(st.integers(0, 3)) == 0:

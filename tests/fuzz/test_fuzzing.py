@@ -5,9 +5,18 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
-from targets import all_targets
+from sound_volumes import sound_files
+from targets import all_targets, check_volume
 
 TARGETS = all_targets()
+
+
+@pytest.mark.parametrize("ending", sound_files())
+def test_sound_volumes_are_read(tmp_path, ending):
+    for number, files in enumerate(sound_files()[ending]):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        assert check_volume(folder, files)
 
 
 @pytest.mark.parametrize("name", TARGETS)
@@ -15,7 +24,7 @@ def test_damaged_inputs_are_read_or_refused(name):
     target = TARGETS[name]
 
     @settings(
-        max_examples=40,
+        max_examples=25,
         derandomize=True,
         database=None,
         deadline=None,
