@@ -198,9 +198,14 @@ class FolderPrediction:
         if not self.job.keep_existing or record.get("state") != "done":
             return False
         files = record.get("files", {})
+        try:
+            digests = _digests(case)
+        except UserError:
+            # told when it is tried again
+            return False
         return (
             record.get("arguments") == self._arguments
-            and record.get("sha256") == _digests(case)
+            and record.get("sha256") == digests
             and all(
                 p.is_file() and files.get(self._name(p)) == sha256_of(p) for p in self.job.paths(case.case_id)
             )

@@ -98,5 +98,10 @@ def _mean_over_mirrors(network: nn.Module, patch: Tensor, runtime: Runtime, mirr
             f"has not enough memory for a patch of {shape} voxels",
             "end what else uses it, or use -device cpu",
         ) from None
+    except RuntimeError as error:
+        # torch has no class of its own for the CPU's
+        if "DefaultCPUAllocator" in str(error):
+            raise MemoryError(str(error)) from error
+        raise
     assert total is not None
     return (total[0] / len(flips)).cpu()

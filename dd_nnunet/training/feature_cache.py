@@ -69,7 +69,12 @@ class FeatureCache:
         if projections is None:
             train = self.setup.fold.train
             chosen = train[:: max(len(train) // PROJECTION_CASES, 1)][:PROJECTION_CASES]
-            sample = {case_id: self._compute(reader, case_id) for case_id in chosen}
+            sample = {}
+            for case_id in chosen:
+                # nothing of the sample can be kept before it is whole
+                self.setup.stop.check_signals(self.folder)
+                sample[case_id] = self._compute(reader, case_id)
+            self.setup.stop.begin_steps()
             projections = self._fit_projections(list(sample.values()))
             for case_id, features in sample.items():
                 self._write(case_id, features, projections)

@@ -134,6 +134,7 @@ class _Loop:
             total=trainer.n_iterations, initial=self.progress.iteration, desc=trainer.name, unit="it",
             disable=not self.setup.progress_bar,
         )  # fmt: skip
+        self.setup.stop.begin_steps()
         n_epochs = -(-trainer.n_iterations // trainer.epoch_length)
         with bar, contextlib.closing(trainer.batches(self.progress.iteration)) as batches:
             while self.progress.epoch < n_epochs:

@@ -43,14 +43,28 @@ class StopRequest:
             for number, handler in before.items():
                 signal.signal(number, handler)
 
+    def begin_steps(self) -> None:
+        """Say that steps of another kind begin: what went before tells nothing about how long they take."""
+        self._last_asked = time.monotonic()
+        self._longest_step = 0.0
+
     def reason(self) -> str:
-        """Why to end now, in words; empty to go on."""
+        """Why to end now, in words; empty to go on. Called once per step, whose length it notes."""
         now = time.monotonic()
         self._longest_step = max(self._longest_step, now - self._last_asked)
         self._last_asked = now
         if self._signal:
             return f"stopped by {self._signal}"
         return "stopped because its time is up" if now + self._longest_step > self._deadline else ""
+
+    def check_signals(self, where: object) -> None:
+        """End here if a signal asks for it: before work is done that is not saved by itself.
+
+        Raises:
+            StoppedError: a signal came.
+        """
+        if self._signal:
+            raise stopped(where, f"stopped by {self._signal}")
 
     def check(self, where: object) -> None:
         """End here, between two steps of work that are saved by themselves.

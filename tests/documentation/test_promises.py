@@ -33,10 +33,21 @@ def test_rows_by_hand(tmp_path: Path) -> None:
     (tmp_path / "test_f01_a.py").write_text('"""F01: it is refused."""\n')
     (tmp_path / "test_f01_b.py").write_text('"""F01: the error says | why."""\n')
     (tmp_path / "test_f02_c.py").write_text('"""F02: it is told. Not testable here: a real tape."""\n')
+    (tmp_path / "test_f03_d.py").write_text('"""F03: it is mended."""\n')
     (tmp_path / "helper.py").write_text('"""No test."""\n')
-    rows = GENERATOR.read_rows(tmp_path)
+    rows = GENERATOR.read_rows(tmp_path, {"test_f01_a.py", "test_f01_b.py", "test_f02_c.py"})
+    # the third has a test that was not green
     assert [row.state for row in rows] == ["held", "not testable here"] + 83 * ["not held"]
-    text = GENERATOR.promises_page(rows, {"G4": "Labels cannot influence training."})
+    run = {
+        "passed": 5,
+        "failed": 1,
+        "seconds": 90,
+        "slow_tests_too": False,
+        "commit": "abc",
+        "machine": {"cores": 2},
+    }
+    text = GENERATOR.promises_page(rows, {"G4": "Labels cannot influence training."}, run)
+    assert "5 tests passed, 1 failed (the quick ones, 1.5 minutes on 2 cores, commit abc," in text
     assert "**85 rows: 1 held, 83 not held, 1 not testable here.**" in text
     assert "| G4 | Labels cannot influence training. | [F31](#f31) |" in text
     link = "../../tests/faults/test_f01"
@@ -50,7 +61,7 @@ def test_rows_by_hand(tmp_path: Path) -> None:
 def test_a_test_of_no_row_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "test_f86_x.py").write_text('"""F86: more."""\n')
     with pytest.raises(ValueError, match="test_f86_x"):
-        GENERATOR.read_rows(tmp_path)
+        GENERATOR.read_rows(tmp_path, ())
 
 
 def test_the_nine_are_those_of_the_readme_and_have_rows() -> None:

@@ -158,7 +158,8 @@ def _main(start: str, scratch: str, command: str, sample: str, *flags: str) -> N
     assert code == 0 and n_points > 0, (code, n_points)
     place.rename(root / "whole")
     step = max(n_points // int(sample), 1) if int(sample) else 1
-    for point in range(step, n_points + 1, step):
+    # a sample lies in the middle of equal shares; the last point alone has nothing left to lose
+    for point in range((step + 1) // 2, n_points + 1, step):
         shutil.copytree(start, place)
         code, _ = forked(body, kill_at=point)
         assert code == -signal.SIGKILL, (point, code)

@@ -5,7 +5,7 @@ import argparse
 import pytest
 from planned import cell, cells, make_faulty
 
-from dd_nnunet.commands import train
+from dd_nnunet.commands.train_setup import load_fold
 from dd_nnunet.core.errors import UserError
 from dd_nnunet.storage.atomic import write_json
 from dd_nnunet.storage.case_store import Manifest, write_array
@@ -37,7 +37,7 @@ def add_strays(dataset):
 def fold(dataset, name):
     args = argparse.Namespace(plans_name="ddPlans", configuration="3d_fullres", dataset="5", fold=name)
     workspace = Workspace(dataset.root / "raw", dataset.root / "preprocessed", dataset.root / "results")
-    return train._fold(args, workspace.dataset(5))
+    return load_fold(args, workspace.dataset(5))
 
 
 def test_they_train_no_fold(dataset):

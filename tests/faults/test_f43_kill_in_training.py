@@ -93,11 +93,11 @@ def test_a_kill_at_any_step(whole, tmp_path, step, save_seconds):
 
 
 @pytest.mark.slow
-def test_killed_in_every_second_step_it_still_comes_to_its_end(whole, tmp_path):
+def test_killed_in_every_fifth_step_it_still_comes_to_its_end(whole, tmp_path):
     codes = []
     while not codes or codes[-1]:
-        codes.append(killed(tmp_path, 2, 0))
-        assert len(codes) <= N_STEPS + 1
+        codes.append(killed(tmp_path, 5, 0))
+        assert len(codes) <= N_STEPS
     assert set(codes) == {-signal.SIGKILL, 0}
     assert_finishes_as(tmp_path, tmp_path / "fold", whole)
     assert not is_finished(tmp_path / "fold" / "level2")  # the command's task, not the training's

@@ -13,14 +13,15 @@ N_PROCESSES = 8
 # everything of dd_train up to the training itself, slowly between the look at plans.json and its writing
 START = """
 import sys, time
-from dd_nnunet.commands import train
+from dd_nnunet.commands import train, train_setup
 from dd_nnunet.storage import atomic, case_store, raw_dataset, run_folder, splits
 read_json = atomic.read_json
 def read_slowly(path):
     time.sleep(0.3)
     return read_json(path)
 atomic.read_json = read_slowly
-train._setup = lambda *arguments: type("Setup", (), {"runtime": type("Runtime", (), {"because": "cpu"})})
+assert train_setup.make_setup and train._train and train._validate
+train_setup.make_setup = lambda *arguments: type("Setup", (), {"runtime": type("Runtime", (), {"because": "cpu"})})
 train._train = train._validate = lambda *arguments: None
 print("ready", flush=True)
 sys.stdin.readline()
@@ -83,6 +84,6 @@ def test_of_eight_plans_one_wins_and_the_others_are_refused(tmp_path):
     (winner,) = [number for number, code in enumerate(codes) if code == 0]
     for number, (code, _, errors) in enumerate(ends):
         if number != winner:
-            assert code == 2 and "these folds were trained with another one" in errors
+            assert code == 2 and "these folds were trained with another plan: " in errors
     written = read_record(Plan, dataset.folders.model("ddPlans", "3d_fullres") / "plans.json")
     assert written.configuration("3d_fullres").diffusion.iterations == 100 + winner

@@ -13,9 +13,12 @@ from training.toy_fold import CASES, make_setup
 
 from dd_nnunet.commands import train
 from dd_nnunet.commands.checks import check_shared_memory
+from dd_nnunet.commands.train_setup import LARGEST_WORKERS
+from dd_nnunet.commands.train_setup import make_setup as make_training_setup
 from dd_nnunet.core.splits import Fold
 from dd_nnunet.storage.hardware import N_SEMAPHORES, cpu_count, why_no_processes
 from dd_nnunet.training.batches import BatchSource, iterate_batches, mirroring
+from dd_nnunet.training.stopping import StopRequest
 
 MAPS = Path("/proc/self/maps")
 FULL = f"no semaphores can be made, is /dev/shm full or missing? ([Errno {errno.ENOSPC}] injected)"
@@ -56,7 +59,8 @@ def n_workers_of_training(root, monkeypatch):
     dataset = make_dataset(root)
     args = train.build_parser().parse_args(["7", "3d_fullres", "0", *dataset.flags])
     configuration = read_plan(dataset).configuration("3d_fullres")
-    return train._setup(args, dataset.folders, configuration, Fold(("a", "b"), ("c",))).n_workers
+    fold = Fold(("a", "b"), ("c",))
+    return make_training_setup(args, dataset.folders, configuration, fold, StopRequest()).n_workers
 
 
 def read_plan(dataset):
@@ -85,7 +89,7 @@ def test_the_doctor_tells(full):
 @pytest.mark.skipif(not (MAPS.exists() and Path("/dev/shm").is_dir()), reason="needs Linux")
 def test_only_semaphores_lie_in_shared_memory_and_no_batch(tmp_path):
     source = BatchSource(CASES[:4], make_setup(tmp_path / "p").reader.image, (16, 16, 16), 8, seed=5)
-    batches = iterate_batches(source, mirroring(), 0, train.LARGEST_WORKERS)
+    batches = iterate_batches(source, mirroring(), 0, LARGEST_WORKERS)
     next(batches)
     shared = [line.split()[5] for line in MAPS.read_text().splitlines() if "/dev/shm" in line]
     batches.close()

@@ -1,4 +1,4 @@
-"""F67: only torch.OutOfMemoryError is told as want of memory; any other error while predicting comes through."""
+"""F67: only what torch's allocators raise counts as want of memory; all other errors in prediction come through."""
 
 import numpy as np
 import pytest
@@ -33,6 +33,13 @@ def test_want_of_memory_names_patch_and_remedy():
         "-device cpu: has not enough memory for a patch of 8 x 8 x 8 voxels; "
         "end what else uses it, or use -device cpu"
     )
+
+
+def test_the_cpu_s_allocator_raises_a_plain_runtime_error_which_is_known_by_its_text():
+    with pytest.raises(MemoryError, match="tried to allocate"):
+        predict(
+            RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 8")
+        )
 
 
 @pytest.mark.parametrize(

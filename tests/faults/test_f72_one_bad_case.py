@@ -48,6 +48,20 @@ def test_nor_does_a_file_that_may_not_be_read_or_want_of_memory(toy, monkeypatch
     assert "cannot be read (Permission denied)" in toy.record["cases"]["b"]["reason"]
 
 
+def test_nor_does_an_image_that_was_done_and_may_no_longer_be_read(toy, monkeypatch):
+    assert toy.predict() == 0
+
+    def sha256_of(path):
+        if path.name.startswith("b_"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return real_sha256(path)
+
+    real_sha256 = predict_folder.sha256_of
+    monkeypatch.setattr(predict_folder, "sha256_of", sha256_of)
+    assert toy.predict("--continue_prediction") == 3
+    assert toy.states == {"a": "done", "b": "failed", "c": "done"}
+
+
 def test_a_mended_case_is_all_that_is_done_again(toy):
     path = toy.images / "b_0000.nii.gz"
     whole = path.read_bytes()
