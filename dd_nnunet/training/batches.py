@@ -147,10 +147,11 @@ def iterate_batches(
         )
         root = logging.getLogger()
         root.addFilter(_is_no_interrupt)
-        with no_interrupt():
-            augmenter.restart()
-        workers = list(augmenter._processes)
+        workers: list[Any] = []
         try:
+            with no_interrupt():
+                augmenter.restart()
+            workers = list(augmenter._processes)
             for batch in augmenter:
                 next_iteration = batch["iteration"] + 1
                 yield batch

@@ -35,6 +35,11 @@ class Faulty:
         return self.root / "preprocessed" / NAME
 
     @property
+    def written(self):
+        """Names of the files in the preprocessed folder, but for its lock."""
+        return sorted(p.name for p in self.preprocessed.rglob("*") if p.is_file() and p.name != ".lock")
+
+    @property
     def prepared_cases(self):
         return sorted(path.stem for path in (self.preprocessed / "ddPlans_3d_fullres").glob("*.b2nd"))
 

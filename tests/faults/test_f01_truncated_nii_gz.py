@@ -46,4 +46,4 @@ def test_nothing_is_planned(tmp_path, capsys):
     path.write_bytes(path.read_bytes()[:-50])
     assert dataset.run() == 2
     assert f"{path}: is cut off" in capsys.readouterr().err
-    assert not dataset.preprocessed.exists()
+    assert dataset.written == []

@@ -64,4 +64,4 @@ def test_all_bad_cases_of_a_dataset_are_listed_at_once(tmp_path, capsys):
     assert f"{images}/a_0000.nii.gz: is empty (0 bytes)" in second
     assert f"{images}/b_0000.nii.gz: 1 of 4096 voxels are not finite" in third
     assert f"{images}/c_0000.nii.gz: is no gzip file" in fourth
-    assert not dataset.preprocessed.exists()
+    assert dataset.written == []

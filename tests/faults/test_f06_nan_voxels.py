@@ -2,24 +2,17 @@
 
 import gzip
 import struct
-from dataclasses import replace
 
 import numpy as np
 import pytest
-from fault_files import ENDINGS, VOXELS, description, error_of, write_volume
+from fault_files import ENDINGS, VOXELS, error_of, write_volume
 from planned import cell, cells, make_faulty
-from prepared_volume import CONFIGURATION
-from small_dataset import make_plan
+from toy_model import make_model
 
 from dd_nnunet.commands import plan_and_preprocess
 from dd_nnunet.core.json_record import record_from_json
 from dd_nnunet.core.plan import Plan, ReadingPlan
-from dd_nnunet.networks.device import choose_runtime
-from dd_nnunet.prediction.model_folder import ModelFolder
-from dd_nnunet.prediction.predict_case import PredictionSettings
-from dd_nnunet.prediction.predict_folder import FolderPrediction, PredictionJob
-from dd_nnunet.storage.atomic import read_json
-from dd_nnunet.storage.raw_dataset import find_cases
+from dd_nnunet.storage.atomic import read_json, write_json
 from dd_nnunet.storage.volume import read_volume
 
 
@@ -113,7 +106,7 @@ def test_by_default_nothing_is_planned_and_the_flag_is_named(tmp_path, capsys):
     lines = capsys.readouterr().err.splitlines()
     assert [line.split("_0000")[0].split("/")[-1] for line in lines] == ["hole", "other"]
     assert all("8 of 4096 voxels" in line and "--nan zero or --nan median" in line for line in lines)
-    assert not dataset.preprocessed.exists()
+    assert dataset.written == []
 
 
 def test_the_flag_is_kept_in_the_plan_with_its_reason_and_told(tmp_path, capsys):
@@ -155,12 +148,12 @@ def test_a_fingerprint_read_in_another_way_is_not_trusted(tmp_path, capsys):
 
 @pytest.mark.parametrize(("nan", "state"), [("refuse", "failed"), ("zero", "done")])
 def test_prediction_reads_new_volumes_as_the_plan_says(tmp_path, nan, state):
-    configuration = replace(CONFIGURATION, reading=ReadingPlan(nan=nan))
-    model = ModelFolder(tmp_path, make_plan(), configuration, description())
-    settings = PredictionSettings(configuration, choose_runtime("cpu", "float32"))
-    job = PredictionJob(model, ("0",), (), settings, tmp_path / "out")
-    write_volume(tmp_path / "in" / "new_0000.nii.gz", with_hole(0))
-    cases = find_cases(tmp_path / "in", description())
-    assert dict(FolderPrediction(job, cases).run(cases)) == {"new": state}
-    record = read_json(tmp_path / "out" / "predictions.json")["cases"]["new"]
+    toy = make_model(tmp_path)
+    plan = read_json(toy.model / "plans.json")
+    plan["configurations"]["3d_fullres"]["reading"]["nan"] = nan
+    write_json(toy.model / "plans.json", plan)
+    write_volume(toy.images / "new_0000.nii.gz", with_hole(0))
+    toy.predict()
+    assert toy.states == {"new": state}
+    record = toy.record["cases"]["new"]
     assert "8 of 4096 voxels are not finite" in (record.get("reason") or record["warnings"][0])

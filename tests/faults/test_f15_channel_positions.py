@@ -66,7 +66,7 @@ def test_the_flag_is_kept_in_the_plan_and_the_warning_is_told(tmp_path, capsys):
     write_volume(images / "a_0000.nii.gz", cell(0), **lies)
     write_volume(images / "a_0001.nii.gz", cell(1), **{**lies, "origin_xyz_mm": (0.0, 0.0, 3.0)})
     assert dataset.run() == 2
-    assert not dataset.preprocessed.exists()
+    assert dataset.written == []
     assert dataset.run("--allow_geometry_mismatch") == 0
     plan = dataset.json("ddPlans.json")
     assert plan["configurations"]["3d_fullres"]["reading"]["allow_geometry_mismatch"] is True

@@ -139,6 +139,8 @@ def computed_attributes(source: str, imported: set[str]) -> list[str]:
 ALLOWED = {
     # which instructions this processor has: three names, written in the line before
     "device.py": ("getattr(torch.cpu, name, bool)",),
+    # the signals that this system has: two names, written in the same line
+    "stopping.py": ("getattr(signal, name)",),
     # dd_doctor tries to import the modules that are installed with it
     "checks.py": ("pkgutil", "importlib", "importlib.import_module", "import_module"),
 }
