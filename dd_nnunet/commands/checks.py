@@ -97,8 +97,10 @@ def check_modules() -> Check:
 def check_networks() -> Check:
     """dynamic-network-architectures and torch give the networks that we build on."""
     from dd_nnunet.networks.contract import try_networks
+    from dd_nnunet.networks.device import list_devices
 
-    return Check("networks", "ok", f"small ones run forward and backward on {try_networks()}")
+    device = try_networks(list_devices()[0].kind)
+    return Check("networks", "ok", f"small ones run forward and backward on {device}")
 
 
 def check_raw(workspace: Workspace) -> Check:

@@ -15,7 +15,7 @@ SEGMENTER = SegmenterPlan(
 N_PARTS = 3
 
 
-def try_networks(device: str = "auto") -> str:
+def try_networks(device: str) -> str:
     """Build both networks, run them forward and backward on 8³ voxels, and return the device.
 
     Raises:
