@@ -39,10 +39,15 @@ def test_prediction(some_trainings: tuple[Path, list[Path]], tmp_path: Path) -> 
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
-def test_training_at_every_write_point(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("levels", "sample"), [(["-l", "1"], None), ([], 20)], ids=["level 1", "both levels"]
+)
+def test_training_at_every_write_point(tmp_path: Path, levels: list[str], sample: int | None) -> None:
+    """At every one of pretraining and a level; at some of two levels, whose second goes as the first."""
     start = prepare_training(tmp_path / "start").root
-    whole, killed = kill_and_repeat(start, tmp_path / "train", "train:main", [*TRAIN, *FOLDERS])
-    assert len(killed) > 50
+    flags = [*TRAIN, *levels, *FOLDERS]
+    whole, killed = kill_and_repeat(start, tmp_path / "train", "train:main", flags, sample)
+    assert len(killed) >= 20
     check(whole, killed)
 
 
