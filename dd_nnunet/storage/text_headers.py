@@ -43,7 +43,9 @@ META_LISTS = {
     **dict.fromkeys(("DimSize", "ElementSpacing", "ElementSize", "Offset", "Position", "Origin"), 1),
     **{"CenterOfRotation": 1, "TransformMatrix": 2, "Rotation": 2, "Orientation": 2},
 }
-META_NAME = re.compile(r"[A-Za-z][\w -]*")
+META_NAME = re.compile(r"[A-Za-z][\w -]{0,199}")
+# teem crashes on fields that are a little longer
+MAX_NRRD_FIELD_BYTES = 1000
 CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 Fields = dict[str, str]
 Number = TypeVar("Number", int, float)
@@ -195,6 +197,8 @@ def read_nrrd_header(path: Path) -> TextHeader:
         name, sign, value = text.partition(":")
         # "key:=value" are remarks, "#" are comments
         if sign and not value.startswith("=") and not text.startswith("#"):
+            if len(line) > MAX_NRRD_FIELD_BYTES:
+                raise UserError(path, f"its header has a field of {len(line)} bytes", "shorten or remove it")
             # "line skip" and "lineskip" are one field
             _put(path, fields, name.replace(" ", "").lower(), value.strip())
     raise UserError(path, "is no NRRD file (its header is not one)", header_checks.COPY_AGAIN)
