@@ -16,15 +16,10 @@ from dd_nnunet.storage.inflate import GZIP_ONLY, GZIP_OR_ZLIB, count_inflated
 
 MAX_HEADER_BYTES = 1 << 20
 META_TYPE_BYTES = {
-    **{"MET_CHAR": 1, "MET_UCHAR": 1, "MET_SHORT": 2, "MET_USHORT": 2, "MET_INT": 4, "MET_UINT": 4},
-    **{
-        "MET_LONG": 4,
-        "MET_ULONG": 4,
-        "MET_LONG_LONG": 8,
-        "MET_ULONG_LONG": 8,
-        "MET_FLOAT": 4,
-        "MET_DOUBLE": 8,
-    },
+    **dict.fromkeys(("MET_CHAR", "MET_UCHAR"), 1),
+    **dict.fromkeys(("MET_SHORT", "MET_USHORT"), 2),
+    **dict.fromkeys(("MET_INT", "MET_UINT", "MET_LONG", "MET_ULONG", "MET_FLOAT"), 4),
+    **dict.fromkeys(("MET_LONG_LONG", "MET_ULONG_LONG", "MET_DOUBLE"), 8),
 }
 NRRD_TYPE_BYTES = {
     **dict.fromkeys(("signed char", "int8", "int8_t", "uchar", "unsigned char", "uint8", "uint8_t"), 1),
@@ -169,6 +164,9 @@ def read_meta_header(path: Path) -> TextHeader:
         name, sign, value = text.partition("=")
         if not sign or not META_NAME.fullmatch(name.strip()) or CONTROL.search(text):
             break
+        if not value.strip():
+            reason = f"its header says nothing behind {name.strip()}"
+            raise UserError(path, reason, "remove the line or write a value")
         _put(path, fields, name.strip(), value.strip())
         if name.strip() == "ElementDataFile":
             own = value.strip().upper() == "LOCAL"
@@ -269,8 +267,6 @@ def _text_of(line: bytes) -> str:
 def _put(path: Path, fields: Fields, name: str, value: str) -> None:
     if name in fields:
         raise UserError(path, f"its header says {name} twice", "keep one of them")
-    if not value:
-        raise UserError(path, f"its header says nothing behind {name}", "remove the line or write a value")
     fields[name] = value
 
 

@@ -133,7 +133,7 @@ def test_meta_headers_that_metaio_reads_in_its_own_way(tmp_path, old, new, reaso
     ("old", "new", "reason"),
     [
         ("encoding: raw", "encoding: raw\r\r", "is no NRRD file (its header is not one)"),
-        ("kinds:", "line skip: \nkinds:", "its header says nothing behind lineskip"),
+        ("kinds:", "line skip: \nkinds:", "its header says lineskip: ''"),
         ("kinds:", "line skip: x\nkinds:", "its header says lineskip: 'x'"),
         ("kinds:", "lineskip: 1\nkinds:", "has the encoding 'raw'"),
         ("kinds:", "byte skip: 1 1\nkinds:", "its header says byteskip: '1 1', 1 number is expected"),
