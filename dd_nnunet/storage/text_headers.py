@@ -16,15 +16,10 @@ from dd_nnunet.storage.inflate import GZIP_ONLY, GZIP_OR_ZLIB, count_inflated
 
 MAX_HEADER_BYTES = 1 << 20
 META_TYPE_BYTES = {
-    **{"MET_CHAR": 1, "MET_UCHAR": 1, "MET_SHORT": 2, "MET_USHORT": 2, "MET_INT": 4, "MET_UINT": 4},
-    **{
-        "MET_LONG": 4,
-        "MET_ULONG": 4,
-        "MET_LONG_LONG": 8,
-        "MET_ULONG_LONG": 8,
-        "MET_FLOAT": 4,
-        "MET_DOUBLE": 8,
-    },
+    **dict.fromkeys(("MET_CHAR", "MET_UCHAR"), 1),
+    **dict.fromkeys(("MET_SHORT", "MET_USHORT"), 2),
+    **dict.fromkeys(("MET_INT", "MET_UINT", "MET_LONG", "MET_ULONG", "MET_FLOAT"), 4),
+    **dict.fromkeys(("MET_LONG_LONG", "MET_ULONG_LONG", "MET_DOUBLE"), 8),
 }
 NRRD_TYPE_BYTES = {
     **dict.fromkeys(("signed char", "int8", "int8_t", "uchar", "unsigned char", "uint8", "uint8_t"), 1),
@@ -43,7 +38,9 @@ META_LISTS = {
     **dict.fromkeys(("DimSize", "ElementSpacing", "ElementSize", "Offset", "Position", "Origin"), 1),
     **{"CenterOfRotation": 1, "TransformMatrix": 2, "Rotation": 2, "Orientation": 2},
 }
-META_NAME = re.compile(r"[A-Za-z][\w -]*")
+META_NAME = re.compile(r"[A-Za-z][\w -]{0,199}")
+# teem crashes on fields that are a little longer
+MAX_NRRD_FIELD_BYTES = 1000
 CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 Fields = dict[str, str]
 Number = TypeVar("Number", int, float)
@@ -167,6 +164,9 @@ def read_meta_header(path: Path) -> TextHeader:
         name, sign, value = text.partition("=")
         if not sign or not META_NAME.fullmatch(name.strip()) or CONTROL.search(text):
             break
+        if not value.strip():
+            reason = f"its header says nothing behind {name.strip()}"
+            raise UserError(path, reason, "remove the line or write a value")
         _put(path, fields, name.strip(), value.strip())
         if name.strip() == "ElementDataFile":
             own = value.strip().upper() == "LOCAL"
@@ -195,6 +195,8 @@ def read_nrrd_header(path: Path) -> TextHeader:
         name, sign, value = text.partition(":")
         # "key:=value" are remarks, "#" are comments
         if sign and not value.startswith("=") and not text.startswith("#"):
+            if len(line) > MAX_NRRD_FIELD_BYTES:
+                raise UserError(path, f"its header has a field of {len(line)} bytes", "shorten or remove it")
             # "line skip" and "lineskip" are one field
             _put(path, fields, name.replace(" ", "").lower(), value.strip())
     raise UserError(path, "is no NRRD file (its header is not one)", header_checks.COPY_AGAIN)
@@ -265,8 +267,6 @@ def _text_of(line: bytes) -> str:
 def _put(path: Path, fields: Fields, name: str, value: str) -> None:
     if name in fields:
         raise UserError(path, f"its header says {name} twice", "keep one of them")
-    if not value:
-        raise UserError(path, f"its header says nothing behind {name}", "remove the line or write a value")
     fields[name] = value
 
 

@@ -31,7 +31,8 @@ NRRD_TYPES = {
     },
     **{"int64": "i8"},
 }
-MRC_TYPES = {0: "1", 1: "i2", 2: "f4", 6: "u2"}
+# mode 0 is signed in MRC2014 and was unsigned before; the gate tells that it is taken for the latter
+MRC_TYPES = {0: "u1", 1: "i2", 2: "f4", 6: "u2"}
 
 
 def says(path):
@@ -113,10 +114,7 @@ def mrc_says(data):
     order = "<" if 0 < struct.unpack_from("<i", data)[0] < 1 << 20 else ">"
     x, y, z, mode = struct.unpack_from(f"{order}4i", data)
     (n_extended,) = struct.unpack_from(f"{order}i", data, 92)
-    kind = MRC_TYPES[mode]
-    # mode 0 is signed in MRC2014 and was unsigned before: the file alone does not say
-    kind = f"i{kind}" if kind == "1" else kind
-    return np.frombuffer(data, order + kind, x * y * z, 1024 + n_extended).reshape(z, y, x)
+    return np.frombuffer(data, order + MRC_TYPES[mode], x * y * z, 1024 + n_extended).reshape(z, y, x)
 
 
 def tiff_says(path):

@@ -12,6 +12,7 @@ import json
 import logging
 import os
 import secrets
+import signal
 import subprocess
 import sys
 import tempfile
@@ -23,7 +24,9 @@ from pathlib import Path
 import hypothesis
 
 HERE = Path(__file__).resolve().parent
-SECONDS_PER_INPUT = 20
+# of the processor, so that a busy machine is no hang; and of the clock, for what only waits
+CPU_SECONDS_PER_INPUT = 20
+SECONDS_PER_INPUT = 300
 EXAMPLES_PER_ROUND = 200
 MOST_FAILURES = 20
 PROGRESS = "progress.json"
@@ -138,6 +141,8 @@ class Fuzzing:
         self.counts["examples"] += 1
         Path(PROGRESS).write_text(json.dumps(self.progress()))
         faulthandler.dump_traceback_later(SECONDS_PER_INPUT, exit=True)
+        # nobody handles its signal, so that it ends the process, within a library too
+        signal.setitimer(signal.ITIMER_PROF, CPU_SECONDS_PER_INPUT)
         with tempfile.TemporaryDirectory() as folder:
             try:
                 self.counts["read"] += self.target.check(Path(folder), files)
@@ -145,6 +150,7 @@ class Fuzzing:
                 if key_of(error) not in self.failures:
                     raise
             finally:
+                signal.setitimer(signal.ITIMER_PROF, 0)
                 faulthandler.cancel_dump_traceback_later()
 
     def progress(self):

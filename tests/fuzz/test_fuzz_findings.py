@@ -15,6 +15,8 @@ from dd_nnunet.core.errors import UserError
 from dd_nnunet.core.plan import Plan
 from dd_nnunet.evaluation.folder import evaluate_folder
 from dd_nnunet.storage.atomic import read_record
+from dd_nnunet.storage.integrity import check_integrity
+from dd_nnunet.storage.mrc_header import IMOD_STAMP
 from dd_nnunet.storage.volume import read_geometry, read_label_map, read_volume
 
 SHORT = ARRAY.astype("<i2").tobytes()
@@ -38,10 +40,10 @@ def refused_volume(path, content):
 
 
 def changed(data, *changes):
-    """Bytes with numbers put in: (offset, struct code, value)."""
+    """Bytes with numbers put in: (offset, struct code, values)."""
     result = bytearray(data)
-    for offset, code, value in changes:
-        struct.pack_into(f"<{code}", result, offset, value)
+    for offset, code, *values in changes:
+        struct.pack_into(f"<{code}", result, offset, *values)
     return bytes(result)
 
 
@@ -131,7 +133,7 @@ def test_meta_headers_that_metaio_reads_in_its_own_way(tmp_path, old, new, reaso
     ("old", "new", "reason"),
     [
         ("encoding: raw", "encoding: raw\r\r", "is no NRRD file (its header is not one)"),
-        ("kinds:", "line skip: \nkinds:", "its header says nothing behind lineskip"),
+        ("kinds:", "line skip: \nkinds:", "its header says lineskip: ''"),
         ("kinds:", "line skip: x\nkinds:", "its header says lineskip: 'x'"),
         ("kinds:", "lineskip: 1\nkinds:", "has the encoding 'raw'"),
         ("kinds:", "byte skip: 1 1\nkinds:", "its header says byteskip: '1 1', 1 number is expected"),
@@ -150,7 +152,8 @@ def test_nrrd_headers_that_ended_in_errors_of_ours(tmp_path, old, new, reason):
 def test_sizes_of_many_digits(tmp_path, n_digits):
     """ITK crashed, and Python does not print such numbers: a traceback instead of an error."""
     head = NRRD_SHORT.replace("sizes: 4 3 2", f"sizes: {'9' * n_digits} 9 9")
-    assert "sizes" in refused_volume(tmp_path / "a.nrrd", f"{head}\n".encode() + SHORT)
+    reason = "its header" if n_digits > 1000 else "has the sizes"
+    assert reason in refused_volume(tmp_path / "a.nrrd", f"{head}\n".encode() + SHORT)
 
 
 def test_a_data_file_with_a_long_name(tmp_path):
@@ -163,6 +166,41 @@ def test_a_data_file_with_an_umlaut(tmp_path):
     """Its name was read as latin-1 and not found."""
     head = META.format(packed=False, kind="MET_SHORT", file="Fälle.raw").encode()
     assert check_volume(tmp_path, {"a.mhd": head, "Fälle.raw": SHORT})
+
+
+@pytest.mark.parametrize("name", ["centerings", "space units", "content", "x" * 3000])
+def test_a_long_field_of_a_nrrd(tmp_path, name):
+    """Teem crashed from 1025 characters on, whatever the field."""
+    content = f"{NRRD_SHORT}{name}: {'9' * 1500}\n\n".encode() + SHORT
+    assert refused_volume(tmp_path / "a.nrrd", content).startswith("its header has a field of ")
+
+
+@pytest.mark.parametrize("line", [f"key:={'x' * 5000}", f"# {'x' * 5000}"])
+def test_long_remarks_in_a_nrrd(tmp_path, line):
+    """3D Slicer writes such."""
+    assert check_volume(tmp_path, {"a.nrrd": f"{NRRD_SHORT}{line}\n\n".encode() + SHORT})
+
+
+def test_signed_bytes_in_a_mrc(tmp_path):
+    """They were read as unsigned without a word."""
+    path, data = tmp_path / "a.mrc", sound_mrcs()[2][1]
+    assert struct.unpack_from("<i", data, 12) == (0,)
+    path.write_bytes(data)
+    assert check_integrity(path) == ()
+    path.write_bytes(data[:-1] + b"\x80")
+    (warning,) = check_integrity(path)
+    assert warning == f"{path}: its bytes (mode 0) are taken as 0 to 255, MRC2014 says -128 to 127"
+    assert read_volume([path]).array.max() == 128
+    path.write_bytes(changed(path.read_bytes(), (152, "i", IMOD_STAMP)))
+    assert check_integrity(path) == ()
+    path.write_bytes(changed(path.read_bytes(), (156, "i", 1)))
+    assert refused(check_integrity, path) == "holds signed bytes, which SimpleITK takes as unsigned"
+
+
+def test_turned_axes_in_a_mrc(tmp_path):
+    """Found by reading the description: ITK passes the order of the axes over."""
+    data = changed(sound_mrcs()[0][1], (64, "3i", 3, 2, 1))
+    assert refused_volume(tmp_path / "a.mrc", data).startswith("has its axes in the order (3, 2, 1)")
 
 
 def test_a_negative_extended_header(tmp_path):
