@@ -1,14 +1,14 @@
 """F14: channels whose spacings differ by over a thousandth are an error, below that a warning."""
 
-from fault_files import error_of, write_volume
+from fault_files import error_of, write_voxels
 
 from dd_nnunet.storage.volume import read_volume
 
 
 def two_channels(folder, z_spacing_mm):
     return [
-        write_volume(folder / "case_0000.nrrd"),
-        write_volume(folder / "case_0001.nrrd", spacing_xyz_mm=(1.0, 2.0, z_spacing_mm)),
+        write_voxels(folder / "case_0000.nrrd"),
+        write_voxels(folder / "case_0001.nrrd", spacing_xyz_mm=(1.0, 2.0, z_spacing_mm)),
     ]
 
 

@@ -7,8 +7,9 @@ import sys
 import numpy as np
 import pytest
 from evaluated import evaluate_arrays
-from fault_files import ENDINGS, VOXELS, description, geometry, write_volume
-from planned import cell, make_faulty
+from fault_files import ENDINGS, VOXELS, description, geometry, write_voxels
+from planned import make_faulty
+from small_volumes import cell
 
 from dd_nnunet.commands import verify
 from dd_nnunet.core.case import CaseProperties, PreparedCase
@@ -32,7 +33,7 @@ def folder(tmp_path):
 
 @pytest.mark.parametrize("ending", ENDINGS)
 def test_volumes(folder, ending):
-    write_volume(folder / f"{CASE_ID}_0000{ending}")
+    write_voxels(folder / f"{CASE_ID}_0000{ending}")
     (case,) = find_cases(folder, description(ending=ending))
     assert case.case_id == CASE_ID
     np.testing.assert_array_equal(read_volume(case.channel_files).array[0], VOXELS)
@@ -60,7 +61,7 @@ def test_run_folders(folder):
 
 def test_a_name_as_long_as_the_file_system_allows(tmp_path):
     path = tmp_path / ("n" * (255 - len(".nii.gz")) + ".nii.gz")
-    write_volume(path)
+    write_voxels(path)
     np.testing.assert_array_equal(read_volume([path]).array[0], VOXELS)
 
 

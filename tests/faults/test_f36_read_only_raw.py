@@ -3,8 +3,8 @@
 import json
 
 import pytest
-from fault_files import write_volume
-from planned import cell
+from fault_files import write_voxels
+from small_volumes import cell
 
 from dd_nnunet.commands import plan_and_preprocess, verify
 from dd_nnunet.storage.raw_dataset import find_cases, load_description
@@ -16,7 +16,7 @@ from dd_nnunet.storage.workspace import Workspace
 def raw(tmp_path):
     """A raw folder without write permission anywhere."""
     dataset = tmp_path / "raw" / "Dataset001_Cells"
-    write_volume(dataset / "imagesTr" / "a_0000.nrrd", cell(0))
+    write_voxels(dataset / "imagesTr" / "a_0000.nrrd", cell(0))
     text = json.dumps({"channel_names": {"0": "EM"}, "numTraining": 1, "file_ending": ".nrrd"})
     (dataset / "dataset.json").write_text(text, encoding="utf-8")
     entries = [tmp_path / "raw", *(tmp_path / "raw").rglob("*")]

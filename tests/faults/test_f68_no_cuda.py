@@ -4,7 +4,7 @@ import logging
 
 import pytest
 import torch
-from trainable import make_trainable
+from small_dataset import make_trainable
 
 from dd_nnunet.commands import train
 from dd_nnunet.core.errors import UserError

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from training.toy_fold import CONFIGURATION, load_weights_of, make_setup, train_diffusion, train_level
+from small_fold import CONFIGURATION, make_setup, train_diffusion, train_level
+from trained_fold import load_weights_of
 
 from dd_nnunet.networks.checkpoint import load_checkpoint
 from dd_nnunet.networks.trained_segmenter import load_segmenter
