@@ -19,7 +19,7 @@ from dd_nnunet.training.pretrain_diffusion import _DiffusionTrainer
 def trainable(tmp_path, monkeypatch):
     """Sixteen steps of diffusion, in epochs of eight; patience for five bad losses."""
     trainable = make_trainable(tmp_path, monkeypatch)
-    trainable.write_plan(iterations=16)
+    trainable.write_plan(diffusion={"iterations": 16})
     monkeypatch.setattr(loss_guard, "MOST_IN_A_ROW", 5)
     return trainable
 
