@@ -68,6 +68,7 @@ def _run_all(args: argparse.Namespace) -> None:
         plan = _plan(folders, fingerprint, budget)
         if not args.no_pp:
             _preprocess(args, folders, fingerprint, plan)
+            _say_how_to_train(folders, plan)
 
 
 def _run_fingerprint(args: argparse.Namespace) -> None:
@@ -91,6 +92,7 @@ def _run_preprocess(args: argparse.Namespace) -> None:
         flags.heading(folders.name)
         plan = read_record(Plan, folders.plans_json(args.plans_name))
         _preprocess(args, folders, _stored_fingerprint(folders), plan)
+        _say_how_to_train(folders, plan)
 
 
 def _datasets(args: argparse.Namespace) -> "Iterator[DatasetFolders]":
@@ -181,6 +183,12 @@ def _preprocess(
         prepared = preprocess_dataset(chosen, configuration, folder, workers, args.clean)
         kept = f", {prepared.n_kept} were prepared already" if prepared.n_kept else ""
         LOGGER.info("preprocess: %d cases prepared%s: %s", prepared.n_new, kept, folder)
+
+
+def _say_how_to_train(folders: "DatasetFolders", plan: "Plan") -> None:
+    plans = "" if plan.plans_name == cli.DEFAULT_PLANS else f" -p {plan.plans_name}"
+    for name in plan.configurations:
+        LOGGER.info("train a fold with: dd_train %s %s 0%s", folders.name, name, plans)
 
 
 def _write_splits(folders: "DatasetFolders", case_ids: list[str]) -> None:

@@ -17,6 +17,7 @@ class Preset:
         one_volume_voxels: batches of larger patches hold as many fewer volumes, at least one; None = no bound.
         timesteps: read for features; None = from the measured noise.
         segmenter_iterations: per epoch; None = one pass over the training cases.
+        low_resolution: coarse levels of volumes far larger than a patch get a configuration of their own.
     """
 
     because: str
@@ -44,6 +45,7 @@ class Preset:
     visual_weight: float = 1.0
     invariance_weight: float = 1.0
     gamma_range: tuple[float, float] = (0.9, 1.1)
+    low_resolution: bool = True
 
 
 PRESETS = MappingProxyType(
@@ -116,6 +118,7 @@ PRESETS = MappingProxyType(
             segmenter_learning_rate=3e-4,
             scale_free=False,
             anchor_weight=0.0,
+            low_resolution=False,
         ),
     }
 )

@@ -46,6 +46,20 @@ def choose_stages(cells_mm: Sequence[float], diameters_mm: Sequence[float]) -> t
     return tuple(stages)
 
 
+def noise_after_averaging(noise_sd: float, noise_slope: float, factor: float) -> float:
+    """What is left of noise where every new voxel is the mean of factor³ old ones.
+
+    Frequencies above 1/factor of the highest are gone; with a power spectrum f^slope the share of the power below
+    is factor^-(3 + slope). Source: the integral of f^slope over a ball in the space of frequencies.
+
+    Args:
+        noise_sd: before.
+        noise_slope: of its power spectrum, 0 = white; at or below -3 nothing is lost.
+        factor: new over old spacing, from 1.
+    """
+    return noise_sd * math.pow(factor, -max(0.0, 3.0 + noise_slope) / 2)
+
+
 def choose_timesteps(noise_sd: float, n_timesteps: int) -> tuple[int, int]:
     """Two timesteps whose added noise drowns the noise of the data.
 

@@ -10,6 +10,7 @@ import importlib
 import inspect
 import re
 import textwrap
+import types
 import typing
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -120,6 +121,9 @@ def json_form(kind: Any, many: bool = False) -> str:
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin is typing.Literal:
         return " or ".join(f'`"{value}"`' for value in arguments)
+    if origin in (types.UnionType, typing.Union):
+        (other,) = (argument for argument in arguments if argument is not type(None))
+        return f"{json_form(other)}, or null"
     if origin is dict:
         return f"object: name → {json_form(arguments[1])}"
     assert origin is tuple, f"no words for {kind!r}"
