@@ -18,8 +18,8 @@ def build_brats19_parser() -> cli.StrictParser:
     """The flags of dd_convert_brats19."""
     parser = cli.make_parser(
         "dd_convert_brats19",
-        "Make a raw dataset from the training data of BraTS 2019: high-grade cases, FLAIR, the middle 200 × 200 × 155 "
-        "voxels, split 180/39/40; background, brain and whole tumour as true classes.",
+        "Make a raw dataset from the training data of BraTS 2019: high-grade cases, FLAIR, the middle 200 × 200 × 155"
+        " voxels, split 180/39/40.",
     )
     _add_input(parser, "MICCAI_BraTS_2019_Data_Training, with HGG/BraTS19_…/BraTS19_…_flair.nii.gz")
     add_identity(parser, "BraTS19")
