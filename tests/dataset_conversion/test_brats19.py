@@ -109,10 +109,18 @@ def test_channels_and_low_grade(paths, small):
 def test_all_missing_files_at_once(paths, small, capsys):
     add_patients(paths, 4)
     for name in ("AA0_1_flair", "AA1_1_seg", "AA2_1_t2"):
-        (paths[0] / f"HGG/BraTS19_CBICA_{name[:-len(name.split('_')[-1]) - 1]}" / f"BraTS19_CBICA_{name}.nii.gz").unlink()
+        (
+            paths[0]
+            / f"HGG/BraTS19_CBICA_{name[: -len(name.split('_')[-1]) - 1]}"
+            / f"BraTS19_CBICA_{name}.nii.gz"
+        ).unlink()
     assert run(paths, "--channels", "flair", "t2") == 2
     lines = capsys.readouterr().err.splitlines()
-    assert [line.split(": ")[2].split("/")[-1][14:-7] for line in lines] == ["AA0_1_flair", "AA1_1_seg", "AA2_1_t2"]
+    assert [line.split(": ")[2].split("/")[-1][14:-7] for line in lines] == [
+        "AA0_1_flair",
+        "AA1_1_seg",
+        "AA2_1_t2",
+    ]
     assert not any(paths[1].glob("*"))
 
 
@@ -142,7 +150,9 @@ def test_a_tumour_outside_the_crop_is_told(paths, small):
     labels[0, 0, :3] = 1
     write_labels(seg, labels, geometry)
     assert run(paths) == 0
-    (warning,) = read_json(paths[1] / "Dataset019_BraTS19/conversion.json")["cases"]["BraTS19_CBICA_AA0_1"]["warnings"]
+    (warning,) = read_json(paths[1] / "Dataset019_BraTS19/conversion.json")["cases"]["BraTS19_CBICA_AA0_1"][
+        "warnings"
+    ]
     assert "3 voxels of the tumour lie outside the crop" in warning
 
 

@@ -1,5 +1,6 @@
 """Pickles of plain numpy arrays are read; any other is refused, and nothing of it is ever run."""
 
+import contextlib
 import os
 import pickle
 import struct
@@ -122,10 +123,8 @@ def test_an_array_of_python_2():
 def test_most_samples_are_real(tmp_path):
     mark, worked = tmp_path / "mark", set()
     for name, data in evil_samples(mark).items():
-        try:
+        with contextlib.suppress(Exception):
             pickle.loads(data)
-        except Exception:
-            pass
         if mark.exists():
             worked.add(name)
             mark.unlink()
