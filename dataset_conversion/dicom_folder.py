@@ -32,18 +32,9 @@ def find_dicom_cases(folder: Path, every_series: bool = False) -> tuple[SourceCa
     Raises:
         UserError: a folder holds several series, or two cases have one name; `ManyErrors` with all of them.
     """
-    by_folder: dict[Path, list[Path]] = defaultdict(list)
-    n_strangers = 0
-    for path in _files(folder):
-        if is_dicom(path):
-            by_folder[path.parent].append(path)
-        else:
-            n_strangers += 1
-    if n_strangers:
-        LOGGER.warning("%s: %d file(s) are no DICOM slices and are left out", folder, n_strangers)
     named: dict[str, DicomSeries] = {}
     errors: list[DDError] = []
-    for place, files in by_folder.items():
+    for place, files in _by_folder(folder).items():
         found = find_series(place, files)
         if len(found) > 1 and not every_series:
             shown = ", ".join(f"{s.number or '?'} ({s.modality}, {len(s.slices)} slices)" for s in found)
@@ -80,6 +71,20 @@ def modality_of(cases: tuple[SourceCase, ...]) -> str:
         remedy = "convert each modality into a dataset of its own, or give one name with --channel_names"
         raise UserError("-i", f"{reason}{found[-1]}", remedy)
     return found[0] if found and found[0] else "image"
+
+
+def _by_folder(folder: Path) -> dict[Path, list[Path]]:
+    """The DICOM files of each folder, in the order of the folders; of others only their number is said."""
+    by_folder: dict[Path, list[Path]] = defaultdict(list)
+    n_strangers = 0
+    for path in _files(folder):
+        if is_dicom(path):
+            by_folder[path.parent].append(path)
+        else:
+            n_strangers += 1
+    if n_strangers:
+        LOGGER.warning("%s: %d file(s) are no DICOM slices and are left out", folder, n_strangers)
+    return by_folder
 
 
 def _files(folder: Path) -> list[Path]:

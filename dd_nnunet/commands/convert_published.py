@@ -24,7 +24,12 @@ def build_brats19_parser() -> cli.StrictParser:
     _add_input(parser, "MICCAI_BraTS_2019_Data_Training, with HGG/BraTS19_…/BraTS19_…_flair.nii.gz")
     add_identity(parser, "BraTS19")
     parser.add_argument(
-        "--channels", nargs="+", choices=BRATS_CHANNELS, default=["flair"], help="in this order"
+        "--channels",
+        nargs="+",
+        choices=BRATS_CHANNELS,
+        default=["flair"],
+        metavar="CHANNEL",
+        help=f"in this order: {', '.join(BRATS_CHANNELS)}",
     )
     parser.add_argument("--low_grade", action="store_true", help="take the low-grade cases (LGG) too")
     return parser

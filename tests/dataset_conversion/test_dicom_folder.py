@@ -265,3 +265,19 @@ def test_flags_that_do_not_fit(paths, capsys):
     assert "is for TIFF files" in error_line(paths, capsys, "--spacing_zyx_mm", 1, 1, 1)
     SimpleITK.WriteImage(SimpleITK.GetImageFromArray(VOXELS), str(paths[0] / "b.nii.gz"))
     assert "--every_series: is for DICOM series" in error_line(paths, capsys, "--every_series")
+
+
+def test_two_series_of_one_number_or_name(paths, capsys):
+    """Two series 3 in a folder, taken each: their names would be one."""
+    write_series(paths[0] / "a")
+    for path in list((paths[0] / "a").iterdir()):
+        path.rename(path.with_name(f"first_{path.name}"))
+    write_series(paths[0] / "a", t0020_000e="1.2.3.5")
+    write_series(paths[0] / "b" / "c")
+    write_series(paths[0] / "b_c")
+    assert run(paths, "--every_series") == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split(": ", 3)[3].split(",")[0] for line in lines] == [
+        "gives the name a_3",
+        "gives the name b_c",
+    ]
