@@ -194,16 +194,19 @@ def _say_how_to_train(folders: "DatasetFolders", plan: "Plan") -> None:
 def _write_splits(folders: "DatasetFolders", case_ids: list[str]) -> None:
     from dd_nnunet.core.splits import N_FOLDS, make_folds
     from dd_nnunet.storage.atomic import write_json
-    from dd_nnunet.storage.splits import read_splits
+    from dd_nnunet.storage.splits import read_given_splits, read_splits
 
     if folders.splits_json.exists():
         named = {case_id for fold in read_splits(folders.splits_json) for case_id in (*fold.train, *fold.val)}
         if named == set(case_ids):
             return
         LOGGER.warning("warning: %s names other cases and is written anew", folders.splits_json)
-    folds = make_folds(case_ids)
+    given = read_given_splits(folders.raw, case_ids)
+    folds = given or make_folds(case_ids)
     write_json(folders.splits_json, folds)
-    if len(folds) < N_FOLDS:
+    if given:
+        LOGGER.info("folds: %d, as the raw dataset gives them", len(folds))
+    elif len(folds) < N_FOLDS:
         cases = "1 case gives" if len(case_ids) == 1 else f"{len(case_ids)} cases give"
         names = f"folds 0-{len(folds) - 1} and all" if folds else "fold all only"
         LOGGER.warning("warning: %s %s", cases, names)
