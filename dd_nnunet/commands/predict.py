@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 from dd_nnunet.commands import cli
 from dd_nnunet.core.errors import SomeCasesFailedError, UserError
+from dd_nnunet.core.units import GB
 
 if TYPE_CHECKING:
     from dd_nnunet.prediction.model_folder import ModelFolder
     from dd_nnunet.prediction.predict_folder import PredictionJob
 
 LOGGER = logging.getLogger(__name__)
-GB = 1024**3
 
 
 def build_parser() -> cli.StrictParser:

@@ -9,13 +9,13 @@ from dd_nnunet.core.case import CaseProperties
 from dd_nnunet.core.dataset import CaseFiles
 from dd_nnunet.core.errors import DDError, UserError
 from dd_nnunet.core.plan import Zyx
+from dd_nnunet.core.units import GB
 from dd_nnunet.planning.memory import UNetShape, segmenter_prediction_bytes
 from dd_nnunet.planning.resolution import resampled_shape
 from dd_nnunet.prediction.predict_case import FoldEnsemble, PredictionSettings
 from dd_nnunet.preprocessing.case_memory import PROCESS_BYTES, bytes_to_preprocess
 from dd_nnunet.storage.volume import read_geometry
 
-GB = 1024**3
 BYTES_PER_VALUE = 4
 HALF_PRECISION_BYTES = 2
 # of the parts on the raw grid: themselves, and what writing them copies

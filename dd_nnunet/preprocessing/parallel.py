@@ -18,12 +18,12 @@ from tqdm import tqdm
 
 from dd_nnunet.core.dataset import CaseFiles
 from dd_nnunet.core.errors import DDError, DiskError, ManyErrors, UserError
+from dd_nnunet.core.units import GB
 from dd_nnunet.storage.hardware import why_no_processes
 
 _logger = logging.getLogger(__name__)
 Result = TypeVar("Result")
 Settle = Callable[[CaseFiles, Callable[[], Any]], None]
-GB = 1024**3
 
 
 @dataclass(frozen=True)
