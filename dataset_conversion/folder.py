@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from tqdm import tqdm
 
 from dataset_conversion.folder_names import SourceCase, find_labels, find_sources
 from dataset_conversion.raw_folder import FILE_ENDING, write_channels, write_dataset_json
@@ -20,6 +19,7 @@ from dd_nnunet.storage import volume as volumes
 from dd_nnunet.storage.atomic import sha256_of, write_json
 from dd_nnunet.storage.grids import compare_grids
 from dd_nnunet.storage.integrity import parts_of, volume_ending
+from dd_nnunet.storage.progress_bar import progress_bar
 
 # below the logger that the commands set up
 LOGGER = logging.getLogger(f"dd_nnunet.{__name__}")
@@ -83,7 +83,7 @@ def convert_folder(request: FolderRequest, target: Path, show_progress: bool = F
     _check_tiff_spacing(request, cases)
     labels = find_labels(request.labels, cases) if request.labels is not None else {}
     done = _Converted()
-    for case in tqdm(cases, desc="cases", disable=not show_progress):
+    for case in progress_bar(cases, desc="cases", disable=not show_progress):
         try:
             _convert_case(case, labels.get(case.name), request, target, done)
         except DiskError:

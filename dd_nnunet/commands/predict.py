@@ -103,10 +103,9 @@ def _predict(args: argparse.Namespace, model_path: Path) -> None:
     # before torch is loaded, which the estimates count as well
     max_ram_bytes = _max_ram_bytes(args)
 
-    from tqdm import tqdm
-
     from dd_nnunet.prediction.model_folder import ModelFolder
     from dd_nnunet.prediction.predict_folder import FolderPrediction
+    from dd_nnunet.storage.progress_bar import progress_bar
     from dd_nnunet.storage.raw_dataset import find_cases
 
     model = ModelFolder.open(model_path)
@@ -116,7 +115,7 @@ def _predict(args: argparse.Namespace, model_path: Path) -> None:
                 " ".join(job.folds), job.settings.runtime.because)  # fmt: skip
     prediction = FolderPrediction(job, cases)
     mine = cases[args.part_id :: args.num_parts]
-    states = tqdm(
+    states = progress_bar(
         prediction.run(mine), total=len(mine), desc="predict", unit="case", disable=args.no_pbar or args.quiet
     )
     failed = [case_id for case_id, state in states if state == "failed"]

@@ -14,12 +14,11 @@ from functools import partial
 from multiprocessing.process import BaseProcess
 from typing import Any, TypeVar
 
-from tqdm import tqdm
-
 from dd_nnunet.core.dataset import CaseFiles
 from dd_nnunet.core.errors import DDError, DiskError, ManyErrors, UserError
 from dd_nnunet.core.units import GB
 from dd_nnunet.storage.hardware import why_no_processes
+from dd_nnunet.storage.progress_bar import progress_bar
 
 _logger = logging.getLogger(__name__)
 Result = TypeVar("Result")
@@ -97,7 +96,7 @@ def map_cases(
     """
     results: dict[str, Result] = {}
     errors: dict[str, DDError] = {}
-    with tqdm(
+    with progress_bar(
         total=len(cases), desc=label, unit="case", disable=not (workers.show_progress and cases)
     ) as bar:
 
