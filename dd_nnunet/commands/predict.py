@@ -113,7 +113,7 @@ def _predict(args: argparse.Namespace, model_path: Path) -> None:
     job = _job(args, model, max_ram_bytes)
     LOGGER.info("%d cases, levels %s, folds %s; %s", len(cases), " ".join(str(n.level) for n in job.levels),
                 " ".join(job.folds), job.settings.runtime.because)  # fmt: skip
-    prediction = FolderPrediction(job, cases)
+    prediction = FolderPrediction.open(job, cases)
     mine = cases[args.part_id :: args.num_parts]
     states = progress_bar(
         prediction.run(mine), total=len(mine), desc="predict", unit="case", disable=args.no_pbar or args.quiet
