@@ -12,7 +12,7 @@ from dd_nnunet.planning.resolution import resampled_shape
 from dd_nnunet.storage.volume import read_geometry
 
 # a worker knows numpy, scipy, SimpleITK and blosc2, but not torch: 0.23 GB once these are loaded, and up to 0.07 GB
-# of scratch whatever the volume; above the peak resident memory (ru_maxrss of a fresh process, Linux, one thread) of
+# of scratch whatever the volume; above the peak resident memory (VmHWM of a fresh process, Linux, one thread) of
 # measuring one channel of 96³ to 256³ voxels, 0.32 GB to 0.79 GB, by 9 to 21 %
 WORKER_BYTES = 0.32e9
 FINGERPRINT_BYTES_PER_VOXEL = 28.0
