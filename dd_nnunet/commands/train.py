@@ -42,7 +42,9 @@ def build_parser() -> cli.StrictParser:
     cli.add_device_flag(parser)
     parser.add_argument("--seed", type=int, default=0, help="decides weights, batches and noise")
     parser.add_argument(
-        "--deterministic", action="store_true", help="repeatable algorithms on CUDA too (slower)"
+        "--deterministic",
+        action="store_true",
+        help="repeatable algorithms on CUDA too (slower; not yet tested on a real GPU)",
     )
     parser.add_argument("--val", action="store_true", help="only predict and score the validation cases")
     parser.add_argument("--fresh", action="store_true", help="move an existing fold aside and start anew")
