@@ -10,7 +10,7 @@ from pathlib import Path
 
 from dd_nnunet.core.case import Volume
 from dd_nnunet.core.dataset import CaseFiles
-from dd_nnunet.core.errors import DiskError
+from dd_nnunet.core.errors import DDError, DiskError, ManyErrors
 from dd_nnunet.core.fingerprint import CaseFingerprint, DatasetFingerprint
 from dd_nnunet.core.plan import STRICT, ConfigurationPlan, ReadingPlan
 from dd_nnunet.planning.fingerprinting import fingerprint_case, merge_fingerprints
@@ -19,9 +19,15 @@ from dd_nnunet.preprocessing.parallel import Workers, map_cases
 from dd_nnunet.storage.atomic import remove_leftovers
 from dd_nnunet.storage.case_store import CaseRecord, Manifest, record_case, sha256_of_record, write_case
 from dd_nnunet.storage.folder_lock import HOLDER_NAME, locked
+from dd_nnunet.storage.grids import ShiftedGridError
+from dd_nnunet.storage.header_checks import NotFiniteError
 from dd_nnunet.storage.volume import read_volume
 
 SAVE_SECONDS = 2.0
+ALLOWED_BY: dict[type[DDError], str] = {
+    NotFiniteError: "--nan zero or --nan median",
+    ShiftedGridError: "--allow_geometry_mismatch",
+}
 
 
 @dataclass(frozen=True)
@@ -136,8 +142,20 @@ class _Notes:
 
 
 def _measure(case: CaseFiles, reading: ReadingPlan) -> tuple[CaseFingerprint, tuple[str, ...]]:
-    volume = _read(case, reading)
+    try:
+        volume = _read(case, reading)
+    except DDError as error:
+        raise _with_flag(error) from None
     return fingerprint_case(volume, case.case_id), volume.warnings
+
+
+def _with_flag(error: DDError) -> DDError:
+    """Add the flag that allows it, which the commands that measure have, and those that only read do not."""
+    if isinstance(error, ManyErrors):
+        return ManyErrors([_with_flag(each) for each in error.errors])
+    if (flag := ALLOWED_BY.get(type(error))) is None:
+        return error
+    return type(error)(error.where, error.reason, f"{error.remedy}, or plan with {flag}")
 
 
 def _prepare(case: CaseFiles, configuration: ConfigurationPlan, folder: Path, identity: str) -> CaseRecord:
