@@ -86,24 +86,12 @@ def preprocess_dataset(
         if clean:
             _remove_prepared(folder)
         identity = _identity(configuration)
-        old = Manifest.load(folder)
-        kept = {
-            case.case_id: old.cases[case.case_id]
-            for case in cases
-            if old.is_current(case.case_id, case.channel_files, folder, identity)
-        }
+        kept = _current_records(cases, folder, identity)
         notes = _Notes(folder, kept)
         todo = [case for case in cases if case.case_id not in kept]
         prepare = partial(_prepare, configuration=configuration, folder=folder, identity=identity)
-        try:
+        with notes.kept_at_the_end():
             map_cases(prepare, todo, workers, "preprocess", notes.add)
-        except BaseException:
-            # on a full disk this may fail too, and the first error is the one to tell
-            with contextlib.suppress(DiskError):
-                notes.save()
-            remove_leftovers(folder)
-            raise
-        notes.save()
     return Prepared(len(todo), len(kept))
 
 
@@ -114,6 +102,16 @@ def _identity(configuration: ConfigurationPlan) -> str:
     if configuration.reading != STRICT:
         made_by += (configuration.reading,)
     return sha256_of_record(made_by)
+
+
+def _current_records(cases: Sequence[CaseFiles], folder: Path, identity: str) -> dict[str, CaseRecord]:
+    """What the manifest says of the cases that need not be prepared again."""
+    old = Manifest.load(folder)
+    return {
+        case.case_id: old.cases[case.case_id]
+        for case in cases
+        if old.is_current(case.case_id, case.channel_files, folder, identity)
+    }
 
 
 def _remove_prepared(folder: Path) -> None:
@@ -135,6 +133,19 @@ class _Notes:
         self._cases[case_id] = record
         if time.monotonic() - self._saved_at > SAVE_SECONDS:
             self.save()
+
+    @contextlib.contextmanager
+    def kept_at_the_end(self) -> Iterator[None]:
+        """Save them when the work ends, in whatever way; remove what was left half."""
+        try:
+            yield
+        except BaseException:
+            # on a full disk this may fail too, and the first error is the one to tell
+            with contextlib.suppress(DiskError):
+                self.save()
+            remove_leftovers(self._folder)
+            raise
+        self.save()
 
     def save(self) -> None:
         Manifest(self._cases).save(self._folder)
