@@ -33,8 +33,9 @@ from dd_nnunet.core.plan import (
     Zyx,
 )
 from dd_nnunet.core.splits import Fold
+from dd_nnunet.core.units import GB
 from dd_nnunet.networks.device import choose_runtime
-from dd_nnunet.planning.memory import GB, UNetShape, diffusion_training_bytes, segmenter_training_bytes
+from dd_nnunet.planning.memory import UNetShape, diffusion_training_bytes, segmenter_training_bytes
 from dd_nnunet.planning.networks import MAX_DIFFUSION_RESOLUTIONS, N_CONVS
 from dd_nnunet.planning.topology import plan_topology
 from dd_nnunet.preprocessing.pad import Box

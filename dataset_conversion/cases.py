@@ -5,13 +5,13 @@ from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 import numpy.typing as npt
-from tqdm import tqdm
 
 from dd_nnunet.core.case import Volume
 from dd_nnunet.core.dataset import FILE_ENDINGS
 from dd_nnunet.core.errors import DDError, DiskError, ManyErrors
 from dd_nnunet.storage.atomic import sha256_of, write_json
 from dd_nnunet.storage.integrity import parts_of
+from dd_nnunet.storage.progress_bar import progress_bar
 
 Case = TypeVar("Case")
 # these are written back as they were; everything else as float32, which is what was read
@@ -30,7 +30,7 @@ def convert_each(
         DiskError: no space left, which the next case would not have either.
     """
     errors: list[DDError] = []
-    for case in tqdm(cases, desc="cases", disable=not show_progress):
+    for case in progress_bar(cases, desc="cases", disable=not show_progress):
         try:
             convert(case)
         except DiskError:

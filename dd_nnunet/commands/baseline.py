@@ -161,7 +161,7 @@ def _run_on_folder(args: argparse.Namespace, job: _Job) -> None:
 
 
 def _progress(args: argparse.Namespace, items: Sequence[Item], name: str) -> Iterable[Item]:
-    from tqdm import tqdm
+    from dd_nnunet.storage.progress_bar import progress_bar
 
-    bar: Iterable[Item] = tqdm(items, desc=name, unit="case", disable=args.no_pbar or args.quiet)
+    bar: Iterable[Item] = progress_bar(items, desc=name, unit="case", disable=args.no_pbar or args.quiet)
     return bar

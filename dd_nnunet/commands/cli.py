@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from dd_nnunet import __version__
 from dd_nnunet.core.errors import DDError, UserError
-from dd_nnunet.storage.workspace import DatasetFolders, Workspace, calm_progress_bars
+from dd_nnunet.storage.workspace import DatasetFolders, Workspace
 
 if TYPE_CHECKING:
     from dd_nnunet.core.plan import LevelPlan, Plan
@@ -152,7 +152,6 @@ def run(parser: StrictParser, body: Body, argv: Sequence[str] | None = None) -> 
     """
     args = parser.parse_args(argv)
     _configure_logging(args)
-    calm_progress_bars()
     _stop_cleanly_on(signal.SIGTERM)
     try:
         return body(args) or 0

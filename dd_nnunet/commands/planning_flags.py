@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from dd_nnunet.commands import cli
 from dd_nnunet.core.errors import UserError
+from dd_nnunet.core.units import GB
 
 if TYPE_CHECKING:
     from dd_nnunet.core.plan import ReadingPlan
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
     from dd_nnunet.storage.workspace import DatasetFolders
 
 LOGGER = logging.getLogger(__name__)
-GB = 1024**3
 
 # the keys of planning.presets.PRESETS, which is imported only when a command runs
 PRESET_NAMES = ("standard", "fast", "paper")

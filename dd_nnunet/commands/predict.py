@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from dd_nnunet.commands import cli
 from dd_nnunet.core.errors import SomeCasesFailedError, UserError
+from dd_nnunet.core.units import GB
 
 if TYPE_CHECKING:
     from dd_nnunet.core.dataset import CaseFiles
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from dd_nnunet.prediction.predict_folder import PredictionJob
 
 LOGGER = logging.getLogger(__name__)
-GB = 1024**3
 
 
 def build_parser() -> cli.StrictParser:
@@ -154,15 +154,14 @@ def _with_levels(
 
 def _failed_cases(args: argparse.Namespace, job: "PredictionJob", cases: "Sequence[CaseFiles]") -> list[str]:
     """Predict this run's share; the ids of the cases that failed."""
-    from tqdm import tqdm
-
     from dd_nnunet.prediction.predict_folder import FolderPrediction
+    from dd_nnunet.storage.progress_bar import progress_bar
 
     LOGGER.info("%d cases, levels %s, folds %s; %s", len(cases), " ".join(str(n.level) for n in job.levels),
                 " ".join(job.folds), job.settings.runtime.because)  # fmt: skip
-    prediction = FolderPrediction(job, cases)
+    prediction = FolderPrediction.open(job, cases)
     mine = cases[args.part_id :: args.num_parts]
-    states = tqdm(
+    states = progress_bar(
         prediction.run(mine), total=len(mine), desc="predict", unit="case", disable=args.no_pbar or args.quiet
     )
     return [case_id for case_id, state in states if state == "failed"]

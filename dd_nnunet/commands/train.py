@@ -42,7 +42,9 @@ def build_parser() -> cli.StrictParser:
     cli.add_device_flag(parser)
     parser.add_argument("--seed", type=int, default=0, help="decides weights, batches and noise")
     parser.add_argument(
-        "--deterministic", action="store_true", help="repeatable algorithms on CUDA too (slower)"
+        "--deterministic",
+        action="store_true",
+        help="repeatable algorithms on CUDA too (slower; not yet tested on a real GPU)",
     )
     parser.add_argument("--val", action="store_true", help="only predict and score the validation cases")
     parser.add_argument("--fresh", action="store_true", help="move an existing fold aside and start anew")
@@ -102,6 +104,8 @@ def _run_fold(args: argparse.Namespace, stop: "StopRequest") -> None:
     fold_folder = model / f"fold_{args.fold}"
     _begin(args, fold_folder)
     check_output_folder(model)
+    if not args.val:
+        _refuse_brought(fold_folder)
     with locked(model, wait=True):  # all folds may be started at once
         write_model_files(model, folders, plan)
     setup = make_setup(args, folders, configuration, fold, stop)
@@ -130,6 +134,16 @@ def _begin(args: argparse.Namespace, fold_folder: Path) -> None:
         raise UserError(fold_folder, "holds nothing to resume", "leave out --resume must to start training")
     if args.fresh and (moved := move_aside(fold_folder)):
         LOGGER.info("moved the old fold to %s", moved)
+
+
+def _refuse_brought(fold_folder: Path) -> None:
+    """Never train over a model that came from elsewhere."""
+    from dd_nnunet.storage.run_folder import was_brought
+
+    if brought := [run.name for run in sorted(fold_folder.glob("*/")) if was_brought(run)]:
+        reason = f"holds a model that was not trained here ({', '.join(brought)}; installed from a zip, say)"
+        remedy = "--fresh moves it aside and starts anew, or choose another folder with --results"
+        raise UserError(fold_folder, reason, remedy)
 
 
 def _train(

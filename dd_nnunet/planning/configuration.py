@@ -15,7 +15,7 @@ from dd_nnunet.core.plan import (
     SegmenterPlan,
 )
 from dd_nnunet.core.splits import N_FOLDS
-from dd_nnunet.planning.memory import GB
+from dd_nnunet.core.units import GB
 from dd_nnunet.planning.networks import N_CONVS, Networks, Task, plan_networks
 from dd_nnunet.planning.presets import PRESETS, Budget, Preset
 from dd_nnunet.planning.reasons import (

@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 
 from dd_nnunet.core.errors import UserError
 from dd_nnunet.core.plan import Zyx
+from dd_nnunet.core.units import GB
 from dd_nnunet.planning.memory import (
-    GB,
     UNetShape,
     diffusion_training_bytes,
     segmenter_training_bytes,

@@ -12,7 +12,7 @@ from dd_nnunet.core.plan import (
     ReadingPlan,
     SegmenterPlan,
 )
-from dd_nnunet.planning.memory import GB
+from dd_nnunet.core.units import GB
 from dd_nnunet.planning.networks import MAX_DIFFUSION_RESOLUTIONS, Networks, Task, largest_batch
 from dd_nnunet.planning.presets import Budget, Preset
 from dd_nnunet.planning.stage_choice import (

@@ -1,7 +1,6 @@
 """The three folders of a user, and where each dataset's files lie in them."""
 
 import os
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -221,15 +220,6 @@ def make_cuda_repeatable() -> None:
     Source: NVIDIA's cuBLAS manual, "Results reproducibility".
     """
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-
-
-def calm_progress_bars() -> None:
-    """Let bars that no one watches, because they go into a file, write a line every ten seconds and not ten a second.
-
-    Has to be called before tqdm is imported, which reads its TQDM_ variables then.
-    """
-    if not sys.stderr.isatty():
-        os.environ.setdefault("TQDM_MININTERVAL", "10")
 
 
 def _find(given: str | Path | None, variables: tuple[str, ...]) -> Path | None:

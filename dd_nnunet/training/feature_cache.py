@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from dd_nnunet.core.case import FloatArray
 from dd_nnunet.core.plan import FeaturePlan, Zyx
@@ -17,6 +16,7 @@ from dd_nnunet.networks.diffusion_unet import DiffusionUNet
 from dd_nnunet.storage.atomic import read_json, sha256_of, write_json
 from dd_nnunet.storage.case_store import read_array, write_array
 from dd_nnunet.storage.folder_lock import locked
+from dd_nnunet.storage.progress_bar import progress_bar
 from dd_nnunet.training.bounded_cache import BoundedCache
 from dd_nnunet.training.seeds import derive_seed
 from dd_nnunet.training.setup import TrainingSetup
@@ -64,7 +64,9 @@ class FeatureCache:
             configuration.diffusion.n_timesteps,
             self.setup.runtime,
         )
-        bar = tqdm(total=len(case_ids), desc="features", unit="case", disable=not self.setup.progress_bar)
+        bar = progress_bar(
+            total=len(case_ids), desc="features", unit="case", disable=not self.setup.progress_bar
+        )
         projections = self._saved_projections()
         if projections is None:
             train = self.setup.fold.train

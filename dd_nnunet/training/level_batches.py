@@ -1,6 +1,7 @@
 """What a level's losses need for a batch of patches: features, visual target and pseudo-labels, cut to fit."""
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,16 +23,20 @@ class LevelTargets:
     Args:
         cache: features and visual targets of the training cases.
         level: which stages, how many parts.
-        warm_start: gives pseudo-labels; None where the plan has no warm start.
+        fit_warm_start: fits what gives pseudo-labels; called once, when the first are asked for.
         device: where the losses are computed.
     """
 
     def __init__(
-        self, cache: FeatureCache, level: LevelPlan, warm_start: WarmStart | None, device: torch.device
+        self,
+        cache: FeatureCache,
+        level: LevelPlan,
+        fit_warm_start: Callable[[], WarmStart],
+        device: torch.device,
     ) -> None:
         self.cache = cache
         self.level = level
-        self.warm_start = warm_start
+        self._fit_warm_start = fit_warm_start
         self.device = device
         self.patch: Zyx = cache.setup.configuration.patch_size_zyx
         self._labels: BoundedCache[PartLabels] = BoundedCache()
@@ -56,10 +61,12 @@ class LevelTargets:
         ]
         return torch.from_numpy(np.stack(patches)).long().to(self.device)
 
+    @functools.cached_property
+    def _warm_start(self) -> WarmStart:
+        return self._fit_warm_start()
+
     def _case_labels(self, case_id: str) -> PartLabels:
-        assert self.warm_start is not None, "pseudo-labels were asked for without a warm start"
-        warm_start = self.warm_start
-        return self._labels.get(case_id, lambda: warm_start.labels(self.cache.visual_target(case_id)))
+        return self._labels.get(case_id, lambda: self._warm_start.labels(self.cache.visual_target(case_id)))
 
     def _stage(self, case_ids: Sequence[str], starts: Sequence[Zyx], stage: int) -> Representation:
         reduction = self.cache.setup.configuration.diffusion.stage_reduction_zyx(stage)

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +92,7 @@ class _LevelTrainer:
         self.optimizer: torch.optim.Optimizer = torch.optim.Adam(
             self.network.parameters(), lr=self.plan.learning_rate
         )
-        self.targets = LevelTargets(cache, level, self._warm_start(cache), setup.runtime.device)
+        self.targets = LevelTargets(cache, level, partial(self._fit_warm_start, cache), setup.runtime.device)
         self.dead_parts: tuple[int, ...] = ()
         self.best_rank: tuple[int, int, float] = (-1, -1, -math.inf)
 
@@ -118,9 +119,7 @@ class _LevelTrainer:
         low = FINAL_LEARNING_RATE_SHARE
         return self.plan.learning_rate * (low + (1 - low) * (1 + math.cos(math.pi * progress)) / 2)
 
-    def _warm_start(self, cache: FeatureCache) -> WarmStart | None:
-        if not self.plan.warm_start_epochs:
-            return None
+    def _fit_warm_start(self, cache: FeatureCache) -> WarmStart:
         cases = self.setup.fold.train
         sample = cases[:: max(len(cases) // SAMPLE_CASES, 1)][:SAMPLE_CASES]
         return WarmStart([cache.visual_target(c) for c in sample], self.level.n_parts, self.seed)
@@ -180,7 +179,7 @@ class _LevelTrainer:
 
     def _anchor(self, batch: Batch, masks: Tensor, visual: Representation) -> tuple[float, Tensor | None]:
         """Labels beside the losses, with their weight: the warm start's, and those that revive dead parts."""
-        anchored = self.plan.anchor_weight > 0 and self.targets.warm_start is not None
+        anchored = self.plan.anchor_weight > 0 and self.plan.warm_start_epochs > 0
         if not anchored and not self.dead_parts:
             return 0.0, None
         labels = self.targets.pseudo_labels(batch) if anchored else masks.argmax(dim=1)

@@ -34,21 +34,6 @@ def run(body: cli.Body, *argv: str) -> int:
     return cli.run(cli.make_parser("dd_test", "test"), body, argv)
 
 
-def test_bars_that_go_into_a_file_write_seldom():
-    script = (
-        "from dd_nnunet.commands import cli\n"
-        "def body(args):\n"
-        "    from tqdm import tqdm\n"
-        "    for _ in tqdm(range(100_000)): pass\n"
-        "cli.run(cli.make_parser('dd_test', 'test'), body, [])"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT
-    )
-    # the empty bar and the full one
-    assert done.stderr.count("it/s") == 2
-
-
 def raising(error: BaseException) -> cli.Body:
     def body(_: argparse.Namespace) -> None:
         raise error

@@ -135,7 +135,9 @@ def test_preparation(dataset: Faulty, program: str) -> None:
     ],
 )
 def test_training_with_workers(dataset: Faulty, program: str) -> None:
-    code, error = press_ctrl_c(WITH_WORKERS + program, [*TRAIN, *dataset.flags])
+    # fold 0 is there already, for the prediction
+    fold_1 = [*TRAIN[:2], "1", *TRAIN[3:]]
+    code, error = press_ctrl_c(WITH_WORKERS + program, [*fold_1, *dataset.flags])
     assert (code, error) == (75, "dd_train: error: stopped; the same command continues\n")
 
 
