@@ -221,7 +221,7 @@ def main() -> None:
     about, started, rows = machine(), time.perf_counter(), []
     for number in range(len(ROWS)):
         command = [sys.executable, __file__, "--device", args.device, "--row", str(number)]
-        done = subprocess.run(command, check=True, capture_output=True, text=True)
+        done = subprocess.run(command, check=True, capture_output=True, encoding="utf-8")
         rows.append(json.loads(done.stdout.splitlines()[-1]))
         print(shown(rows[-1]), flush=True)
     ratios = [row[step]["ratio"] for row in rows for step in ("diffusion_gb", "segmenter_gb")]

@@ -107,7 +107,9 @@ def test_help_imports_nothing_heavy(module: str, function: str) -> None:
         "heavy = {'torch', 'SimpleITK', 'scipy', 'matplotlib', 'skimage', 'blosc2'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, encoding="utf-8", check=False
+    )
     assert done.returncode == 0, done.stderr
     assert "usage: dd_" in done.stdout
     assert max(len(line) for line in done.stdout.splitlines()) <= 80

@@ -248,7 +248,9 @@ def test_help_is_instant_and_imports_no_heavy_library(step):
     )
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     started = time.monotonic()
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment)
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, encoding="utf-8", env=environment
+    )
     # 0.3 s are promised on an idle machine; a test machine may be busy
     assert time.monotonic() - started < 3
     assert done.stdout.splitlines()[-1] == "[]", done.stderr

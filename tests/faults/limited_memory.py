@@ -25,5 +25,5 @@ def run_limited(setup, work, n_bytes):
         [sys.executable, "-c", script],
         env={**os.environ, **ONE_THREAD, "PYTHONPATH": path},
         capture_output=True,
-        text=True,
+        encoding="utf-8",
     )

@@ -45,7 +45,7 @@ def ball(folder: Path, size: int) -> Path:
 def peak_of(work: str, volume: Path) -> float:
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-c", WORK, str(volume), work]
-    done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
+    done = subprocess.run(command, check=True, capture_output=True, encoding="utf-8", env=environment)
     n_bytes, with_torch = json.loads(done.stdout)
     assert not with_torch
     return float(n_bytes)
