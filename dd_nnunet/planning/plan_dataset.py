@@ -1,5 +1,6 @@
 """From a fingerprint to a plan: every choice with its reason."""
 
+from dataclasses import replace
 from typing import Literal
 
 from dd_nnunet.core.dataset import DatasetDescription
@@ -17,18 +18,25 @@ from dd_nnunet.core.plan import (
 )
 from dd_nnunet.core.splits import N_FOLDS
 from dd_nnunet.planning.memory import GB
-from dd_nnunet.planning.networks import N_CONVS, Networks, Task, plan_networks
-from dd_nnunet.planning.presets import PRESETS, Budget, Preset
+from dd_nnunet.planning.networks import RELEASED_DROPOUT, RELEASED_MULTIPLE, Networks, Task, plan_networks
+from dd_nnunet.planning.presets import PAPER, Budget, Preset
 from dd_nnunet.planning.reasons import (
     explain_effort,
     explain_features,
     explain_levels,
     explain_networks,
+    explain_paper,
     explain_reading,
     product,
 )
 from dd_nnunet.planning.resolution import median_shape, target_spacing
-from dd_nnunet.planning.stage_choice import cell_size_mm, choose_stages, choose_timesteps, diameter_of_level
+from dd_nnunet.planning.stage_choice import (
+    cell_size_mm,
+    check_stages,
+    choose_stages,
+    choose_timesteps,
+    diameter_of_level,
+)
 
 FULL_RESOLUTION = "3d_fullres"
 DEFAULT_PARTS = (2, 4, 8)
@@ -50,7 +58,9 @@ def plan_dataset(
     Raises:
         UserError: slices instead of volumes, too little memory, or parts that get fewer with depth.
     """
-    preset, chosen = PRESETS[budget.preset], f"preset {budget.preset}"
+    preset, chosen = budget.effort, f"preset {budget.preset}"
+    if not preset.crop:
+        fingerprint = uncropped(fingerprint)
     spacing, shape, decisions = _resolution(fingerprint, budget)
     parts, parts_because = _parts(description, budget)
     precision, precision_because = _precision(budget)
@@ -60,7 +70,7 @@ def plan_dataset(
     features = _features(fingerprint, preset)
     # where no object stands out, the volume itself is the object
     volume_mm = min(n * s for n, s in zip(shape, spacing, strict=True))
-    levels = _levels(fingerprint.diameters_mm or (volume_mm,), diffusion, spacing, parts)
+    levels = _levels(fingerprint.diameters_mm or (volume_mm,), diffusion, spacing, parts, budget)
     segmenter = _segmenter(nets, preset, sum(not case.constant for case in fingerprint.cases))
     decisions = [
         Decision("preset", budget.preset, preset.because),
@@ -70,10 +80,13 @@ def plan_dataset(
         *explain_networks(nets, task, preset, budget),
         *explain_features(features, fingerprint.noise_sd, N_TIMESTEPS, preset, chosen),
         Decision("parts per level", " ".join(map(str, parts)), parts_because),
-        *explain_levels(levels, fingerprint.diameters_mm, volume_mm, diffusion, spacing),
+        *explain_levels(levels, fingerprint.diameters_mm, volume_mm, diffusion, spacing, budget),
         *explain_effort(diffusion, segmenter, chosen),
+        *explain_paper(budget),
     ]
     normalization = NormalizationPlan("percentile", LOWER_PERCENTILE, UPPER_PERCENTILE)
+    if preset.min_max:
+        normalization = NormalizationPlan("min_max", 0.0, 100.0)
     configuration = ConfigurationPlan(
         spacing_zyx_mm=spacing,
         median_shape_zyx=shape,
@@ -87,16 +100,25 @@ def plan_dataset(
         gpu_memory_target_gb=budget.gpu_memory_target_gb,
         estimated_gpu_memory_gb=round(nets.estimated_bytes / GB, 3),
         reading=fingerprint.reading,
+        crop=preset.crop,
     )
     return Plan(
         dataset_name=dataset_name,
         plans_name=budget.plans_name,
-        planner="paper" if budget.preset == "paper" else "default",
+        planner=PAPER if budget.preset == PAPER else "default",
         preset=budget.preset,
         channel_names=description.channel_names,
         configurations={FULL_RESOLUTION: configuration},
         decisions=tuple(decisions),
     )
+
+
+def uncropped(fingerprint: DatasetFingerprint) -> DatasetFingerprint:
+    """The fingerprint of volumes that are taken whole."""
+    cases = tuple(
+        replace(case, crop_start_zyx=(0, 0, 0), crop_stop_zyx=case.shape_zyx) for case in fingerprint.cases
+    )
+    return replace(fingerprint, cases=cases)
 
 
 def _resolution(
@@ -107,14 +129,19 @@ def _resolution(
     else:
         spacing, because = budget.target_spacing_zyx_mm, "given with -overwrite_target_spacing"
     shape = median_shape(fingerprint, spacing)
+    extent = "cropped to what is not constant" if budget.effort.crop else "whole volumes, as in the paper"
+    percentiles = Decision(
+        "intensities",
+        f"percentiles {LOWER_PERCENTILE}-{UPPER_PERCENTILE} become 0-1",
+        "a few extreme voxels must not decide the scale; background is left out",
+    )
+    min_max = Decision(
+        "intensities", "minimum and maximum become 0-1", "of the whole volume, as in the paper"
+    )
     decisions = [
         Decision("target spacing", f"{product(spacing)} mm", because),
-        Decision("median shape", product(shape), "cropped to what is not constant, at the target spacing"),
-        Decision(
-            "intensities",
-            f"percentiles {LOWER_PERCENTILE}-{UPPER_PERCENTILE} become 0-1",
-            "a few extreme voxels must not decide the scale; background is left out",
-        ),
+        Decision("median shape", product(shape), f"{extent}, at the target spacing"),
+        min_max if budget.effort.min_max else percentiles,
     ]
     return spacing, shape, decisions
 
@@ -151,6 +178,8 @@ def _diffusion(nets: Networks, preset: Preset) -> DiffusionPlan:
         iterations=preset.diffusion_iterations,
         learning_rate=preset.diffusion_learning_rate,
         ema_decay=preset.ema_decay,
+        recipe=preset.recipe,
+        grid_zyx=preset.diffusion_grid_zyx,
     )
 
 
@@ -169,10 +198,16 @@ def _levels(
     diffusion: DiffusionPlan,
     spacing_zyx_mm: tuple[float, float, float],
     parts: tuple[int, ...],
+    budget: Budget,
 ) -> tuple[LevelPlan, ...]:
     cells = [cell_size_mm(diffusion, stage + 1, spacing_zyx_mm) for stage in range(diffusion.n_stages)]
     diameters = [diameter_of_level(diameters_mm, level + 1) for level in range(len(parts))]
-    stages = choose_stages(cells, diameters)
+    if budget.stages is not None:
+        stages = check_stages(budget.stages, len(parts), diffusion.n_stages)
+    elif budget.effort.stage_is_level:
+        stages = tuple(min(level + 1, diffusion.n_stages) for level in range(len(parts)))
+    else:
+        stages = choose_stages(cells, diameters)
     return tuple(
         LevelPlan(i + 1, n, (stage,)) for i, (n, stage) in enumerate(zip(parts, stages, strict=True))
     )
@@ -184,7 +219,7 @@ def _segmenter(nets: Networks, preset: Preset, n_cases: int) -> SegmenterPlan:
         features_per_stage=nets.segmenter.channels,
         strides_zyx=((1, 1, 1), *nets.segmenter.strides_zyx),
         kernel_sizes_zyx=nets.segmenter.kernel_sizes_zyx,
-        n_convs_per_stage=N_CONVS,
+        n_convs_per_stage=nets.segmenter_convs,
         batch_size=nets.segmenter_batch_size,
         epochs=preset.segmenter_epochs,
         iterations_per_epoch=preset.segmenter_iterations or one_pass,
@@ -196,4 +231,11 @@ def _segmenter(nets: Networks, preset: Preset, n_cases: int) -> SegmenterPlan:
         scale_free=preset.scale_free,
         gamma_range=preset.gamma_range,
         anchor_weight=preset.anchor_weight,
+        recipe=preset.recipe,
+        kept_epoch=preset.kept_epoch,
+        invariance=preset.invariance,
+        feature_grid=preset.feature_grid,
+        inner_multiple=RELEASED_MULTIPLE if preset.released_segmenter else 1,
+        norm="batch" if preset.released_segmenter else "instance",
+        dropout=RELEASED_DROPOUT if preset.released_segmenter else 0.0,
     )

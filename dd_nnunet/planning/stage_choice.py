@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from dd_nnunet.core.errors import UserError
 from dd_nnunet.core.noise_schedule import added_noise_sd
 from dd_nnunet.core.plan import DiffusionPlan
 
@@ -43,6 +44,23 @@ def choose_stages(cells_mm: Sequence[float], diameters_mm: Sequence[float]) -> t
         allowed = range(stages[-1] if stages else 1, len(cells_mm) + 1)
         wanted = diameter / CELLS_PER_DIAMETER
         stages.append(min(allowed, key=lambda stage: abs(math.log(cells_mm[stage - 1] / wanted))))
+    return tuple(stages)
+
+
+def check_stages(stages: Sequence[int], n_levels: int, n_stages: int) -> tuple[int, ...]:
+    """The stages that were given, one per level, if the network has them.
+
+    Raises:
+        UserError: too few, too many, or a stage that the diffusion U-Net does not have.
+    """
+    shown = " ".join(map(str, stages))
+    if len(stages) != n_levels:
+        raise UserError(
+            "--stages", f"{shown} are {len(stages)}, levels are {n_levels}", "give one stage per level"
+        )
+    if not all(1 <= stage <= n_stages for stage in stages):
+        reason = f"{shown}: the planned diffusion U-Net has stages 1–{n_stages}, 1 is the coarsest"
+        raise UserError("--stages", reason, "choose of those")
     return tuple(stages)
 
 

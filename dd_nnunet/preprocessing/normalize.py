@@ -10,11 +10,15 @@ from dd_nnunet.planning.foreground import Mask
 def intensity_range(channel: FloatArray, foreground: Mask, plan: NormalizationPlan) -> tuple[float, float]:
     """The raw intensities that become 0 and 1: two percentiles of the foreground (of all, if there is none).
 
+    Scheme "min_max": the smallest and the largest of all voxels.
+
     Args:
         channel: [Z,Y,X] raw intensities.
         foreground: [Z,Y,X] bool.
         plan: which percentiles.
     """
+    if plan.scheme == "min_max":
+        return float(channel.min()), float(channel.max())
     voxels = channel[foreground] if foreground.any() else channel
     low, high = np.percentile(voxels, (plan.lower_percentile, plan.upper_percentile))
     return float(low), float(high)
