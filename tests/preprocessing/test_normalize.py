@@ -36,3 +36,11 @@ def test_one_voxel_does_not_decide_the_scale():
         channel, np.ones(channel.shape, bool), NormalizationPlan("percentile", 0.5, 99.5)
     )
     assert (low, high) == pytest.approx((0.005, 0.995), abs=0.005)
+
+
+def test_minimum_and_maximum_of_all_voxels():
+    channel = np.arange(22, dtype=np.float32).reshape(1, 2, 11)
+    plan = NormalizationPlan("min_max", 0, 100)
+    assert intensity_range(channel, channel >= 11, plan) == (0.0, 21.0)
+    with pytest.raises(ValueError, match="percentiles 0 and 100"):
+        NormalizationPlan("min_max", 0.5, 99.5)
