@@ -10,6 +10,7 @@ import importlib
 import inspect
 import re
 import textwrap
+import types
 import typing
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -120,6 +121,8 @@ def json_form(kind: Any, many: bool = False) -> str:
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin is typing.Literal:
         return " or ".join(f'`"{value}"`' for value in arguments)
+    if origin is types.UnionType:
+        return " or ".join("null" if kind is type(None) else json_form(kind, many) for kind in arguments)
     if origin is dict:
         return f"object: name → {json_form(arguments[1])}"
     assert origin is tuple, f"no words for {kind!r}"
