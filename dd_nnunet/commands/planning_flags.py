@@ -90,7 +90,9 @@ def add_planning(parser: cli.StrictParser) -> None:
         nargs="+",
         default=(),
         choices=DEPARTURE_NAMES,
-        help="with -pl paper: do as the paper's released code, not as the paper (for ablation)",
+        metavar="NAME",
+        help="with -pl paper: do as the paper's released code, not as the paper (for ablation); "
+        f"any of {', '.join(DEPARTURE_NAMES)}",
     )
     parser.add_argument(
         "-gpu_memory_target", type=_positive, default=8.0, metavar="GB", help="memory of a training step"
