@@ -10,13 +10,17 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from dd_nnunet import __version__
 from dd_nnunet.core.errors import DDError, UserError
 from dd_nnunet.storage.workspace import DatasetFolders, Workspace, calm_progress_bars
 
+if TYPE_CHECKING:
+    from dd_nnunet.core.plan import LevelPlan, Plan
+
 DEFAULT_PLANS = "ddPlans"
+FULL_RESOLUTION = "3d_fullres"
 DEVICES = ("auto", "cpu", "cuda", "mps")
 Body = Callable[[argparse.Namespace], int | None]
 EXIT_CODES = (
@@ -94,6 +98,38 @@ def existing_plan(folders: DatasetFolders, plans_name: str, dataset: str) -> Pat
         raise UserError(path, "does not exist", f"choose one with -p: {', '.join(known)}")
     name = "" if plans_name == DEFAULT_PLANS else f" -overwrite_plans_name {plans_name}"
     raise UserError(path, "does not exist", f"run: dd_plan_and_preprocess -d {dataset}{name}")
+
+
+def add_plan_flags(parser: StrictParser, configuration: str = "default: all that are planned") -> None:
+    """The flags of commands that take what a plan says."""
+    parser.add_argument("-c", "--configuration", metavar="NAME", help=f"configuration; {configuration}")
+    parser.add_argument("-p", "--plans_name", default=DEFAULT_PLANS, metavar="NAME", help="name of the plan")
+
+
+def levels_by_configuration(
+    plan: "Plan", configuration: str | None, wanted: Sequence[int] | None
+) -> "dict[str, tuple[LevelPlan, ...]]":
+    """The levels to work on, by the configuration that they belong to; configurations without any are left out.
+
+    Args:
+        plan: of the dataset.
+        configuration: only this one; None = all that are planned.
+        wanted: numbers of levels; None or empty = all.
+
+    Raises:
+        UserError: a configuration or level that is not planned.
+    """
+    names = (configuration,) if configuration else tuple(plan.configurations)
+    planned = {name: plan.configuration(name).levels for name in names}
+    if not wanted:
+        return planned
+    known = {level.level for levels in planned.values() for level in levels}
+    for number in wanted:
+        if number not in known:
+            shown = ", ".join(map(str, sorted(known)))
+            raise UserError(f"level {number}", "is not in the plan", f"planned levels: {shown}")
+    chosen = {name: tuple(n for n in levels if n.level in wanted) for name, levels in planned.items()}
+    return {name: levels for name, levels in chosen.items() if levels}
 
 
 def add_device_flag(parser: StrictParser) -> None:

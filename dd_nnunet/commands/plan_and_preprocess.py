@@ -68,6 +68,7 @@ def _run_all(args: argparse.Namespace) -> None:
         plan = _plan(folders, fingerprint, budget)
         if not args.no_pp:
             _preprocess(args, folders, fingerprint, plan)
+            _say_how_to_train(folders, plan)
 
 
 def _run_fingerprint(args: argparse.Namespace) -> None:
@@ -91,6 +92,7 @@ def _run_preprocess(args: argparse.Namespace) -> None:
         flags.heading(folders.name)
         plan = read_record(Plan, folders.plans_json(args.plans_name))
         _preprocess(args, folders, _stored_fingerprint(folders), plan)
+        _say_how_to_train(folders, plan)
 
 
 def _datasets(args: argparse.Namespace) -> "Iterator[DatasetFolders]":
@@ -185,19 +187,28 @@ def _preprocess(
         LOGGER.info("preprocess: %d cases prepared%s: %s", prepared.n_new, kept, folder)
 
 
+def _say_how_to_train(folders: "DatasetFolders", plan: "Plan") -> None:
+    plans = "" if plan.plans_name == cli.DEFAULT_PLANS else f" -p {plan.plans_name}"
+    for name in plan.configurations:
+        LOGGER.info("train a fold with: dd_train %s %s 0%s", folders.name, name, plans)
+
+
 def _write_splits(folders: "DatasetFolders", case_ids: list[str]) -> None:
     from dd_nnunet.core.splits import N_FOLDS, make_folds
     from dd_nnunet.storage.atomic import write_json
-    from dd_nnunet.storage.splits import read_splits
+    from dd_nnunet.storage.splits import read_given_splits, read_splits
 
     if folders.splits_json.exists():
         named = {case_id for fold in read_splits(folders.splits_json) for case_id in (*fold.train, *fold.val)}
         if named == set(case_ids):
             return
         LOGGER.warning("warning: %s names other cases and is written anew", folders.splits_json)
-    folds = make_folds(case_ids)
+    given = read_given_splits(folders.raw, case_ids)
+    folds = given or make_folds(case_ids)
     write_json(folders.splits_json, folds)
-    if len(folds) < N_FOLDS:
+    if given:
+        LOGGER.info("folds: %d, as the raw dataset gives them", len(folds))
+    elif len(folds) < N_FOLDS:
         cases = "1 case gives" if len(case_ids) == 1 else f"{len(case_ids)} cases give"
         names = f"folds 0-{len(folds) - 1} and all" if folds else "fold all only"
         LOGGER.warning("warning: %s %s", cases, names)

@@ -140,6 +140,7 @@ def _train(
     from dd_nnunet.training.pretrain_diffusion import load_diffusion
 
     checkpoint = fold_folder / "diffusion" / "checkpoint_final.pth"
+    _say_how_long(args, setup, levels, fold_folder)
     if args.stage == "segmenter" and not args.pretrained_diffusion and not is_finished(checkpoint.parent):
         remedy = "run it with --stage diffusion, or give -pretrained_diffusion FILE"
         raise UserError(checkpoint, "the diffusion model is not trained yet", remedy)
@@ -154,6 +155,23 @@ def _train(
         cache.build(checkpoint, network)
     for level in levels:
         _train_level(args, setup, level, cache, fold_folder)
+
+
+def _say_how_long(
+    args: argparse.Namespace, setup: "TrainingSetup", levels: "Sequence[LevelPlan]", fold_folder: Path
+) -> None:
+    """On a CPU, where it matters: the expected minutes of what is left."""
+    from dd_nnunet.storage.run_folder import is_finished
+    from dd_nnunet.training.probe import expect_time
+
+    if setup.runtime.device.type != "cpu" or args.quiet:
+        return
+    diffusion = args.stage != "segmenter" and not args.pretrained_diffusion
+    left = [level for level in levels if not is_finished(fold_folder / f"level{level.level}")]
+    wanted = [] if args.stage == "diffusion" else left
+    expected = expect_time(setup, wanted, diffusion and not is_finished(fold_folder / "diffusion"))
+    if expected is not None:
+        LOGGER.info("%s", expected.line())
 
 
 def _train_diffusion(args: argparse.Namespace, setup: "TrainingSetup", checkpoint: Path) -> None:

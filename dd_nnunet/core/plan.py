@@ -21,11 +21,13 @@ class Decision:
         name: what was chosen.
         value: what it was set to, in words.
         because: why.
+        configuration: that it is about; empty = the whole plan.
     """
 
     name: str
     value: str
     because: str
+    configuration: str = ""
 
 
 @dataclass(frozen=True)
@@ -51,16 +53,27 @@ class NormalizationPlan:
 
     Args:
         scheme: "percentile": the two percentiles of the crop's non-background voxels become 0 and 1, clipped;
-            "min_max": the smallest and the largest of all voxels do (percentiles 0 and 100).
+            "min_max": the smallest and the largest of all voxels do (percentiles 0 and 100);
+            "ct_window": the same raw intensities become 0 and 1 in every case.
         lower_percentile: becomes 0; in [0,100].
         upper_percentile: becomes 1; in [0,100].
+        window: the raw intensities of "ct_window", which are the cases' medians of the two percentiles.
     """
 
-    scheme: Literal["percentile", "min_max"]
+    scheme: Literal["percentile", "min_max", "ct_window"]
     lower_percentile: float
     upper_percentile: float
+    window: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
+        if not 0 <= self.lower_percentile < self.upper_percentile <= 100:
+            raise ValueError(
+                f"percentiles {self.lower_percentile:g} and {self.upper_percentile:g} must rise within 0–100"
+            )
+        if (self.scheme == "ct_window") != (self.window is not None):
+            raise ValueError('window belongs to the scheme "ct_window", and to no other')
+        if self.window is not None and not self.window[0] < self.window[1]:
+            raise ValueError(f"window is {list(self.window)}; its second intensity must be the larger one")
         if self.scheme == "min_max" and (self.lower_percentile, self.upper_percentile) != (0, 100):
             raise ValueError('scheme "min_max" goes with the percentiles 0 and 100 only')
 
@@ -167,7 +180,7 @@ class Plan:
         planner: "default" or "paper".
         preset: how much effort is spent: "fast", "standard" or "paper".
         channel_names: of the dataset, in channel order.
-        configurations: resolutions by name.
+        configurations: resolutions by name; each level of the hierarchy belongs to one of them.
         decisions: why it is so, in the order in which it was decided.
         schema_version: of this file.
     """
@@ -180,6 +193,16 @@ class Plan:
     configurations: dict[str, ConfigurationPlan]
     decisions: tuple[Decision, ...]
     schema_version: int = SCHEMA_VERSION
+
+    def __post_init__(self) -> None:
+        levels = [
+            level.level for configuration in self.configurations.values() for level in configuration.levels
+        ]
+        for number in levels:
+            if levels.count(number) > 1:
+                raise ValueError(
+                    f"level {number} stands twice in the configurations; each level belongs to one"
+                )
 
     def configuration(self, name: str) -> ConfigurationPlan:
         """The plan of one configuration.

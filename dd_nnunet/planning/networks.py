@@ -96,6 +96,17 @@ def plan_networks(task: Task, preset: Preset, budget: Budget) -> Networks:
     )
 
 
+def fits_whole(task: Task, preset: Preset, budget: Budget) -> bool:
+    """Whether one patch of the preset's widest networks holds the median shape within the memory."""
+    if initial_patch_size(task.spacing_zyx_mm, task.median_shape_zyx) != task.median_shape_zyx:
+        return False
+    topology = plan_topology(task.spacing_zyx_mm, task.median_shape_zyx)
+    bound = preset.max_patch_voxels
+    if bound is not None and math.prod(topology.patch_size_zyx) > bound:
+        return False
+    return _bytes(_networks(topology, 1, task, preset), task) <= budget.gpu_memory_target_gb * GB
+
+
 def _candidates(full: Topology, task: Task, preset: Preset) -> list[tuple[Topology, int]]:
     """Topologies with the divisor of their channels, best first."""
     topologies = [full]

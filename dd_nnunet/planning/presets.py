@@ -19,6 +19,7 @@ class Preset:
         one_volume_voxels: batches of larger patches hold as many fewer volumes, at least one; None = no bound.
         timesteps: read for features; None = from the measured noise.
         segmenter_iterations: per epoch; None = one pass over the training cases.
+        low_resolution: coarse levels of volumes far larger than a patch get a configuration of their own.
         recipe: "plain" leaves out of both trainings what the paper does not tell of.
         kept_epoch: living parts first, or certainty alone.
         min_max: the smallest and the largest voxel become 0 and 1, instead of percentiles.
@@ -55,6 +56,7 @@ class Preset:
     visual_weight: float = 1.0
     invariance_weight: float = 1.0
     gamma_range: tuple[float, float] = (0.9, 1.1)
+    low_resolution: bool = True
     recipe: Literal["full", "plain"] = "full"
     kept_epoch: Literal["alive", "certain"] = "alive"
     min_max: bool = False
@@ -141,6 +143,7 @@ PRESETS = MappingProxyType(
             segmenter_learning_rate=3e-4,
             scale_free=False,
             anchor_weight=0.0,
+            low_resolution=False,
             recipe="plain",
             kept_epoch="certain",
             min_max=True,

@@ -204,10 +204,16 @@ def explain_paper(budget: Budget) -> Iterator[Decision]:
 
 
 def format_decisions(decisions: Iterable[Decision]) -> str:
-    """The decisions in 80 columns: name, value, and the reason below the value."""
+    """The decisions in 80 columns: name, value, the reason below it; several configurations get headings."""
     margin = " " * NAME_WIDTH
     lines = []
+    decisions = tuple(decisions)
+    several = len({decision.configuration for decision in decisions} - {""}) > 1
+    heading = ""
     for decision in decisions:
+        if several and decision.configuration != heading:
+            heading = decision.configuration
+            lines += ["", heading, "-" * len(heading)]
         values = textwrap.wrap(decision.value, LINE_WIDTH - NAME_WIDTH) or [""]
         reasons = textwrap.wrap(decision.because, LINE_WIDTH - NAME_WIDTH - 2)
         lines.append(f"{decision.name:<{NAME_WIDTH - 1}} {values[0]}")

@@ -15,6 +15,9 @@ from dd_nnunet.core.plan import Zyx
 ANISOTROPY = 3.0
 SAME_SPACING = 1e-3
 MIN_3D_EDGE = 8
+# an axis that gets at most half of its voxels is averaged when it is resampled: an interpolation would leave voxels
+# out, and fold the noise of all into few
+AVERAGED_FROM = 2.0
 Millimetres = tuple[float, float, float]
 
 

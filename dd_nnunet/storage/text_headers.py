@@ -38,6 +38,12 @@ META_LISTS = {
     **dict.fromkeys(("DimSize", "ElementSpacing", "ElementSize", "Offset", "Position", "Origin"), 1),
     **{"CenterOfRotation": 1, "TransformMatrix": 2, "Rotation": 2, "Orientation": 2},
 }
+# flags, with what they are where they are missing
+META_FLAGS = {
+    **{"BinaryData": "True", "CompressedData": "False"},
+    **dict.fromkeys(("BinaryDataByteOrderMSB", "ElementByteOrderMSB"), "False"),
+}
+META_TRUE, META_FALSE = ("true", "t", "1"), ("false", "f", "0")
 META_NAME = re.compile(r"[A-Za-z][\w -]{0,199}")
 # teem crashes on fields that are a little longer
 MAX_NRRD_FIELD_BYTES = 1000
@@ -100,10 +106,11 @@ def check_meta_image(path: Path, whole: bool = True) -> header_checks.Oddities:
     if fields.get("ElementType") not in META_TYPE_BYTES:
         header_checks.refuse_type(path, fields.get("ElementType"))
     odd = header_checks.check_spacing(path, _numbers(path, fields, "ElementSpacing", float, "1"))
-    if not _is_true(fields.get("BinaryData", "True")):
+    is_true = {name: _is_true(path, fields, name, default) for name, default in META_FLAGS.items()}
+    if not is_true["BinaryData"]:
         raise UserError(path, "holds its voxels as text", "write them as binary data")
     expected = math.prod(sizes) * META_TYPE_BYTES[fields["ElementType"]]
-    window = GZIP_OR_ZLIB if _is_true(fields.get("CompressedData", "False")) else None
+    window = GZIP_OR_ZLIB if is_true["CompressedData"] else None
     skip = _whole(path, fields, "HeaderSize", "0")
     if skip and (window or header.data_file == path):
         raise UserError(path, f"has the HeaderSize {skip}", "write it anew without one")
@@ -240,9 +247,12 @@ def _check_meta_lists(path: Path, fields: Fields) -> None:
             raise UserError(path, reason, header_checks.COPY_AGAIN)
 
 
-def _is_true(value: str) -> bool:
-    """As MetaIO understands it."""
-    return value[:1] in ("T", "t", "1")
+def _is_true(path: Path, fields: Fields, name: str, default: str) -> bool:
+    """A flag; MetaIO looks at its first letter only, other readers at the whole word."""
+    value = fields.get(name, default)
+    if value.lower() not in META_TRUE + META_FALSE:
+        raise UserError(path, f"its header says {name}: {value!r}", "write True or False")
+    return value.lower() in META_TRUE
 
 
 def _check_axes(path: Path, sizes: Sequence[int]) -> None:

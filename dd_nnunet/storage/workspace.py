@@ -78,6 +78,16 @@ class DatasetFolders:
         """The trained folds of a configuration."""
         return self.results / model_name(plans_name, configuration)
 
+    def models(self, plans_name: str) -> dict[str, Path]:
+        """The model folders of a plan that are there, by configuration."""
+        prefix = model_name(plans_name, "")
+        found = sorted(self.results.glob(f"{prefix}*/plans.json"))
+        return {
+            path.parent.name.removeprefix(prefix): path.parent
+            for path in found
+            if "." not in path.parent.name
+        }
+
     def baseline(self, method: str, plans_name: str, configuration: str) -> Path:
         """The results of a baseline on the folds of a configuration."""
         return self.results / f"ddBaseline__{method}__{plans_name}__{configuration}"

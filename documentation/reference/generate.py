@@ -84,7 +84,7 @@ Without the three folder flags, the folders are taken from the environment:
 
 | variable | what lies there |
 |---|---|
-| `dd_raw`, else `nnUNet_raw` | raw datasets; only the two converters write here |
+| `dd_raw`, else `nnUNet_raw` | raw datasets; only the converters write here |
 | `dd_preprocessed` | fingerprints, plans, folds, prepared cases |
 | `dd_results` | trained models, baselines and their scores |
 
@@ -121,8 +121,9 @@ def json_form(kind: Any, many: bool = False) -> str:
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin is typing.Literal:
         return " or ".join(f'`"{value}"`' for value in arguments)
-    if origin is types.UnionType:
-        return " or ".join("null" if kind is type(None) else json_form(kind, many) for kind in arguments)
+    if origin in (types.UnionType, typing.Union):
+        (other,) = (argument for argument in arguments if argument is not type(None))
+        return f"{json_form(other)}, or null"
     if origin is dict:
         return f"object: name → {json_form(arguments[1])}"
     assert origin is tuple, f"no words for {kind!r}"

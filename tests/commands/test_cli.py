@@ -26,6 +26,7 @@ TARGETS = {
     "verify": ("main",),
     "model_zip": ("main_export", "main_install"),
     "convert": ("main_synthcell", "main_folder"),
+    "convert_published": ("main_brats19", "main_hsu", "main_msd"),
 }
 
 

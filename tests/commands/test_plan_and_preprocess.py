@@ -184,6 +184,18 @@ def test_splits_are_kept_while_they_name_the_same_cases(dataset, capsys):
     assert read_splits(dataset.folders.splits_json) == make_folds(CASES[:4])
 
 
+def test_folds_that_the_raw_dataset_gives_are_taken(dataset, capsys):
+    given = dataset.folders.raw / "splits_final.json"
+    given.write_text(json.dumps([{"train": ["a", "b", "c"], "val": ["e"]}]))
+    assert run(dataset, "--no_pp") == 2
+    assert f"{given}: does not name the cases of imagesTr" in capsys.readouterr().err
+    own = [{"train": ["a", "b", "c"], "val": ["d", "e"]}]
+    given.write_text(json.dumps(own))
+    assert run(dataset, "--no_pp") == 0
+    assert "folds: 1, as the raw dataset gives them" in capsys.readouterr().out
+    assert json.loads(dataset.folders.splits_json.read_text()) == own
+
+
 def test_preparing_needs_the_fingerprint_of_these_cases(dataset, capsys):
     assert run(dataset, step=command.main_preprocess) == 2
     assert "ddPlans.json: does not exist" in capsys.readouterr().err

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -95,6 +96,8 @@ def press_ctrl_c(program: str, arguments: list[str]) -> tuple[int, str]:
         stderr=subprocess.PIPE,
         encoding="utf-8",
         start_new_session=True,
+        # a shell starts what runs in the background with SIGINT ignored, and that is inherited
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
     )
     try:
         assert process.stdout.readline() == "busy\n", process.stderr.read()

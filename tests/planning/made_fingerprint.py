@@ -9,9 +9,9 @@ from dd_nnunet.planning.fingerprinting import merge_diameters
 DIAMETERS_MM = (40.0, 10.0, 5.0)
 
 
-def make_channel(noise_sd=0.078):
+def make_channel(noise_sd=0.078, percentiles=(0.0, 0.1, 0.5, 0.9, 1.0)):
     return ChannelFingerprint(
-        0.0, 0.1, 0.5, 0.9, 1.0, 0.5, 0.2, noise_sd,
+        *percentiles, 0.5, 0.2, noise_sd,
         noise_slope=-1.0, snr=2.5, max_over_p99_5=1.2, n_modes=2, mode_separation=4.0,
     )  # fmt: skip
 
@@ -36,14 +36,15 @@ def make_case(number=0, shape=(50, 50, 50), spacing=(1.0, 1.0, 1.0), **changes):
     return CaseFingerprint(**(values | changes))
 
 
-def make_fingerprint(shapes, spacings, diameters_mm=DIAMETERS_MM, noise_sd=0.078, constant=()):
+def make_fingerprint(shapes, spacings, diameters_mm=DIAMETERS_MM, noise_sd=0.078, constant=(), channels=None):
+    channels = channels or (make_channel(noise_sd),)
     pairs = enumerate(zip(shapes, spacings, strict=True))
     cases = tuple(
         make_case(
             number,
             shape,
             spacing,
-            channels=(make_channel(noise_sd),),
+            channels=channels,
             diameters_mm=diameters_mm,
             constant=number in constant,
         )

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 from golden_plans import CELLS, GOLDEN, PLANS, golden_path, plan_text
-from made_fingerprint import make_case, make_description, make_fingerprint
+from made_fingerprint import make_case, make_channel, make_description, make_fingerprint
 
 from dd_nnunet.commands.planning_flags import DEFAULT_PRESET, DEPARTURE_NAMES, PRESET_NAMES
 from dd_nnunet.core.errors import UserError
@@ -87,9 +87,10 @@ def test_the_user_may_set_the_spacing():
     )
 
 
-def test_every_channel_has_its_normalization():
-    _, configuration = plan_cells(make_description(("a", "b", "c")))
-    assert len(configuration.normalization) == 3
+def test_several_channels_reach_the_networks():
+    fingerprint = make_fingerprint([(50, 50, 50)], [(1.0,) * 3], channels=(make_channel(),) * 3)
+    plan = plan_dataset("D", fingerprint, make_description(("a", "b", "c")), Budget())
+    assert len(plan.configuration("3d_fullres").normalization) == 3
 
 
 def test_one_pass_of_the_paper_preset_is_four_fifths_of_the_cases():
@@ -188,9 +189,8 @@ def test_stages_may_be_given():
     for preset in ("paper", "standard"):
         plan, configuration = plan_cells(preset=preset, parts=(3,), stages=(2,))
         assert [(level.n_parts, level.stages) for level in configuration.levels] == [(3, (2,))]
-        assert reason(plan, "stage of level 1") == Decision(
-            "stage of level 1", "2 of 4", "given with --stages"
-        )
+        decision = reason(plan, "stage of level 1")
+        assert (decision.value, decision.because) == ("2 of 4", "given with --stages")
 
 
 @pytest.mark.parametrize(

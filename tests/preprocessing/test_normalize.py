@@ -44,3 +44,9 @@ def test_minimum_and_maximum_of_all_voxels():
     assert intensity_range(channel, channel >= 11, plan) == (0.0, 21.0)
     with pytest.raises(ValueError, match="percentiles 0 and 100"):
         NormalizationPlan("min_max", 0.5, 99.5)
+
+
+def test_a_window_is_the_same_in_every_case():
+    plan = NormalizationPlan("ct_window", 0.5, 99.5, (-1000.0, 1000.0))
+    for channel in (np.full((2, 2, 2), -2000.0), np.arange(8.0).reshape(2, 2, 2)):
+        assert intensity_range(channel, channel > 3, plan) == (-1000.0, 1000.0)

@@ -1,0 +1,87 @@
+"""Found by fuzzing: flags and pages that ITK takes otherwise than they are meant."""
+
+import struct
+
+import pytest
+from properties import check_refusal
+from sound_volumes import ARRAY, META, sound_tiffs
+
+from dd_nnunet.core.errors import UserError
+from dd_nnunet.storage.volume import read_geometry, read_volume
+
+SHORTS = META.format(packed=False, kind="MET_SHORT", file="LOCAL")
+# of TIFF 6.0
+KIND_OF_PAGE, STRIP_OFFSETS = 254, 273
+
+
+def refused(path, content):
+    """The reason, which reading the header alone gives as well: ITK is not even shown the file."""
+    path.write_bytes(content)
+    reasons = []
+    for read in (read_geometry, lambda file: read_volume([file])):
+        with pytest.raises(UserError) as caught:
+            read(path)
+        check_refusal(caught.value)
+        reasons.append(caught.value.reason)
+    assert reasons[0] == reasons[1]
+    return reasons[0]
+
+
+def entry(data, page, tag):
+    """The place of an entry of a page of a little-endian TIFF."""
+    (start,) = struct.unpack_from("<I", data, 4)
+    for number in range(page + 1):
+        (n_entries,) = struct.unpack_from("<H", data, start)
+        if number < page:
+            (start,) = struct.unpack_from("<I", data, start + 2 + 12 * n_entries)
+    places = range(start + 2, start + 2 + 12 * n_entries, 12)
+    return next(place for place in places if struct.unpack_from("<H", data, place) == (tag,))
+
+
+def with_values(data, tag, values):
+    """The TIFF with another value of a tag, per page."""
+    changed = bytearray(data)
+    for page, value in enumerate(values):
+        struct.pack_into("<I", changed, entry(data, page, tag) + 8, value)
+    return bytes(changed)
+
+
+@pytest.mark.parametrize("value", ["TmpressedData = True", "yes", "Truth", "2"])
+@pytest.mark.parametrize("name", ["BinaryData", "CompressedData", "BinaryDataByteOrderMSB"])
+def test_a_flag_that_is_no_flag(tmp_path, name, value):
+    """MetaIO looks at its first letter."""
+    head = "".join(
+        f"{name} = {value}\n" if line.startswith(f"{name} ") else line for line in SHORTS.splitlines(True)
+    )
+    assert f"{name} = {value}" in head
+    body = ARRAY.astype("<i2").tobytes()
+    assert refused(tmp_path / "a.mha", head.encode() + body) == f"its header says {name}: {value!r}"
+
+
+@pytest.mark.parametrize("kinds", [(0, 2), (2, 0)])
+def test_pages_of_two_kinds(tmp_path, kinds):
+    """ITK wrote past the end of its memory."""
+    data = with_values(sound_tiffs()[-1][1], KIND_OF_PAGE, kinds)
+    assert "differs from page 0" in refused(tmp_path / "a.tif", data)
+
+
+@pytest.mark.parametrize("kind", [1, 3, 4])
+def test_thumbnails_and_masks(tmp_path, kind):
+    """ITK left them out."""
+    data = with_values(sound_tiffs()[-1][1], KIND_OF_PAGE, (kind, kind))
+    assert refused(tmp_path / "a.tif", data) == "page 0 is a thumbnail or a mask"
+
+
+def test_plain_images_are_pages_as_well(tmp_path):
+    path = tmp_path / "a.tif"
+    path.write_bytes(with_values(sound_tiffs()[-1][1], KIND_OF_PAGE, (0, 0)))
+    assert read_volume([path]).array.tolist() == [ARRAY.tolist()]
+
+
+def test_a_strip_inside_the_header(tmp_path):
+    """ITK took the file's first bytes for voxels, others took zeros."""
+    data = sound_tiffs()[0][1]
+    (offset,) = struct.unpack_from("<I", data, entry(data, 0, STRIP_OFFSETS) + 8)
+    assert refused(tmp_path / "a.tif", with_values(data, STRIP_OFFSETS, (offset, 0))) == (
+        "page 1 says where no data can be"
+    )
