@@ -100,6 +100,10 @@ class RandomCases:
         """[C,Z,Y,X] in [0,1]."""
         return self._images[case_id]
 
+    def diffusion_image(self, case_id: str) -> Any:
+        """The same: nothing is resized."""
+        return self._images[case_id]
+
     def box(self, case_id: str) -> Box:
         """The whole volume."""
         return self._box

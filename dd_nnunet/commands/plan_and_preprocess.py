@@ -142,6 +142,8 @@ def _budget(args: argparse.Namespace) -> "Budget":
         fast_bf16=accelerator.fast_bf16,
         plans_name=args.overwrite_plans_name,
         hardware=accelerator.name,
+        stages=tuple(args.stages) if args.stages else None,
+        as_released=tuple(dict.fromkeys(args.as_released)),
     )
 
 

@@ -252,12 +252,15 @@ def _train_level(
 
 
 def _identity(setup: "TrainingSetup", what: str, planned: object) -> dict[str, object]:
+    from dd_nnunet.core.json_record import record_to_json
     from dd_nnunet.storage.case_store import sha256_of_record
 
+    # without defaults, so that a run goes on where plans have learnt to say more since
+    chosen = record_to_json(planned, without_defaults=True)
     return {
         "what": what,
         "seed": setup.seed,
-        "plan_sha256": sha256_of_record((planned, setup.configuration.patch_size_zyx)),
+        "plan_sha256": sha256_of_record((chosen, setup.configuration.patch_size_zyx)),
         "training_cases_sha256": sha256_of_record(setup.fold.train),
         "training_data_sha256": setup.data_sha256,
         "n_training_cases": len(setup.fold.train),

@@ -16,8 +16,8 @@ from dd_nnunet.core.plan import (
 )
 from dd_nnunet.core.splits import N_FOLDS
 from dd_nnunet.core.units import GB
-from dd_nnunet.planning.networks import N_CONVS, Networks, Task, plan_networks
-from dd_nnunet.planning.presets import PRESETS, Budget, Preset
+from dd_nnunet.planning.networks import RELEASED_DROPOUT, RELEASED_MULTIPLE, Networks, Task, plan_networks
+from dd_nnunet.planning.presets import Budget, Preset
 from dd_nnunet.planning.reasons import (
     explain_effort,
     explain_features,
@@ -31,6 +31,7 @@ from dd_nnunet.planning.stage_choice import (
     choose_stages,
     choose_timesteps,
     diameter_of_level,
+    given_stages,
     noise_after_averaging,
 )
 
@@ -58,7 +59,7 @@ class Shared:
     @property
     def preset(self) -> Preset:
         """How much effort is spent."""
-        return PRESETS[self.budget.preset]
+        return self.budget.effort
 
     def diameter_mm(self, level: int) -> float:
         """Characteristic diameter of a level's objects."""
@@ -96,13 +97,14 @@ def plan_configuration(
     planned = _levels(levels, diffusion, task, shared)
     segmenter = _segmenter(nets, preset, sum(not case.constant for case in fingerprint.cases))
     chosen = f"preset {budget.preset}"
+    extent = "cropped to what is not constant" if preset.crop else "whole volumes, as in the paper"
     decisions = [
-        Decision(
-            "median shape", product(task.median_shape_zyx), "cropped to what is not constant, at that spacing"
-        ),
+        Decision("median shape", product(task.median_shape_zyx), f"{extent}, at that spacing"),
         *explain_networks(nets, task, preset, budget),
         *explain_features(features, noise_sd, N_TIMESTEPS, preset, chosen),
-        *explain_levels(planned, fingerprint.diameters_mm, shared.assumed_mm, diffusion, task.spacing_zyx_mm),
+        *explain_levels(
+            planned, fingerprint.diameters_mm, shared.assumed_mm, diffusion, task.spacing_zyx_mm, budget
+        ),
         *explain_effort(diffusion, segmenter, chosen),
     ]
     configuration = ConfigurationPlan(
@@ -118,6 +120,7 @@ def plan_configuration(
         gpu_memory_target_gb=budget.gpu_memory_target_gb,
         estimated_gpu_memory_gb=round(nets.estimated_bytes / GB, 3),
         reading=fingerprint.reading,
+        crop=preset.crop,
     )
     return configuration, [replace(decision, configuration=name) for decision in decisions]
 
@@ -132,6 +135,8 @@ def _diffusion(nets: Networks, preset: Preset) -> DiffusionPlan:
         iterations=preset.diffusion_iterations,
         learning_rate=preset.diffusion_learning_rate,
         ema_decay=preset.ema_decay,
+        recipe=preset.recipe,
+        grid_zyx=preset.diffusion_grid_zyx,
     )
 
 
@@ -148,8 +153,14 @@ def _features(noise_sd: float, preset: Preset) -> FeaturePlan:
 def _levels(
     numbers: Sequence[int], diffusion: DiffusionPlan, task: Task, shared: Shared
 ) -> tuple[LevelPlan, ...]:
-    cells = [cell_size_mm(diffusion, stage + 1, task.spacing_zyx_mm) for stage in range(diffusion.n_stages)]
-    stages = choose_stages(cells, [shared.diameter_mm(number) for number in numbers])
+    n_stages = diffusion.n_stages
+    if shared.budget.stages is not None:
+        stages = given_stages(shared.budget.stages, numbers, n_stages)
+    elif shared.preset.stage_is_level:
+        stages = tuple(min(number, n_stages) for number in numbers)
+    else:
+        cells = [cell_size_mm(diffusion, stage + 1, task.spacing_zyx_mm) for stage in range(n_stages)]
+        stages = choose_stages(cells, [shared.diameter_mm(number) for number in numbers])
     return tuple(
         LevelPlan(number, shared.parts[number - 1], (stage,))
         for number, stage in zip(numbers, stages, strict=True)
@@ -162,7 +173,7 @@ def _segmenter(nets: Networks, preset: Preset, n_cases: int) -> SegmenterPlan:
         features_per_stage=nets.segmenter.channels,
         strides_zyx=((1, 1, 1), *nets.segmenter.strides_zyx),
         kernel_sizes_zyx=nets.segmenter.kernel_sizes_zyx,
-        n_convs_per_stage=N_CONVS,
+        n_convs_per_stage=nets.segmenter_convs,
         batch_size=nets.segmenter_batch_size,
         epochs=preset.segmenter_epochs,
         iterations_per_epoch=preset.segmenter_iterations or one_pass,
@@ -174,4 +185,11 @@ def _segmenter(nets: Networks, preset: Preset, n_cases: int) -> SegmenterPlan:
         scale_free=preset.scale_free,
         gamma_range=preset.gamma_range,
         anchor_weight=preset.anchor_weight,
+        recipe=preset.recipe,
+        kept_epoch=preset.kept_epoch,
+        invariance=preset.invariance,
+        feature_grid=preset.feature_grid,
+        inner_multiple=RELEASED_MULTIPLE if preset.released_segmenter else 1,
+        norm="batch" if preset.released_segmenter else "instance",
+        dropout=RELEASED_DROPOUT if preset.released_segmenter else 0.0,
     )

@@ -10,6 +10,7 @@ from dd_nnunet.core.plan import Decision, NormalizationPlan
 LOWER_PERCENTILE, UPPER_PERCENTILE = 0.5, 99.5
 # the channel name by which nnU-Net knows computed tomography
 CT = "ct"
+MIN_MAX = NormalizationPlan("min_max", 0.0, 100.0)
 
 
 def plan_normalization(
@@ -38,6 +39,11 @@ def explain_normalization(
     channel_names: Sequence[str], plans: Sequence[NormalizationPlan]
 ) -> Iterator[Decision]:
     """One decision where all channels are alike, else one per channel."""
+    if all(plan == MIN_MAX for plan in plans):
+        yield Decision(
+            "intensities", "minimum and maximum become 0-1", "of the whole volume, as in the paper"
+        )
+        return
     alike = len({plan.scheme for plan in plans}) == 1 and plans[0].window is None
     for number, (name, plan) in enumerate(zip(channel_names, plans, strict=True)):
         what = "intensities" if alike else f"intensities of {number}"

@@ -1,11 +1,12 @@
 """From a fingerprint to a plan: every choice with its reason."""
 
 import math
+from dataclasses import replace
 
 from dd_nnunet.core.dataset import DatasetDescription
 from dd_nnunet.core.errors import UserError
 from dd_nnunet.core.fingerprint import DatasetFingerprint
-from dd_nnunet.core.plan import ConfigurationPlan, Decision, Plan
+from dd_nnunet.core.plan import ConfigurationPlan, Decision, NormalizationPlan, Plan
 from dd_nnunet.planning.configuration import Shared, plan_configuration
 from dd_nnunet.planning.low_resolution import (
     MOST_PATCHES,
@@ -15,9 +16,9 @@ from dd_nnunet.planning.low_resolution import (
     share_levels,
 )
 from dd_nnunet.planning.networks import Task
-from dd_nnunet.planning.normalization import explain_normalization, plan_normalization
-from dd_nnunet.planning.presets import PRESETS, Budget
-from dd_nnunet.planning.reasons import explain_reading, product
+from dd_nnunet.planning.normalization import MIN_MAX, explain_normalization, plan_normalization
+from dd_nnunet.planning.presets import PAPER, Budget
+from dd_nnunet.planning.reasons import explain_paper, explain_reading, product
 from dd_nnunet.planning.resolution import median_shape, target_spacing
 
 FULL_RESOLUTION = "3d_fullres"
@@ -37,33 +38,56 @@ def plan_dataset(
         budget: what the user and the machine allow.
 
     Raises:
-        UserError: slices instead of volumes, too little memory, or parts that get fewer with depth.
+        UserError: slices instead of volumes, too little memory, parts that get fewer with depth, or stages that are
+            not one per level.
     """
+    if not budget.effort.crop:
+        fingerprint = uncropped(fingerprint)
     task, spacing_because = _full_resolution(fingerprint, description, budget)
     parts, parts_because = _parts(description, budget)
-    normalization = plan_normalization(description.channel_names, fingerprint)
+    if budget.stages is not None and len(budget.stages) != len(parts):
+        reason = f"are {len(budget.stages)}, levels are {len(parts)}"
+        raise UserError("--stages", reason, "give one stage per level")
+    normalization = _normalization(fingerprint, description, budget)
     # where no object stands out, the volume itself is the object
     volume_mm = patch_edge_mm(task.median_shape_zyx, task.spacing_zyx_mm)
     shared = Shared(fingerprint, budget, normalization, parts, volume_mm)
     configurations, configured = _configurations(task, shared)
     decisions = [
-        Decision("preset", budget.preset, PRESETS[budget.preset].because),
+        Decision("preset", budget.preset, budget.effort.because),
         Decision("target spacing", f"{product(task.spacing_zyx_mm)} mm", spacing_because),
         *explain_normalization(description.channel_names, normalization),
         *explain_reading(fingerprint.reading),
         _explain_precision(budget),
         Decision("parts per level", " ".join(map(str, parts)), parts_because),
         *configured,
+        *explain_paper(budget),
     ]
     return Plan(
         dataset_name=dataset_name,
         plans_name=budget.plans_name,
-        planner="paper" if budget.preset == "paper" else "default",
+        planner=PAPER if budget.preset == PAPER else "default",
         preset=budget.preset,
         channel_names=description.channel_names,
         configurations=configurations,
         decisions=tuple(decisions),
     )
+
+
+def uncropped(fingerprint: DatasetFingerprint) -> DatasetFingerprint:
+    """The fingerprint of volumes that are taken whole."""
+    cases = tuple(
+        replace(case, crop_start_zyx=(0, 0, 0), crop_stop_zyx=case.shape_zyx) for case in fingerprint.cases
+    )
+    return replace(fingerprint, cases=cases)
+
+
+def _normalization(
+    fingerprint: DatasetFingerprint, description: DatasetDescription, budget: Budget
+) -> tuple[NormalizationPlan, ...]:
+    if budget.effort.min_max:
+        return (MIN_MAX,) * description.n_channels
+    return plan_normalization(description.channel_names, fingerprint)
 
 
 def _full_resolution(

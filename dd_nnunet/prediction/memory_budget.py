@@ -91,7 +91,7 @@ class MemoryBudget:
     def bytes_to_predict(self, prepared_zyx: Zyx, raw_zyx: Zyx) -> float:
         """Peak memory of predicting one prepared case, the process itself included."""
         configuration = self.settings.configuration
-        multiple = configuration.diffusion.stage_reduction_zyx(1)
+        multiple = configuration.volume_multiple_zyx
         padded = [
             math.ceil(max(n, p) / m) * m
             for n, p, m in zip(prepared_zyx, configuration.patch_size_zyx, multiple, strict=True)

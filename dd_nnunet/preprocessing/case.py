@@ -25,15 +25,15 @@ Labels = npt.NDArray[Any]
 
 
 def preprocess_case(volume: Volume, case_id: str, configuration: ConfigurationPlan) -> PreparedCase:
-    """Crop to what is not background, scale to [0,1], resample to the planned spacing.
+    """Crop to what is not background (if so planned), scale to [0,1], resample to the planned spacing.
 
     Args:
         volume: [C,Z,Y,X] raw intensities, one channel per entry of the plan's normalization.
         case_id: kept in the properties.
-        configuration: spacing and normalization.
+        configuration: spacing, normalization and whether to crop.
     """
     mask = foreground_mask(volume.array)
-    start, stop = bounding_box(mask)
+    start, stop = bounding_box(mask) if configuration.crop else ((0, 0, 0), volume.geometry.shape_zyx)
     box = tuple(map(slice, start, stop))
     cropped_mask = mask[box]
     spacing = volume.geometry.spacing_zyx_mm

@@ -52,7 +52,9 @@ def largest_to_preprocess(cases: Sequence[CaseFingerprint], configuration: Confi
     return max(
         bytes_to_preprocess(
             case.shape_zyx,
-            resampled_shape(case.crop_shape_zyx, case.spacing_zyx_mm, target),
+            resampled_shape(
+                case.crop_shape_zyx if configuration.crop else case.shape_zyx, case.spacing_zyx_mm, target
+            ),
             len(case.channels),
         )
         for case in cases

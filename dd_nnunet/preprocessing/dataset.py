@@ -101,6 +101,8 @@ def _identity(configuration: ConfigurationPlan) -> str:
     # left out by default, so that what was prepared before there was a choice stays current
     if configuration.reading != STRICT:
         made_by += (configuration.reading,)
+    if not configuration.crop:
+        made_by += ("whole volumes",)
     return sha256_of_record(made_by)
 
 

@@ -111,9 +111,9 @@ class FeatureCache:
         return all((self.folder / f"{name}.b2nd").exists() for name in self._names(case_id))
 
     def _compute(self, reader: DecoderFeatures, case_id: str) -> CaseFeatures:
-        image = torch.from_numpy(self.setup.reader.image(case_id))
+        image = torch.from_numpy(self.setup.reader.diffusion_image(case_id))
         seed = derive_seed(self.setup.seed, "features", case_id)
-        return reader.of_volume(image, self.setup.configuration.patch_size_zyx, seed)
+        return reader.of_volume(image, self.setup.configuration.diffusion_patch_zyx, seed)
 
     def _write(
         self, case_id: str, features: CaseFeatures, projections: dict[int, tuple[Tensor, Tensor]]

@@ -75,22 +75,24 @@ def expect_time(
 def _expect(
     setup: TrainingSetup, levels: Sequence[LevelPlan], with_diffusion: bool, budget_s: float
 ) -> ExpectedTime:
-    plan, patch = setup.configuration, setup.configuration.patch_size_zyx
+    plan = setup.configuration
+    patch, seen = plan.patch_size_zyx, plan.diffusion_patch_zyx
     volume = _padded(setup)
     network = setup.runtime.place_network(DiffusionUNet(plan.diffusion, setup.n_channels))
     times = torch.zeros(plan.diffusion.batch_size, dtype=torch.long, device=setup.runtime.device)
-    batch = _random(setup, plan.diffusion.batch_size)
+    batch = _random(setup, plan.diffusion.batch_size, seen)
     step = _seconds(_training_step(network, batch, setup, times), budget_s) if with_diffusion else 0.0
     passing = _seconds(_pass(network, batch, setup, times), budget_s) / len(batch)
     draws = len(plan.features.timesteps) * plan.features.n_draws
-    feature_tiles = _tiles(volume, patch, TILE_STEP) * len(setup.fold.train)
+    feature_tiles = _tiles(plan.diffusion.grid_zyx or volume, seen, TILE_STEP) * len(setup.fold.train)
     segmenter = setup.runtime.place_network(
         build_segmenter(plan.segmenter, setup.n_channels, max((level.n_parts for level in levels), default=2))
     )
-    batch = _random(setup, SEGMENTER_PASSES * plan.segmenter.batch_size)
+    batch = _random(setup, SEGMENTER_PASSES * plan.segmenter.batch_size, patch)
     level_step = _seconds(_training_step(segmenter, batch, setup), budget_s) if levels else 0.0
     predicting = _seconds(_pass(segmenter, batch[:1], setup), budget_s) if levels else 0.0
-    copies = MIRRORED_COPIES * _tiles(volume, patch, VALIDATION_STEP) * len(setup.fold.val)
+    mirrored = 1 if plan.segmenter.recipe == "plain" else MIRRORED_COPIES
+    copies = mirrored * _tiles(volume, patch, VALIDATION_STEP) * len(setup.fold.val)
     return ExpectedTime(
         diffusion=plan.diffusion.iterations * step,
         features=feature_tiles * draws * passing if levels else 0.0,
@@ -103,16 +105,15 @@ def _padded(setup: TrainingSetup) -> Zyx:
     """The median volume as it is read: at least a patch, and a multiple of the strides."""
     plan = setup.configuration
     pairs = zip(plan.median_shape_zyx, plan.patch_size_zyx, strict=True)
-    return pad_to_multiple([max(n, p) for n, p in pairs], plan.diffusion.stage_reduction_zyx(1))
+    return pad_to_multiple([max(n, p) for n, p in pairs], plan.volume_multiple_zyx)
 
 
 def _tiles(volume: Zyx, patch: Zyx, step: float) -> int:
     return sum(1 for _ in iterate_tiles(volume, patch, step))
 
 
-def _random(setup: TrainingSetup, batch_size: int) -> Tensor:
-    shape = (batch_size, setup.n_channels, *setup.configuration.patch_size_zyx)
-    return setup.runtime.place(torch.rand(shape))
+def _random(setup: TrainingSetup, batch_size: int, patch: Zyx) -> Tensor:
+    return setup.runtime.place(torch.rand(batch_size, setup.n_channels, *patch))
 
 
 def _training_step(

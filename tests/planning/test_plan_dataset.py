@@ -1,13 +1,16 @@
+from dataclasses import replace
+
 import pytest
 from golden_plans import CELLS, GOLDEN, PLANS, golden_path, plan_text
-from made_fingerprint import make_channel, make_description, make_fingerprint
+from made_fingerprint import make_case, make_channel, make_description, make_fingerprint
 
-from dd_nnunet.commands.planning_flags import DEFAULT_PRESET, PRESET_NAMES
+from dd_nnunet.commands.planning_flags import DEFAULT_PRESET, DEPARTURE_NAMES, PRESET_NAMES
 from dd_nnunet.core.errors import UserError
 from dd_nnunet.core.json_record import parse_json, record_from_json, record_to_json
 from dd_nnunet.core.plan import Decision, Plan
+from dd_nnunet.planning.networks import RELEASED_CHANNELS
 from dd_nnunet.planning.plan_dataset import plan_dataset
-from dd_nnunet.planning.presets import PRESETS, Budget
+from dd_nnunet.planning.presets import DEPARTURES, PRESETS, Budget
 from dd_nnunet.planning.reasons import format_decisions
 
 
@@ -106,6 +109,7 @@ def test_without_measured_diameters_the_stages_still_get_finer():
 
 def test_the_command_knows_all_presets():
     assert set(PRESET_NAMES) == set(PRESETS)
+    assert tuple(DEPARTURES) == DEPARTURE_NAMES
     assert Budget().preset == DEFAULT_PRESET
 
 
@@ -116,6 +120,8 @@ def test_the_command_knows_all_presets():
         {"gpu_memory_target_gb": 0.0},
         {"parts": (1, 2)},
         {"target_spacing_zyx_mm": (1, 0, 1)},
+        {"preset": "paper", "as_released": ("resize128",)},
+        {"preset": "fast", "as_released": ("resize64",)},
     ],
 )
 def test_wrong_budgets_are_refused(wrong):
@@ -134,3 +140,111 @@ def test_decisions_are_shown_in_80_columns():
         "target spacing          1 x 1 x 1 mm\n"
         "                          median over 100 cases\n"
     )
+
+
+def test_the_papers_settings():
+    """Section by section: documentation/explanation/paper-settings.md."""
+    plan, configuration = plan_cells(preset="paper", gpu_memory_target_gb=80.0)
+    diffusion, features, segmenter = configuration.diffusion, configuration.features, configuration.segmenter
+    assert (plan.planner, diffusion.n_timesteps, diffusion.channels) == ("paper", 250, (64, 128, 256, 512))
+    assert (diffusion.batch_size, diffusion.iterations, diffusion.learning_rate) == (4, 50_000, 1e-4)
+    assert (diffusion.recipe, diffusion.ema_decay, diffusion.grid_zyx) == ("plain", 0.0, None)
+    assert (features.timesteps, features.n_draws, features.scaling, features.n_components) == (
+        (25,),
+        1,
+        "none",
+        0,
+    )
+    assert features.visual_target == "image"
+    assert (segmenter.epochs, segmenter.learning_rate, segmenter.warm_start_epochs) == (100, 3e-4, 0)
+    assert (segmenter.feature_weight, segmenter.visual_weight, segmenter.invariance_weight) == (1, 1, 1)
+    assert (segmenter.gamma_range, segmenter.scale_free, segmenter.anchor_weight) == ((0.9, 1.1), False, 0)
+    assert (segmenter.recipe, segmenter.kept_epoch, segmenter.invariance) == ("plain", "certain", "squares")
+    assert (configuration.crop, configuration.normalization[0].scheme) == (False, "min_max")
+    assert configuration.patch_size_zyx == (56, 56, 56)
+
+
+def test_in_the_paper_level_l_is_fed_by_stage_l_whatever_was_measured():
+    fingerprint = make_fingerprint([(50, 50, 50)] * 3, [(1.0,) * 3] * 3, diameters_mm=(4.0,))
+    plan = plan_dataset("D", fingerprint, make_description(), Budget(preset="paper", parts=(2, 3, 4, 5, 6)))
+    assert [level.stages for level in plan.configuration("3d_fullres").levels] == [
+        (1,),
+        (2,),
+        (3,),
+        (4,),
+        (4,),
+    ]
+
+
+def test_the_papers_volumes_are_not_cropped():
+    case = make_case(0, (50, 50, 50), crop_start_zyx=(10, 10, 10), crop_stop_zyx=(40, 40, 40))
+    fingerprint = replace(make_fingerprint([(50,) * 3], [(1.0,) * 3]), cases=(case,))
+    for preset, shape in (("paper", (50, 50, 50)), ("standard", (30, 30, 30))):
+        plan = plan_dataset("D", fingerprint, make_description(), Budget(preset=preset))
+        assert plan.configuration("3d_fullres").median_shape_zyx == shape
+
+
+def test_stages_may_be_given():
+    # K = 3 on stage 2, as the paper has it for FLAIR
+    for preset in ("paper", "standard"):
+        plan, configuration = plan_cells(preset=preset, parts=(3,), stages=(2,))
+        assert [(level.n_parts, level.stages) for level in configuration.levels] == [(3, (2,))]
+        decision = reason(plan, "stage of level 1")
+        assert (decision.value, decision.because) == ("2 of 4", "given with --stages")
+
+
+@pytest.mark.parametrize(
+    ("stages", "fault"), [((2,), "one stage per level"), ((0, 1), "1–4"), ((1, 5), "1–4")]
+)
+def test_wrong_stages_are_refused(stages, fault):
+    with pytest.raises(UserError) as caught:
+        plan_cells(parts=(2, 4), stages=stages)
+    assert "--stages" in str(caught.value) and fault in str(caught.value)
+
+
+def test_each_departure_changes_its_own_entry_only():
+    _, paper = plan_cells(preset="paper", gpu_memory_target_gb=80.0)
+    planned = {
+        name: plan_cells(preset="paper", gpu_memory_target_gb=80.0, as_released=(name,))[1]
+        for name in DEPARTURES
+    }
+    assert planned["resize64"].diffusion == replace(paper.diffusion, grid_zyx=(64, 64, 64))
+    assert planned["resize64"].segmenter == paper.segmenter
+    for name, field in (
+        ("sampling_grids", {"feature_grid": "corners"}),
+        ("no_squares", {"invariance": "masks"}),
+    ):
+        assert planned[name] == replace(paper, segmenter=replace(paper.segmenter, **field))
+    small = planned["small_segmenter"]
+    assert small.diffusion == paper.diffusion
+    assert (small.segmenter.features_per_stage, small.segmenter.inner_multiple) == (RELEASED_CHANNELS, 16)
+    assert (small.segmenter.norm, small.segmenter.dropout) == ("batch", 0.2)
+    # halved at every other convolution: 48 -> 24 -> 12 -> 6
+    assert [stride[0] for stride in small.segmenter.strides_zyx] == [1, 2, 1, 2, 1, 2, 1]
+
+
+def test_where_both_networks_resize_the_patch_is_the_volume():
+    plan, configuration = plan_cells(preset="paper", as_released=tuple(DEPARTURES), gpu_memory_target_gb=80.0)
+    assert configuration.patch_size_zyx == (50, 50, 50)
+    assert configuration.volume_multiple_zyx == (1, 1, 1)
+    assert reason(plan, "as in the released code").value == " ".join(DEPARTURES)
+    assert record_from_json(Plan, record_to_json(plan), "plan") == plan
+
+
+def test_the_resized_volumes_network_does_not_depend_on_the_patch():
+    fingerprint = make_fingerprint([(16, 16, 16)] * 3, [(1.0,) * 3] * 3)
+    budget = Budget(preset="paper", as_released=("resize64",), gpu_memory_target_gb=80.0)
+    diffusion = (
+        plan_dataset("D", fingerprint, make_description(), budget).configuration("3d_fullres").diffusion
+    )
+    assert (diffusion.channels, diffusion.strides_zyx) == ((64, 128, 256, 512), ((2, 2, 2),) * 3)
+
+
+def test_a_grid_that_does_not_fit_is_refused():
+    _, configuration = plan_cells(preset="paper", as_released=("resize64",), gpu_memory_target_gb=80.0)
+    with pytest.raises(ValueError, match=r"grid_zyx\[1\] is 60; must be a multiple of 8"):
+        replace(configuration.diffusion, grid_zyx=(64, 60, 64))
+    with pytest.raises(ValueError, match=r"patch_size_zyx\[0\] is 50; must be a multiple of 8"):
+        replace(configuration, patch_size_zyx=(50, 56, 56))
+    with pytest.raises(ValueError, match='"image" only'):
+        replace(configuration, features=replace(configuration.features, visual_target="denoised"))
