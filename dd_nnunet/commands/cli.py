@@ -150,6 +150,9 @@ def run(parser: StrictParser, body: Body, argv: Sequence[str] | None = None) -> 
     Returns:
         The exit code: the body's own, or that of the `DDError` it raised; 75 on Ctrl-C or SIGTERM, 74 on a full disk.
     """
+    # a console of another encoding shows letters it has not as escapes, as it does on stderr
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
     args = parser.parse_args(argv)
     _configure_logging(args)
     _stop_cleanly_on(signal.SIGTERM)
@@ -186,9 +189,6 @@ def _say(parser: StrictParser, line: str) -> None:
 
 
 def _configure_logging(args: argparse.Namespace) -> None:
-    # a console of another encoding shows letters it has not as escapes, as it does on stderr
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")
     level = logging.WARNING if args.quiet else logging.DEBUG if args.verbose else logging.INFO
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(logging.Formatter("%(message)s"))
