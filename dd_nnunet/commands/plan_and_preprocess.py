@@ -202,14 +202,21 @@ def _write_splits(folders: "DatasetFolders", case_ids: list[str]) -> None:
 
 
 def _stored_fingerprint(folders: "DatasetFolders") -> "DatasetFingerprint":
-    from dd_nnunet.core.fingerprint import DatasetFingerprint
+    from dd_nnunet.core.fingerprint import SCHEMA_VERSION, DatasetFingerprint
     from dd_nnunet.storage.atomic import read_record
 
     if not folders.fingerprint_json.exists():
         raise UserError(
             folders.fingerprint_json, "does not exist", f"run dd_extract_fingerprint -d {folders.name}"
         )
-    return read_record(DatasetFingerprint, folders.fingerprint_json)
+    fingerprint = read_record(DatasetFingerprint, folders.fingerprint_json)
+    if fingerprint.schema_version != SCHEMA_VERSION:
+        raise UserError(
+            folders.fingerprint_json,
+            f"is of version {fingerprint.schema_version}; plans are made from version {SCHEMA_VERSION}",
+            f"run dd_extract_fingerprint -d {folders.name}",
+        )
+    return fingerprint
 
 
 def _is_fingerprinted(folders: "DatasetFolders", reading: "ReadingPlan") -> bool:

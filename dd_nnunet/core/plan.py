@@ -171,15 +171,23 @@ class LevelPlan:
         level: its number, 1 = coarsest.
         n_parts: K, at least 2.
         stages: decoder stages of the diffusion U-Net that feed it, 1 = coarsest.
+        children: how many of its parts each part of the level before becomes, in the order of the parts' numbers;
+            empty where that is not stated. Training does not use it yet.
     """
 
     level: int
     n_parts: int
     stages: tuple[int, ...]
+    children: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if self.n_parts < 2:
             raise ValueError(f"n_parts of level {self.level} is {self.n_parts}; at least 2")
+        if self.children and (min(self.children) < 1 or sum(self.children) != self.n_parts):
+            shown = " ".join(map(str, self.children))
+            raise ValueError(
+                f"children of level {self.level} are {shown}; each at least 1, together n_parts = {self.n_parts}"
+            )
 
 
 @dataclass(frozen=True)
@@ -220,7 +228,13 @@ class ConfigurationPlan:
         for axis, (patch, divisor) in enumerate(zip(self.patch_size_zyx, total, strict=True)):
             if patch % divisor:
                 raise ValueError(f"patch_size_zyx[{axis}] is {patch}; must be a multiple of {divisor}")
-        for level in self.levels:
+        for before, level in zip((None, *self.levels), self.levels, strict=False):
+            n_before = before.n_parts if before else 1
+            if level.children and len(level.children) != n_before:
+                raise ValueError(
+                    f"level {level.level} has {len(level.children)} children; "
+                    f"one per part before it ({n_before}), or none"
+                )
             for stage in level.stages:
                 if not 1 <= stage <= self.diffusion.n_stages:
                     raise ValueError(

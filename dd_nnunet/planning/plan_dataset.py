@@ -3,7 +3,6 @@
 from typing import Literal
 
 from dd_nnunet.core.dataset import DatasetDescription
-from dd_nnunet.core.errors import UserError
 from dd_nnunet.core.fingerprint import DatasetFingerprint
 from dd_nnunet.core.plan import (
     ConfigurationPlan,
@@ -16,6 +15,7 @@ from dd_nnunet.core.plan import (
     SegmenterPlan,
 )
 from dd_nnunet.core.splits import N_FOLDS
+from dd_nnunet.planning.levels import PartsPerLevel, choose_parts
 from dd_nnunet.planning.memory import GB
 from dd_nnunet.planning.networks import N_CONVS, Networks, Task, plan_networks
 from dd_nnunet.planning.presets import PRESETS, Budget, Preset
@@ -31,7 +31,6 @@ from dd_nnunet.planning.resolution import median_shape, target_spacing
 from dd_nnunet.planning.stage_choice import cell_size_mm, choose_stages, choose_timesteps, diameter_of_level
 
 FULL_RESOLUTION = "3d_fullres"
-DEFAULT_PARTS = (2, 4, 8)
 N_TIMESTEPS = 250
 LOWER_PERCENTILE, UPPER_PERCENTILE = 0.5, 99.5
 
@@ -52,9 +51,11 @@ def plan_dataset(
     """
     preset, chosen = PRESETS[budget.preset], f"preset {budget.preset}"
     spacing, shape, decisions = _resolution(fingerprint, budget)
-    parts, parts_because = _parts(description, budget)
+    parts = choose_parts(fingerprint.cases, description, budget)
     precision, precision_because = _precision(budget)
-    task = Task(spacing, shape, description.n_channels, max(parts), 2 if precision == "bfloat16" else 4)
+    task = Task(
+        spacing, shape, description.n_channels, max(parts.n_parts), 2 if precision == "bfloat16" else 4
+    )
     nets = plan_networks(task, preset, budget)
     diffusion = _diffusion(nets, preset)
     features = _features(fingerprint, preset)
@@ -69,7 +70,7 @@ def plan_dataset(
         Decision("precision", precision, precision_because),
         *explain_networks(nets, task, preset, budget),
         *explain_features(features, fingerprint.noise_sd, N_TIMESTEPS, preset, chosen),
-        Decision("parts per level", " ".join(map(str, parts)), parts_because),
+        Decision("parts per level", " ".join(map(str, parts.n_parts)), parts.because),
         *explain_levels(levels, fingerprint.diameters_mm, volume_mm, diffusion, spacing),
         *explain_effort(diffusion, segmenter, chosen),
     ]
@@ -119,22 +120,6 @@ def _resolution(
     return spacing, shape, decisions
 
 
-def _parts(description: DatasetDescription, budget: Budget) -> tuple[tuple[int, ...], str]:
-    if budget.parts is not None:
-        parts, because = budget.parts, "given with --parts"
-    elif description.parts:
-        parts, because = description.parts, "given in dataset.json"
-    else:
-        parts, because = DEFAULT_PARTS, "default: each level doubles the parts of the one before"
-    if list(parts) != sorted(parts):
-        raise UserError(
-            "dataset.json: parts",
-            f"{' '.join(map(str, parts))} get fewer with depth",
-            "a level refines the one before it",
-        )
-    return parts, because
-
-
 def _precision(budget: Budget) -> tuple[Literal["bfloat16", "float32"], str]:
     if budget.fast_bf16:
         return "bfloat16", f"{budget.hardware} computes bfloat16 fast; weights stay in float32"
@@ -168,13 +153,16 @@ def _levels(
     diameters_mm: tuple[float, ...],
     diffusion: DiffusionPlan,
     spacing_zyx_mm: tuple[float, float, float],
-    parts: tuple[int, ...],
+    parts: PartsPerLevel,
 ) -> tuple[LevelPlan, ...]:
     cells = [cell_size_mm(diffusion, stage + 1, spacing_zyx_mm) for stage in range(diffusion.n_stages)]
-    diameters = [diameter_of_level(diameters_mm, level + 1) for level in range(len(parts))]
+    diameters = [diameter_of_level(diameters_mm, level + 1) for level in range(len(parts.n_parts))]
     stages = choose_stages(cells, diameters)
     return tuple(
-        LevelPlan(i + 1, n, (stage,)) for i, (n, stage) in enumerate(zip(parts, stages, strict=True))
+        LevelPlan(number, n, (stage,), children)
+        for number, (n, stage, children) in enumerate(
+            zip(parts.n_parts, stages, parts.children, strict=True), start=1
+        )
     )
 
 

@@ -47,7 +47,7 @@ def test_cells_get_the_papers_diagonal():
     assert [configuration.diffusion.stage_reduction_zyx(stage)[0] for stage in (1, 2, 3)] == [8, 4, 2]
 
 
-def test_parts_come_from_the_flag_then_from_the_dataset_then_from_the_default():
+def test_parts_come_from_the_flag_then_from_the_dataset_then_from_the_fingerprint():
     description = make_description(parts={"level1": 3, "level2": 5})
     plan, configuration = plan_cells(description, parts=(6,))
     assert [level.n_parts for level in configuration.levels] == [6]
@@ -55,8 +55,15 @@ def test_parts_come_from_the_flag_then_from_the_dataset_then_from_the_default():
     plan, configuration = plan_cells(description)
     assert [level.n_parts for level in configuration.levels] == [3, 5]
     assert reason(plan, "parts per level").because == "given in dataset.json"
-    _, configuration = plan_cells()
-    assert [level.n_parts for level in configuration.levels] == [2, 4, 8]
+    assert [level.children for level in configuration.levels] == [(), ()]
+    plan, configuration = plan_cells()
+    assert [(level.n_parts, level.children) for level in configuration.levels] == [(2, (2,)), (3, (1, 2))]
+    assert reason(plan, "parts per level") == Decision(
+        "parts per level",
+        "2 3",
+        "measured: level 1 splits the volume in 2 (gain 0.63 against 0.01 of surrogates, 100 of 100 cases); "
+        "level 2 splits part 1 in 2 (gain 0.12 against -0.01 of surrogates, 100 of 100 cases)",
+    )
 
 
 def test_parts_may_not_get_fewer_with_depth():
@@ -97,7 +104,7 @@ def test_one_pass_of_the_paper_preset_is_four_fifths_of_the_cases():
 
 def test_without_measured_diameters_the_stages_still_get_finer():
     fingerprint = make_fingerprint([(50, 50, 50)] * 3, [(1.0,) * 3] * 3, diameters_mm=())
-    plan = plan_dataset("D", fingerprint, make_description(), Budget())
+    plan = plan_dataset("D", fingerprint, make_description(), Budget(parts=(2, 4, 8)))
     assert [level.stages for level in plan.configuration("3d_fullres").levels] == [(1,), (1,), (2,)]
     assert "50 mm (the volume's; no object stood out)" in reason(plan, "stage of level 1").because
     assert "25 mm (half of the level before)" in reason(plan, "stage of level 2").because
