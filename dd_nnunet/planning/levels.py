@@ -9,10 +9,10 @@ from dd_nnunet.core.dataset import DatasetDescription
 from dd_nnunet.core.errors import UserError
 from dd_nnunet.core.fingerprint import CaseFingerprint, SplitFingerprint
 from dd_nnunet.planning.presets import Budget
+from dd_nnunet.planning.split_gains import MAX_LEVELS
 
 PAPER_PARTS = (2, 4, 8)
 MAX_PARTS = 8
-MAX_LEVELS = 3
 Place = tuple[int, int]
 
 
@@ -129,5 +129,7 @@ def _words(voters: Sequence[dict[Place, SplitFingerprint]], place: Place, n_chil
     gain, chance = _medians(voters, place, n_children)
     count = sum(_children(voter, place) >= n_children for voter in voters)
     what = "the volume" if place[0] == 1 else f"part {place[1]}"
-    numbers = f"gain {gain:.2f} against {chance:.2f} of surrogates, {count} of {len(voters)} cases"
+    # adding 0 makes a minus zero a zero
+    shown = [f"{round(value, 2) + 0:.2f}" for value in (gain, chance)]
+    numbers = f"gain {shown[0]} against {shown[1]} of surrogates, {count} of {len(voters)} cases"
     return f"{what} in {n_children} ({numbers})"

@@ -24,7 +24,7 @@ Floats = npt.NDArray[np.floating[Any]]
 MAX_LEVELS = 3
 MAX_CHILDREN = 3
 N_SURROGATES = 19
-# nats per voxel; skewed noise of one kind reaches about a tenth of it
+# nats per voxel; skewed noise beats its Gaussian surrogates too, but hardly gains (benchmarks/split_gains.py)
 MIN_GAIN = 0.01
 # a third child must add at least half of what the first cut gained
 THIRD_FACTOR = 1.5

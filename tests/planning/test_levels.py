@@ -35,6 +35,10 @@ def test_the_leaves_are_counted_level_by_level():
     )
 
 
+def test_a_chance_just_below_0_is_told_as_0():
+    assert "against 0.00 of" in measured_parts([case((2,), chance=-0.004)]).because
+
+
 def test_half_of_the_cases_are_enough_and_the_reason_counts_them():
     found = measured_parts([case((2,), (1, 1)), case((2,), (1, 1), gain=0.4), WHOLE, WHOLE])
     assert found.n_parts == (2,)

@@ -73,6 +73,32 @@ def test_parts_may_not_get_fewer_with_depth():
         plan_cells(make_description(parts={"level1": 4, "level2": 2}))
 
 
+@pytest.mark.parametrize(
+    ("level", "children", "words"),
+    [
+        (1, [1, 1, 2], "children of level 2 are 1 1 2; each at least 1, together n_parts = 3"),
+        (1, [0, 3], "children of level 2 are 0 3; each at least 1"),
+        (1, [3], r"level 2 has 1 children; one per part before it \(2\), or none"),
+        (0, [1, 1], r"level 1 has 2 children; one per part before it \(1\), or none"),
+    ],
+)
+def test_children_that_do_not_add_up_are_refused(level, children, words):
+    plan, _ = plan_cells()
+    data = record_to_json(plan)
+    data["configurations"]["3d_fullres"]["levels"][level]["children"] = children
+    with pytest.raises(UserError, match=words):
+        record_from_json(Plan, data, "plan")
+
+
+def test_children_need_not_be_stated():
+    plan, _ = plan_cells()
+    data = record_to_json(plan)
+    for level in data["configurations"]["3d_fullres"]["levels"]:
+        del level["children"]
+    levels = record_from_json(Plan, data, "plan").configuration("3d_fullres").levels
+    assert [(level.n_parts, level.children) for level in levels] == [(2, ()), (3, ())]
+
+
 def test_precision_follows_the_machine_and_says_so():
     plan, configuration = plan_cells(fast_bf16=False, hardware="this CPU (Old)")
     assert configuration.precision == "float32"
