@@ -4,7 +4,7 @@ A region is cut at the thresholds that make the shortest code of "which kind is 
 kind" (minimum-error thresholding, Kittler & Illingworth 1986, doi 10.1016/0031-3203(86)90030-0). The gain over one
 kind is positive for a small bright object, for which the variance that k-means explains says nothing, and negative
 for one Gaussian cut in two, for which k-means explains 2/π. A split counts if its gain beats that of every one of
-19 surrogates with the region's spectrum (which one texture does in a twentieth of the cases).
+19 surrogates with the region's spectrum (which one Gaussian texture does in a twentieth of the cases) and 0.01.
 """
 
 import itertools

@@ -107,10 +107,11 @@ def test_a_ball_is_split_from_its_ground_and_both_stay_whole():
     assert found[2].share == pytest.approx((RADIUS < 11).mean(), rel=0.1)
 
 
-def test_the_part_that_owns_the_border_is_part_0_be_it_bright_or_dark():
+def test_the_part_that_owns_the_border_is_part_0_be_it_bright_or_dark_and_the_smaller_one():
+    box = np.pad(np.ones((34, 34, 34)), 3)
     for sign in (1, -1):
-        found = measure_splits(prepared(sign * 2.0 * (RADIUS < 16) + WHITE))
-        assert next(s.share for s in found if s.level == 2) == pytest.approx((RADIUS >= 16).mean(), rel=0.05)
+        found = measure_splits(prepared(sign * 3 * box + WHITE))
+        assert next(s.share for s in found if s.level == 2) == pytest.approx(1 - 34**3 / 40**3, rel=0.05)
 
 
 def test_a_ball_in_a_ball_is_split_where_it_lies():
