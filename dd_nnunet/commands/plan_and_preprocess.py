@@ -148,11 +148,18 @@ def _budget(args: argparse.Namespace) -> "Budget":
 
 
 def _plan(folders: "DatasetFolders", fingerprint: "DatasetFingerprint", budget: "Budget") -> "Plan":
+    from dd_nnunet.core.fingerprint import SCHEMA_VERSION
     from dd_nnunet.planning.plan_dataset import plan_dataset
     from dd_nnunet.planning.reasons import format_decisions
     from dd_nnunet.storage.atomic import write_json
     from dd_nnunet.storage.raw_dataset import load_description
 
+    if fingerprint.schema_version != SCHEMA_VERSION:
+        raise UserError(
+            folders.fingerprint_json,
+            f"is of version {fingerprint.schema_version}; plans are made from version {SCHEMA_VERSION}",
+            f"run dd_extract_fingerprint -d {folders.name}",
+        )
     plan = plan_dataset(folders.name, fingerprint, load_description(folders), budget)
     _write_splits(folders, [case.case_id for case in fingerprint.cases if not case.constant])
     write_json(folders.plans_json(plan.plans_name), plan)
@@ -226,7 +233,8 @@ def _stored_fingerprint(folders: "DatasetFolders") -> "DatasetFingerprint":
 
 
 def _is_fingerprinted(folders: "DatasetFolders", reading: "ReadingPlan") -> bool:
-    """Whether the stored fingerprint is of these very cases, read in this way."""
+    """Whether the stored fingerprint is of these very cases, read in this way, and has all that plans need."""
+    from dd_nnunet.core.fingerprint import SCHEMA_VERSION
     from dd_nnunet.storage.raw_dataset import load_description, survey_cases
 
     if not folders.fingerprint_json.exists():
@@ -234,7 +242,7 @@ def _is_fingerprinted(folders: "DatasetFolders", reading: "ReadingPlan") -> bool
     stored = _stored_fingerprint(folders)
     cases = survey_cases(folders.images_tr, load_description(folders)).sound_cases()
     same_cases = [case.case_id for case in cases] == [case.case_id for case in stored.cases]
-    return same_cases and stored.reading == reading
+    return same_cases and stored.reading == reading and stored.schema_version == SCHEMA_VERSION
 
 
 def _preset(args: argparse.Namespace) -> str:

@@ -86,15 +86,23 @@ class LevelPlan:
         level: its number, 1 = coarsest.
         n_parts: K, at least 2.
         stages: decoder stages of the diffusion U-Net that feed it, 1 = coarsest.
+        children: how many of its parts each part of the level before becomes, in the order of the parts' numbers;
+            empty where that is not stated. Training does not use it yet.
     """
 
     level: int
     n_parts: int
     stages: tuple[int, ...]
+    children: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if self.n_parts < 2:
             raise ValueError(f"n_parts of level {self.level} is {self.n_parts}; at least 2")
+        if self.children and (min(self.children) < 1 or sum(self.children) != self.n_parts):
+            shown = " ".join(map(str, self.children))
+            raise ValueError(
+                f"children of level {self.level} are {shown}; each at least 1, together n_parts = {self.n_parts}"
+            )
 
 
 @dataclass(frozen=True)
@@ -195,13 +203,19 @@ class Plan:
     schema_version: int = SCHEMA_VERSION
 
     def __post_init__(self) -> None:
-        levels = [
-            level.level for configuration in self.configurations.values() for level in configuration.levels
-        ]
-        for number in levels:
-            if levels.count(number) > 1:
+        n_parts = {0: 1}
+        levels = [level for configuration in self.configurations.values() for level in configuration.levels]
+        for level in sorted(levels, key=lambda level: level.level):
+            if level.level in n_parts:
                 raise ValueError(
-                    f"level {number} stands twice in the configurations; each level belongs to one"
+                    f"level {level.level} stands twice in the configurations; each level belongs to one"
+                )
+            n_parts[level.level] = level.n_parts
+            before = n_parts.get(level.level - 1)
+            if level.children and len(level.children) != before:
+                raise ValueError(
+                    f"level {level.level} has {len(level.children)} children; "
+                    f"one per part before it ({before or 'none is planned'}), or none"
                 )
 
     def configuration(self, name: str) -> ConfigurationPlan:

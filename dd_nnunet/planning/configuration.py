@@ -16,6 +16,7 @@ from dd_nnunet.core.plan import (
 )
 from dd_nnunet.core.splits import N_FOLDS
 from dd_nnunet.core.units import GB
+from dd_nnunet.planning.levels import PartsPerLevel
 from dd_nnunet.planning.networks import RELEASED_DROPOUT, RELEASED_MULTIPLE, Networks, Task, plan_networks
 from dd_nnunet.planning.presets import Budget, Preset
 from dd_nnunet.planning.reasons import (
@@ -46,14 +47,14 @@ class Shared:
         fingerprint: of the dataset.
         budget: what the user and the machine allow.
         normalization: one per channel.
-        parts: K per level, level 1 first.
+        parts: K per level, level 1 first, and which part splits.
         assumed_mm: the diameter of level 1 where no object stood out.
     """
 
     fingerprint: DatasetFingerprint
     budget: Budget
     normalization: tuple[NormalizationPlan, ...]
-    parts: tuple[int, ...]
+    parts: PartsPerLevel
     assumed_mm: float
 
     @property
@@ -89,7 +90,7 @@ def plan_configuration(
         UserError: too little memory.
     """
     preset, budget, fingerprint = shared.preset, shared.budget, shared.fingerprint
-    task = replace(task, n_parts=max(shared.parts[level - 1] for level in levels))
+    task = replace(task, n_parts=max(shared.parts.n_parts[level - 1] for level in levels))
     nets = plan_networks(task, preset, budget)
     diffusion = _diffusion(nets, preset)
     noise_sd = shared.noise_sd(task)
@@ -162,7 +163,7 @@ def _levels(
         cells = [cell_size_mm(diffusion, stage + 1, task.spacing_zyx_mm) for stage in range(n_stages)]
         stages = choose_stages(cells, [shared.diameter_mm(number) for number in numbers])
     return tuple(
-        LevelPlan(number, shared.parts[number - 1], (stage,))
+        LevelPlan(number, shared.parts.n_parts[number - 1], (stage,), shared.parts.children[number - 1])
         for number, stage in zip(numbers, stages, strict=True)
     )
 

@@ -140,7 +140,13 @@ def shrink(volume: Floats, spacing_zyx_mm: Sequence[float], max_voxels: int) -> 
 
 
 def otsu_threshold(values: Floats) -> float:
-    """The threshold that maximises the variance between the two classes (Otsu 1979), over 128 bins."""
+    """The threshold that maximises the variance between the two classes (Otsu 1979), over 128 bins.
+
+    The largest value, with nothing above it, where the values differ by little more than their rounding; 0 of none.
+    """
+    low, high = (values.min(), values.max()) if values.size else (0.0, 0.0)
+    if high - low < N_BINS * np.spacing(max(abs(low), abs(high))):
+        return float(high)
     counts, edges = np.histogram(values, bins=N_BINS)
     centres = (edges[:-1] + edges[1:]) / 2
     below = np.cumsum(counts)[:-1]

@@ -8,6 +8,7 @@ from dd_nnunet.core.errors import UserError
 from dd_nnunet.core.fingerprint import DatasetFingerprint
 from dd_nnunet.core.plan import ConfigurationPlan, Decision, NormalizationPlan, Plan
 from dd_nnunet.planning.configuration import Shared, plan_configuration
+from dd_nnunet.planning.levels import choose_parts
 from dd_nnunet.planning.low_resolution import (
     MOST_PATCHES,
     coarsen,
@@ -23,7 +24,6 @@ from dd_nnunet.planning.resolution import median_shape, target_spacing
 
 FULL_RESOLUTION = "3d_fullres"
 LOW_RESOLUTION = "3d_lowres"
-DEFAULT_PARTS = (2, 4, 8)
 
 
 def plan_dataset(
@@ -43,10 +43,10 @@ def plan_dataset(
     """
     if not budget.effort.crop:
         fingerprint = uncropped(fingerprint)
+    parts = choose_parts(fingerprint.cases, description, budget)
     task, spacing_because = _full_resolution(fingerprint, description, budget)
-    parts, parts_because = _parts(description, budget)
-    if budget.stages is not None and len(budget.stages) != len(parts):
-        reason = f"are {len(budget.stages)}, levels are {len(parts)}"
+    if budget.stages is not None and len(budget.stages) != len(parts.n_parts):
+        reason = f"are {len(budget.stages)}, levels are {len(parts.n_parts)}"
         raise UserError("--stages", reason, "give one stage per level")
     normalization = _normalization(fingerprint, description, budget)
     # where no object stands out, the volume itself is the object
@@ -59,7 +59,7 @@ def plan_dataset(
         *explain_normalization(description.channel_names, normalization),
         *explain_reading(fingerprint.reading),
         _explain_precision(budget),
-        Decision("parts per level", " ".join(map(str, parts)), parts_because),
+        Decision("parts per level", " ".join(map(str, parts.n_parts)), parts.because),
         *configured,
         *explain_paper(budget),
     ]
@@ -98,13 +98,13 @@ def _full_resolution(
     else:
         spacing, because = budget.target_spacing_zyx_mm, "given with -overwrite_target_spacing"
     shape = median_shape(fingerprint, spacing)
-    n_parts = max(_parts(description, budget)[0])
-    return Task(spacing, shape, description.n_channels, n_parts, 2 if budget.fast_bf16 else 4), because
+    # the parts follow with the levels of a configuration
+    return Task(spacing, shape, description.n_channels, 1, 2 if budget.fast_bf16 else 4), because
 
 
 def _configurations(task: Task, shared: Shared) -> tuple[dict[str, ConfigurationPlan], list[Decision]]:
     """The full resolution with all levels, or shared with a low one where a volume is many patches."""
-    levels = tuple(range(1, len(shared.parts) + 1))
+    levels = tuple(range(1, len(shared.parts.n_parts) + 1))
     full, decisions = plan_configuration(FULL_RESOLUTION, task, levels, shared)
     whole, patch = task.median_shape_zyx, full.patch_size_zyx
     n_patches = math.prod(whole) / math.prod(patch)
@@ -132,22 +132,6 @@ def _configurations(task: Task, shared: Shared) -> tuple[dict[str, Configuration
         *decisions,
     ]
     return {LOW_RESOLUTION: low, FULL_RESOLUTION: full}, explained
-
-
-def _parts(description: DatasetDescription, budget: Budget) -> tuple[tuple[int, ...], str]:
-    if budget.parts is not None:
-        parts, because = budget.parts, "given with --parts"
-    elif description.parts:
-        parts, because = description.parts, "given in dataset.json"
-    else:
-        parts, because = DEFAULT_PARTS, "default: each level doubles the parts of the one before"
-    if list(parts) != sorted(parts):
-        raise UserError(
-            "dataset.json: parts",
-            f"{' '.join(map(str, parts))} get fewer with depth",
-            "a level refines the one before it",
-        )
-    return parts, because
 
 
 def _explain_precision(budget: Budget) -> Decision:

@@ -18,7 +18,12 @@ from typing import Any
 from unittest import mock
 
 from dd_nnunet.commands import cli
-from dd_nnunet.core.fingerprint import CaseFingerprint, ChannelFingerprint, DatasetFingerprint
+from dd_nnunet.core.fingerprint import (
+    CaseFingerprint,
+    ChannelFingerprint,
+    DatasetFingerprint,
+    SplitFingerprint,
+)
 from dd_nnunet.core.plan import (
     ConfigurationPlan,
     Decision,
@@ -47,7 +52,13 @@ PLAN_RECORDS = (
     LevelPlan,
     Decision,
 )
-FINGERPRINT_RECORDS = (DatasetFingerprint, CaseFingerprint, ChannelFingerprint, ReadingPlan)
+FINGERPRINT_RECORDS = (
+    DatasetFingerprint,
+    CaseFingerprint,
+    ChannelFingerprint,
+    SplitFingerprint,
+    ReadingPlan,
+)
 PLAN_INTRO = """# The plan: `ddPlans.json`
 
 Written by `dd_plan_and_preprocess` into the prepared dataset's folder, and copied as `plans.json` beside

@@ -169,6 +169,28 @@ def test_no_verify_trusts_a_fingerprint_of_the_same_cases(dataset, capsys):
     assert "verify: 4 cases are sound" in capsys.readouterr().out
 
 
+def test_plans_are_not_made_from_a_fingerprint_without_splits(dataset, capsys):
+    run(dataset, "--no_pp")
+    file = dataset.folders.fingerprint_json
+    new = json.loads(file.read_text())
+    old = new | {"schema_version": 2, "cases": [dict(case) for case in new["cases"]]}
+    for case in old["cases"]:
+        del case["splits"]
+    file.write_text(json.dumps(old))
+    capsys.readouterr()
+    assert run(dataset, step=command.main_plan) == 2
+    assert (
+        capsys.readouterr()
+        .err.splitlines()[-1]
+        .endswith(
+            f"{file}: is of version 2; plans are made from version 3; run dd_extract_fingerprint -d {NAME}"
+        )
+    )
+    # measured anew rather than trusted
+    assert run(dataset, "--no_pp", "--no_verify") == 0
+    assert json.loads(file.read_text()) == new
+
+
 def test_splits_are_kept_while_they_name_the_same_cases(dataset, capsys):
     run(dataset, "--no_pp")
     own = [{"train": ["a", "b", "c"], "val": ["d", "e"]}]

@@ -39,7 +39,7 @@ PLANS = {
     ),
     "flair_bf16": (FLAIR, make_description(("FLAIR",)), Budget(parts=(3,), fast_bf16=True, hardware="a GPU")),
     "thick_slices": (CT, make_description(("CT", "PET")), Budget(gpu_memory_target_gb=4.0, **HARDWARE)),
-    "huge_fast": (HUGE, make_description(("EM",)), Budget(preset="fast", **HARDWARE)),
+    "huge_fast": (HUGE, make_description(("EM",)), Budget(preset="fast", parts=(2, 4, 8), **HARDWARE)),
 }
 
 

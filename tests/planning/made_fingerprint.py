@@ -3,10 +3,22 @@
 import numpy as np
 
 from dd_nnunet.core.dataset import describe_dataset
-from dd_nnunet.core.fingerprint import CaseFingerprint, ChannelFingerprint, DatasetFingerprint
+from dd_nnunet.core.fingerprint import (
+    CaseFingerprint,
+    ChannelFingerprint,
+    DatasetFingerprint,
+    SplitFingerprint,
+)
 from dd_nnunet.planning.fingerprinting import merge_diameters
 
 DIAMETERS_MM = (40.0, 10.0, 5.0)
+# the volume in two, then the second part in two, and none of these
+SPLITS = (
+    SplitFingerprint(level=1, part=0, share=1.0, children=2, gain=0.63, chance=0.01),
+    SplitFingerprint(level=2, part=0, share=0.7, children=1, gain=-0.02, chance=-0.01),
+    SplitFingerprint(level=2, part=1, share=0.3, children=2, gain=0.12, chance=-0.01),
+    SplitFingerprint(level=3, part=2, share=0.02, children=1, gain=-0.03, chance=-0.02),
+)
 
 
 def make_channel(noise_sd=0.078, percentiles=(0.0, 0.1, 0.5, 0.9, 1.0)):
@@ -32,6 +44,7 @@ def make_case(number=0, shape=(50, 50, 50), spacing=(1.0, 1.0, 1.0), **changes):
         dark_diameter_mm=30.0,
         mirror_correlation_zyx=(0.5, 0.5, 0.5),
         constant=False,
+        splits=SPLITS,
     )
     return CaseFingerprint(**(values | changes))
 

@@ -77,7 +77,7 @@ def test_the_shortest_edge_of_a_patch():
 
 
 def test_both_configurations_share_the_levels():
-    made = plan(HUGE)
+    made = plan(HUGE, parts=(2, 4, 8))
     levels = {name: [n.level for n in c.levels] for name, c in made.configurations.items()}
     assert levels == {"3d_lowres": [1, 2], "3d_fullres": [3]}
     low = made.configuration("3d_lowres")
@@ -94,6 +94,6 @@ def test_no_second_configuration_without_need():
 
 
 def test_averaged_noise_brings_earlier_timesteps():
-    made = plan(HUGE)
+    made = plan(HUGE, parts=(2, 4, 8))
     low, full = (made.configuration(name).features.timesteps[0] for name in ("3d_lowres", "3d_fullres"))
     assert low < full

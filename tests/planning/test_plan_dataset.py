@@ -50,7 +50,7 @@ def test_cells_get_the_papers_diagonal():
     assert [configuration.diffusion.stage_reduction_zyx(stage)[0] for stage in (1, 2, 3)] == [8, 4, 2]
 
 
-def test_parts_come_from_the_flag_then_from_the_dataset_then_from_the_default():
+def test_parts_come_from_the_flag_then_from_the_dataset_then_from_the_fingerprint():
     description = make_description(parts={"level1": 3, "level2": 5})
     plan, configuration = plan_cells(description, parts=(6,))
     assert [level.n_parts for level in configuration.levels] == [6]
@@ -58,8 +58,15 @@ def test_parts_come_from_the_flag_then_from_the_dataset_then_from_the_default():
     plan, configuration = plan_cells(description)
     assert [level.n_parts for level in configuration.levels] == [3, 5]
     assert reason(plan, "parts per level").because == "given in dataset.json"
-    _, configuration = plan_cells()
-    assert [level.n_parts for level in configuration.levels] == [2, 4, 8]
+    assert [level.children for level in configuration.levels] == [(), ()]
+    plan, configuration = plan_cells()
+    assert [(level.n_parts, level.children) for level in configuration.levels] == [(2, (2,)), (3, (1, 2))]
+    assert reason(plan, "parts per level") == Decision(
+        "parts per level",
+        "2 3",
+        "measured: level 1 splits the volume in 2 (gain 0.63 against 0.01 of surrogates, 100 of 100 cases); "
+        "level 2 splits part 1 in 2 (gain 0.12 against -0.01 of surrogates, 100 of 100 cases)",
+    )
 
 
 def test_parts_may_not_get_fewer_with_depth():
@@ -67,6 +74,32 @@ def test_parts_may_not_get_fewer_with_depth():
         Budget(parts=(4, 2))
     with pytest.raises(UserError, match=r"dataset.json: parts: 4 2 get fewer with depth"):
         plan_cells(make_description(parts={"level1": 4, "level2": 2}))
+
+
+@pytest.mark.parametrize(
+    ("level", "children", "words"),
+    [
+        (1, [1, 1, 2], "children of level 2 are 1 1 2; each at least 1, together n_parts = 3"),
+        (1, [0, 3], "children of level 2 are 0 3; each at least 1"),
+        (1, [3], r"level 2 has 1 children; one per part before it \(2\), or none"),
+        (0, [1, 1], r"level 1 has 2 children; one per part before it \(1\), or none"),
+    ],
+)
+def test_children_that_do_not_add_up_are_refused(level, children, words):
+    plan, _ = plan_cells()
+    data = record_to_json(plan)
+    data["configurations"]["3d_fullres"]["levels"][level]["children"] = children
+    with pytest.raises(UserError, match=words):
+        record_from_json(Plan, data, "plan")
+
+
+def test_children_need_not_be_stated():
+    plan, _ = plan_cells()
+    data = record_to_json(plan)
+    for level in data["configurations"]["3d_fullres"]["levels"]:
+        del level["children"]
+    levels = record_from_json(Plan, data, "plan").configuration("3d_fullres").levels
+    assert [(level.n_parts, level.children) for level in levels] == [(2, ()), (3, ())]
 
 
 def test_precision_follows_the_machine_and_says_so():
@@ -101,7 +134,7 @@ def test_one_pass_of_the_paper_preset_is_four_fifths_of_the_cases():
 
 def test_without_measured_diameters_the_stages_still_get_finer():
     fingerprint = make_fingerprint([(50, 50, 50)] * 3, [(1.0,) * 3] * 3, diameters_mm=())
-    plan = plan_dataset("D", fingerprint, make_description(), Budget())
+    plan = plan_dataset("D", fingerprint, make_description(), Budget(parts=(2, 4, 8)))
     assert [level.stages for level in plan.configuration("3d_fullres").levels] == [(1,), (1,), (2,)]
     assert "50 mm (the volume's; no object stood out)" in reason(plan, "stage of level 1").because
     assert "25 mm (half of the level before)" in reason(plan, "stage of level 2").because
