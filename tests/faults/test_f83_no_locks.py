@@ -1,4 +1,4 @@
-"""F83: without locks a marker file keeps others out, told, however old. Not testable here: NFS and its late renames."""
+"""F83: without locks a marker file keeps others out, told, however old. Not testable here: NFS, its late renames."""
 
 import errno
 import fcntl
