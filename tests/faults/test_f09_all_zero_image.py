@@ -5,6 +5,7 @@ import pytest
 import torch
 from planned import cell, make_faulty
 from prepared_volume import CONFIGURATION, volume_of
+from toy_model import make_model, noise
 
 from dd_nnunet.networks.device import choose_runtime
 from dd_nnunet.prediction.predict_case import FoldEnsemble, PredictionSettings
@@ -19,6 +20,8 @@ def test_an_all_zero_image_is_left_out_with_a_warning(tmp_path, capsys):
     assert dataset.run() == 0
     assert "warning: empty: constant volume, left out of training" in capsys.readouterr().out
     assert dataset.prepared_cases == ["a", "b"]
+    warnings = dataset.json("dataset_fingerprint.json")["warnings"]
+    assert "empty: constant volume, left out of training" in warnings
 
 
 def test_it_can_be_prepared_for_prediction_and_its_parts_carried_back():
@@ -28,6 +31,15 @@ def test_it_can_be_prepared_for_prediction_and_its_parts_carried_back():
     assert not restore_probabilities(single, prepared.properties).any()
     labels = np.zeros((16, 16, 16), np.uint8)
     np.testing.assert_array_equal(restore_labels(labels, prepared.properties), labels)
+
+
+def test_the_command_predicts_it_beside_others(tmp_path):
+    toy = make_model(tmp_path)
+    toy.add_image("empty", np.zeros((12, 14, 16)))
+    toy.add_image("full", noise())
+    assert toy.predict() == 0
+    assert toy.states == {"empty": "done", "full": "done"}
+    assert toy.record["cases"]["empty"]["voxels_per_part"]["level2"] == [12 * 14 * 16, 0, 0]
 
 
 class Checkered(torch.nn.Module):

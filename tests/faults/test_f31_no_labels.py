@@ -1,9 +1,13 @@
 """F31: a dataset without labelsTr is a normal case; evaluation says that there are no labels."""
 
+import shutil
+
 import pytest
-from small_dataset import CASES, make_dataset
+from small_dataset import CASES, DESCRIPTION, make_dataset
+from trainable import make_trainable
 
 from dd_nnunet.commands import accumulate, baseline, evaluate
+from dd_nnunet.storage.atomic import write_json
 
 
 @pytest.fixture
@@ -22,6 +26,20 @@ def test_a_baseline_runs_without_labels(dataset, capsys):
     assert "no labels" in capsys.readouterr().out
     gathered = output / "crossval_results_folds_0_1_2_3_4" / "level1"
     assert sorted(path.name for path in gathered.iterdir()) == [f"{case}.nii.gz" for case in CASES]
+
+
+def test_it_is_trained_and_predicted_and_says_so(tmp_path, monkeypatch, capsys):
+    trainable = make_trainable(tmp_path, monkeypatch)
+    folders = trainable.folders
+    shutil.rmtree(folders.labels_tr)
+    described = {key: value for key, value in DESCRIPTION.items() if key not in ("labels", "levels")}
+    for folder in (folders.raw, folders.preprocessed):
+        write_json(folder / "dataset.json", described)
+    assert trainable.train("-l", "1") == 0
+    assert "no labels" in capsys.readouterr().out
+    validation = trainable.fold / "level1" / "validation"
+    assert sorted(path.name for path in validation.glob("*.nii.gz")) == [f"{case}.nii.gz" for case in CASES]
+    assert not (validation / "summary.json").exists()
 
 
 def test_evaluation_without_labels_is_one_line(dataset, tmp_path, capsys):
