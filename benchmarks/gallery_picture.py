@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from PIL import Image
 
 from dd_nnunet.core.part_colours import Rgb, part_colour
 from dd_nnunet.core.plan import Plan
@@ -29,7 +28,6 @@ from dd_nnunet.storage.workspace import DatasetFolders
 
 LONGEST_PIXELS = 192
 PANEL_INCHES = 1.9
-N_COLOURS = 96
 PLANE = "axial"
 
 
@@ -53,10 +51,8 @@ def draw(folders: DatasetFolders, plan: Plan, fold: str, path: Path) -> None:
         axis.set_title(title, fontsize=9)
         axis.set_axis_off()
     stream = io.BytesIO()
-    figure.savefig(stream, dpi=100, format="png")
-    small = io.BytesIO()
-    Image.open(stream).convert("RGB").quantize(N_COLOURS).save(small, format="png", optimize=True)
-    write_bytes(path, small.getvalue())
+    figure.savefig(stream, dpi=100, format="png", pil_kwargs={"optimize": True})
+    write_bytes(path, stream.getvalue())
 
 
 def _panels(folders: DatasetFolders, plan: Plan, fold: str) -> Iterator[tuple[str, RgbArray]]:
