@@ -19,6 +19,7 @@ from dd_nnunet.planning.granulometry import bright_and_dark_diameters, character
 from dd_nnunet.planning.levels import measured_parts
 from dd_nnunet.planning.modes import intensity_modes
 from dd_nnunet.planning.noise import noise_sd, smoothed
+from dd_nnunet.planning.rounding import rounded
 from dd_nnunet.planning.spectrum import signal_to_noise, spectrum_slope
 from dd_nnunet.planning.split_gains import measure_splits
 from dd_nnunet.planning.symmetry import mirror_correlations
@@ -155,7 +156,7 @@ def merge_diameters(per_case: Sequence[tuple[float, ...]]) -> tuple[float, ...]:
         values = [diameters[level] for diameters in per_case if len(diameters) > level]
         if merged and 2 * len(values) < len(per_case):
             break
-        merged.append(round(min(float(np.median(values)), *merged[-1:], np.inf), 4))
+        merged.append(rounded(min(float(np.median(values)), *merged[-1:], np.inf), 4))
     return tuple(merged)
 
 

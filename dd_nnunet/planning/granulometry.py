@@ -15,6 +15,7 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from dd_nnunet.planning.foreground import Mask
+from dd_nnunet.planning.rounding import rounded
 
 Floats = npt.NDArray[np.floating[Any]]
 MAX_LEVELS = 3
@@ -58,7 +59,7 @@ def characteristic_diameters(volume: Floats, spacing_zyx_mm: Sequence[float]) ->
             break
         diameters.append(diameter)
         scale = diameter
-    return tuple(round(d, 4) for d in diameters)
+    return tuple(rounded(d, 4) for d in diameters)
 
 
 def bright_and_dark_diameters(volume: Floats, spacing_zyx_mm: Sequence[float]) -> tuple[float, float]:
@@ -186,4 +187,4 @@ def _smooth(volume: Floats, sd_mm: float, spacing_zyx_mm: Sequence[float]) -> Fl
 
 
 def _median(values: Sequence[float]) -> float:
-    return round(float(np.median(values)), 4) if values else 0.0
+    return rounded(float(np.median(values)), 4) if values else 0.0

@@ -1,10 +1,15 @@
-"""Fingerprints whose plans are kept in tests/golden; run this file to write them anew."""
+"""Fingerprints whose plans are kept in tests/golden; run this file to write them anew.
+
+Some are made by hand, some were measured: tests/golden/measured_*.json, of the gallery's data sets.
+"""
 
 from pathlib import Path
 
 from made_fingerprint import make_channel, make_description, make_fingerprint
 
-from dd_nnunet.core.json_record import dump_json, record_to_json
+from dd_nnunet.core.dataset import describe_dataset
+from dd_nnunet.core.fingerprint import DatasetFingerprint
+from dd_nnunet.core.json_record import dump_json, parse_json, record_from_json, record_to_json
 from dd_nnunet.planning.plan_dataset import plan_dataset
 from dd_nnunet.planning.presets import Budget
 
@@ -40,6 +45,19 @@ PLANS = {
     "flair_bf16": (FLAIR, make_description(("FLAIR",)), Budget(parts=(3,), fast_bf16=True, hardware="a GPU")),
     "thick_slices": (CT, make_description(("CT", "PET")), Budget(gpu_memory_target_gb=4.0, **HARDWARE)),
     "huge_fast": (HUGE, make_description(("EM",)), Budget(preset="fast", parts=(2, 4, 8), **HARDWARE)),
+}
+
+
+def measured(path):
+    """Fingerprint, description and budget of a data set of the gallery."""
+    data = parse_json(path.read_text(encoding="utf-8"), path)
+    fingerprint = record_from_json(DatasetFingerprint, data["fingerprint"], path)
+    return fingerprint, describe_dataset(data["dataset"], path), Budget(preset="fast", **HARDWARE)
+
+
+PLANS |= {
+    path.stem.replace("measured_", "gallery_"): measured(path)
+    for path in sorted(GOLDEN.glob("measured_*.json"))
 }
 
 
