@@ -34,7 +34,7 @@ def test_all_departures_train_one_level_and_predict(tmp_path):
     planned = dataset.json("ddPlans.json")["configurations"]["3d_fullres"]
     assert planned["patch_size_zyx"] == [16, 18, 17]
     assert planned["diffusion"]["grid_zyx"] == [64, 64, 64]
-    assert planned["levels"] == [{"level": 1, "n_parts": 3, "stages": [2]}]
+    assert planned["levels"] == [{"level": 1, "n_parts": 3, "stages": [2], "children": []}]
     cut(dataset)
     run = [*dataset.flags, "-device", "cpu", "--no_pbar", "-q"]
     assert train.main(["5", "3d_fullres", "0", *run]) == 0

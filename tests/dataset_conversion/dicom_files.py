@@ -1,5 +1,7 @@
 """Tiny DICOM series, written by GDCM."""
 
+import locale
+
 import numpy as np
 import SimpleITK
 
@@ -39,4 +41,7 @@ def write_series(folder, voxels=VOXELS, places=None, compressor="", **tags):
             writer.SetUseCompression(True)
             writer.SetCompressor(compressor)
         writer.SetFileName(str(folder / f"s{number:02d}.dcm"))
+        before = locale.setlocale(locale.LC_ALL)
         writer.Execute(image)
+        # GDCM's writer leaves the locale "C" behind, and with it ASCII as everyone's encoding
+        locale.setlocale(locale.LC_ALL, before)
