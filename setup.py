@@ -25,6 +25,9 @@ COMMANDS = {
     "dd_doctor": "doctor:main",
     "dd_convert_synthcell": "convert:main_synthcell",
     "dd_convert_folder": "convert:main_folder",
+    "dd_convert_brats19": "convert_published:main_brats19",
+    "dd_convert_hsu": "convert_published:main_hsu",
+    "dd_convert_msd": "convert_published:main_msd",
 }
 
 setup(

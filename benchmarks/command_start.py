@@ -22,7 +22,7 @@ def heavy_imports(target: str) -> list[str]:
         f"print(*[name for name in {HEAVY!r} if name in sys.modules])"
     )
     return subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        [sys.executable, "-c", code], capture_output=True, encoding="utf-8", check=True
     ).stdout.split()
 
 

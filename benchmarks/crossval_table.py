@@ -1,6 +1,6 @@
 """All folds of a dataset beside its baselines, as one JSON and one table, with device, versions and times.
 
-dd_plan_and_preprocess -d 902 --preset fast
+dd_plan_and_preprocess -d 902 --preset fast --parts 2 4 8
 for fold in 0 1 2 3 4; do dd_train 902 3d_fullres $fold; done
 for method in kmeans denoise-kmeans; do dd_baseline -d 902 --method $method; done
 dd_accumulate_crossval_results -d 902 -c 3d_fullres

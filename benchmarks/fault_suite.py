@@ -46,7 +46,7 @@ def main() -> None:
         seconds = time.perf_counter() - started
         files = outcomes(report)
     commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, check=True, capture_output=True, text=True
+        ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, check=True, capture_output=True, encoding="utf-8"
     )
     total = {
         state: sum(counts[state] for counts in files.values()) for state in ("passed", "failed", "skipped")

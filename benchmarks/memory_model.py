@@ -33,8 +33,9 @@ from dd_nnunet.core.plan import (
     Zyx,
 )
 from dd_nnunet.core.splits import Fold
+from dd_nnunet.core.units import GB
 from dd_nnunet.networks.device import choose_runtime
-from dd_nnunet.planning.memory import GB, UNetShape, diffusion_training_bytes, segmenter_training_bytes
+from dd_nnunet.planning.memory import UNetShape, diffusion_training_bytes, segmenter_training_bytes
 from dd_nnunet.planning.networks import MAX_DIFFUSION_RESOLUTIONS, N_CONVS
 from dd_nnunet.planning.topology import plan_topology
 from dd_nnunet.preprocessing.pad import Box
@@ -97,6 +98,10 @@ class RandomCases:
 
     def image(self, case_id: str) -> Any:
         """[C,Z,Y,X] in [0,1]."""
+        return self._images[case_id]
+
+    def diffusion_image(self, case_id: str) -> Any:
+        """The same: nothing is resized."""
         return self._images[case_id]
 
     def box(self, case_id: str) -> Box:
@@ -220,7 +225,7 @@ def main() -> None:
     about, started, rows = machine(), time.perf_counter(), []
     for number in range(len(ROWS)):
         command = [sys.executable, __file__, "--device", args.device, "--row", str(number)]
-        done = subprocess.run(command, check=True, capture_output=True, text=True)
+        done = subprocess.run(command, check=True, capture_output=True, encoding="utf-8")
         rows.append(json.loads(done.stdout.splitlines()[-1]))
         print(shown(rows[-1]), flush=True)
     ratios = [row[step]["ratio"] for row in rows for step in ("diffusion_gb", "segmenter_gb")]

@@ -10,24 +10,23 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from tqdm import tqdm
 
+from dataset_conversion.cases import channels_of, convert_each, origin_of, raise_all, write_record
+from dataset_conversion.dicom_folder import find_dicom_cases, holds_dicom, modality_of
 from dataset_conversion.folder_names import SourceCase, find_labels, find_sources
 from dataset_conversion.raw_folder import FILE_ENDING, write_channels, write_dataset_json
 from dd_nnunet.core.case import Geometry, Volume
-from dd_nnunet.core.errors import DDError, DiskError, ManyErrors, UserError
+from dd_nnunet.core.errors import DDError, UserError
 from dd_nnunet.storage import volume as volumes
-from dd_nnunet.storage.atomic import sha256_of, write_json
+from dd_nnunet.storage.dicom_series import read_series
 from dd_nnunet.storage.grids import compare_grids
-from dd_nnunet.storage.integrity import parts_of, volume_ending
+from dd_nnunet.storage.integrity import volume_ending
 
 # below the logger that the commands set up
 LOGGER = logging.getLogger(f"dd_nnunet.{__name__}")
 
 TIFF_ENDINGS = (".tif", ".tiff")
 MRC_ENDINGS = (".mrc", ".rec")
-# these are written back as they were; everything else as float32, which is what was read
-KEPT_DTYPES = ("int8", "uint8", "int16", "uint16")
 LARGEST_LABEL = int(np.iinfo(np.uint16).max)
 ANGSTROM = "the spacing of MRC files is in ångström; 1 mm in this dataset stands for 1 ångström"
 
@@ -42,6 +41,7 @@ class FolderRequest:
         channel_names: one per channel; empty = "image", or "channel_0", "channel_1", …
         tiff_spacing_zyx_mm: of every TIFF, which cannot say its own; None = as the file beside it says.
         one_channel: take every file as a case of its own, whatever its name.
+        every_series: take every DICOM series as a case of its own, also where one folder holds several.
         skip_bad: leave bad cases out instead of refusing the folder.
     """
 
@@ -50,15 +50,15 @@ class FolderRequest:
     channel_names: tuple[str, ...] = ()
     tiff_spacing_zyx_mm: tuple[float, float, float] | None = None
     one_channel: bool = False
+    every_series: bool = False
     skip_bad: bool = False
 
 
 @dataclass
 class _Converted:
-    """What was written so far: the entries of conversion.json, the errors, the label values."""
+    """What was written so far: the entries of conversion.json, the label values."""
 
     cases: dict[str, Any] = field(default_factory=dict)
-    errors: list[DDError] = field(default_factory=list)
     label_values: set[int] = field(default_factory=set)
 
 
@@ -78,26 +78,34 @@ def convert_folder(request: FolderRequest, target: Path, show_progress: bool = F
             `skip_bad`, or where no case is good).
         DiskError: no space left.
     """
-    cases = find_sources(request.images, request.one_channel)
+    cases = _find_cases(request)
     channel_names = _channel_names(request, cases)
     _check_tiff_spacing(request, cases)
     labels = find_labels(request.labels, cases) if request.labels is not None else {}
     done = _Converted()
-    for case in tqdm(cases, desc="cases", disable=not show_progress):
-        try:
-            _convert_case(case, labels.get(case.name), request, target, done)
-        except DiskError:
-            raise
-        except DDError as error:
-            done.errors.append(error)
-    if done.errors and (not request.skip_bad or not done.cases):
-        raise ManyErrors(done.errors)
-    left_out = [line for error in done.errors for line in error.lines]
-    write_json(target / "conversion.json", {"cases": done.cases, "left_out": left_out})
+    errors = convert_each(
+        cases,
+        lambda case: _convert_case(case, labels.get(case.name), request, target, done),
+        show_progress,
+    )
+    if errors and (not request.skip_bad or not done.cases):
+        raise_all(errors)
+    write_record(target, done.cases, errors)
     names = {0: "background"}
     label_names = {names.get(value, f"label_{value}"): value for value in sorted(done.label_values)}
     write_dataset_json(target, channel_names, len(done.cases), label_names)
-    return tuple(done.errors)
+    return tuple(errors)
+
+
+def _find_cases(request: FolderRequest) -> tuple[SourceCase, ...]:
+    if holds_dicom(request.images):
+        if request.one_channel:
+            raise UserError("--one_channel", "is for volumes in files", "every DICOM series is one channel")
+        return find_dicom_cases(request.images, request.every_series)
+    if request.every_series:
+        reason = f"is for DICOM series, {request.images} holds none that are not beside other volumes"
+        raise UserError("--every_series", reason, "leave it out")
+    return find_sources(request.images, request.one_channel)
 
 
 def _convert_case(
@@ -105,28 +113,26 @@ def _convert_case(
 ) -> None:
     """Convert one case; nothing of it is written unless its label map is good too."""
     volume = _read(case, request.tiff_spacing_zyx_mm)
-    entry: dict[str, Any] = {"name": case.name, "files": _hashes(case.files)}
+    entry: dict[str, Any] = {"name": case.name, "files": origin_of(case.files)}
     if label_file is not None:
         labels_zyx = _read_labels(label_file, case, volume, request.tiff_spacing_zyx_mm)
         volumes.write_labels(
             target / "labelsTr" / f"{case.case_id}{FILE_ENDING}", labels_zyx, volume.geometry
         )
         done.label_values |= {0, *map(int, np.unique(labels_zyx))}
-        entry["labels"] = _hashes((label_file,))
-    channels = [
-        channel.astype(dtype) if dtype in KEPT_DTYPES else channel
-        for channel, dtype in zip(volume.array, volume.source_dtypes, strict=True)
-    ]
-    write_channels(target / "imagesTr", case.case_id, channels, volume.geometry)
+        entry["labels"] = origin_of((label_file,))
+    write_channels(target / "imagesTr", case.case_id, channels_of(volume), volume.geometry)
     entry["warnings"] = list(volume.warnings)
-    if volume_ending(case.files[0]) in MRC_ENDINGS:
-        LOGGER.warning("%s: %s", case.files[0], ANGSTROM)
+    if case.ending in MRC_ENDINGS:
+        LOGGER.warning("%s: %s", case.where, ANGSTROM)
         entry["warnings"].append(ANGSTROM)
     done.cases[case.case_id] = entry
 
 
 def _read(case: SourceCase, tiff_spacing_zyx_mm: tuple[float, float, float] | None) -> Volume:
-    if tiff_spacing_zyx_mm is None or volume_ending(case.files[0]) not in TIFF_ENDINGS:
+    if case.series is not None:
+        return read_series(case.series)
+    if tiff_spacing_zyx_mm is None or case.ending not in TIFF_ENDINGS:
         return volumes.read_volume(case.files)
     with _without_spacing_warnings():
         volume = volumes.read_volume(case.files)
@@ -142,7 +148,7 @@ def _read_labels(
     labels_zyx, geometry = volumes.read_label_map(label_file)
     if tiff_spacing_zyx_mm is not None and volume_ending(label_file) in TIFF_ENDINGS:
         geometry = _with_spacing(geometry, tiff_spacing_zyx_mm)
-    for warning in compare_grids(case.files[0], volume.geometry, label_file, geometry):
+    for warning in compare_grids(case.where, volume.geometry, label_file, geometry):
         LOGGER.warning("%s", warning)
     smallest, largest = int(labels_zyx.min()), int(labels_zyx.max())
     if smallest < 0 or largest > LARGEST_LABEL:
@@ -176,7 +182,7 @@ def _is_about_spacing(warning: str) -> bool:
 
 
 def _channel_names(request: FolderRequest, cases: tuple[SourceCase, ...]) -> tuple[str, ...]:
-    n_channels = len(cases[0].files)
+    n_channels = cases[0].n_channels
     if request.channel_names:
         if len(request.channel_names) != n_channels:
             n_names = len(request.channel_names)
@@ -187,7 +193,7 @@ def _channel_names(request: FolderRequest, cases: tuple[SourceCase, ...]) -> tup
             )
         return request.channel_names
     if n_channels == 1:
-        return ("image",)
+        return (modality_of(cases),)
     if len(cases) == 1:
         raise UserError(
             request.images,
@@ -203,14 +209,9 @@ def _check_tiff_spacing(request: FolderRequest, cases: tuple[SourceCase, ...]) -
         return
     if not all(np.isfinite(length) and length > 0 for length in spacing):
         raise UserError("--spacing_zyx_mm", f"is {spacing}", "give three numbers above 0, in mm")
-    if not any(volume_ending(case.files[0]) in TIFF_ENDINGS for case in cases):
+    if not any(case.ending in TIFF_ENDINGS for case in cases):
         raise UserError(
             "--spacing_zyx_mm",
             f"is for TIFF files, {request.images} holds none",
             "leave it out; other formats say their spacing themselves",
         )
-
-
-def _hashes(files: tuple[Path, ...]) -> dict[str, str]:
-    """SHA-256 by file name, of all files that make up these volumes."""
-    return {part.name: sha256_of(part) for file in files for part in parts_of(file)}

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from dd_nnunet.core.dataset import FILE_ENDINGS
 from dd_nnunet.core.errors import DDError, ManyErrors, UserError
+from dd_nnunet.storage.dicom_series import DicomSeries
 from dd_nnunet.storage.integrity import volume_ending
 
 # below the logger that the commands set up
@@ -30,12 +31,29 @@ class SourceCase:
     Args:
         case_id: what it will be called.
         name: what its files are called, without channel number and ending.
-        files: one per channel, in channel order.
+        files: one per channel, in channel order; of a DICOM series, its slices.
+        series: the DICOM series that the files are; None where they are volumes.
     """
 
     case_id: str
     name: str
     files: tuple[Path, ...]
+    series: DicomSeries | None = None
+
+    @property
+    def n_channels(self) -> int:
+        """How many channels the case has."""
+        return 1 if self.series else len(self.files)
+
+    @property
+    def ending(self) -> str:
+        """The ending of its first volume; "" if it is a DICOM series."""
+        return "" if self.series else volume_ending(self.files[0])
+
+    @property
+    def where(self) -> Path:
+        """What to name in messages: the first volume, or the folder of the series."""
+        return self.series.folder if self.series else self.files[0]
 
 
 def find_sources(folder: Path, one_channel: bool = False) -> tuple[SourceCase, ...]:

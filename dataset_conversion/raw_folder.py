@@ -13,7 +13,9 @@ from dd_nnunet.core.case import Geometry
 from dd_nnunet.core.dataset import DATASET_NAME, check_case_id, describe_dataset
 from dd_nnunet.core.errors import UserError
 from dd_nnunet.core.json_record import record_to_json
+from dd_nnunet.core.splits import Fold
 from dd_nnunet.storage.atomic import TEMPORARY_PREFIX, disk_error, read_json, write_json
+from dd_nnunet.storage.splits import SPLITS_NAME
 from dd_nnunet.storage.volume import write_image
 from dd_nnunet.storage.workspace import Workspace
 
@@ -105,6 +107,11 @@ def write_dataset_json(
     data = record_to_json(entries)
     describe_dataset(data, folder / "dataset.json")
     write_json(folder / "dataset.json", data)
+
+
+def write_given_splits(folder: Path, folds: Sequence[Fold]) -> None:
+    """Write the folds that belong to a dataset; planning takes them instead of making its own."""
+    write_json(folder / SPLITS_NAME, folds)
 
 
 def _refuse_taken(workspace: Workspace, full_name: str, overwrite: bool) -> None:

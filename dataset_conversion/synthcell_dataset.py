@@ -4,8 +4,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from dataset_conversion.raw_folder import FILE_ENDING, write_channels, write_dataset_json
 from dataset_conversion.synthcell import (
     CLASS_NAMES,
@@ -18,6 +16,7 @@ from dataset_conversion.synthcell import (
 )
 from dd_nnunet.core.case import Geometry
 from dd_nnunet.core.errors import UserError
+from dd_nnunet.storage.progress_bar import progress_bar
 from dd_nnunet.storage.volume import write_labels
 
 LARGEST_SIZE = 256
@@ -74,7 +73,7 @@ def write_synthcell(folder: Path, request: SynthcellRequest, show_progress: bool
     request.check()
     n_cases = request.n_training + request.n_test
     geometry = _geometry(request.size)
-    for index in tqdm(range(n_cases), desc="volumes", disable=not show_progress):
+    for index in progress_bar(range(n_cases), desc="volumes", disable=not show_progress):
         volume = make_volume(VARIANTS[request.variant], request.seed, index, request.size)
         part = "Tr" if index < request.n_training else "Ts"
         case_id = f"cell_{index:03d}"

@@ -3,15 +3,27 @@
 import numpy as np
 
 from dd_nnunet.core.dataset import describe_dataset
-from dd_nnunet.core.fingerprint import CaseFingerprint, ChannelFingerprint, DatasetFingerprint
+from dd_nnunet.core.fingerprint import (
+    CaseFingerprint,
+    ChannelFingerprint,
+    DatasetFingerprint,
+    SplitFingerprint,
+)
 from dd_nnunet.planning.fingerprinting import merge_diameters
 
 DIAMETERS_MM = (40.0, 10.0, 5.0)
+# the volume in two, then the second part in two, and none of these
+SPLITS = (
+    SplitFingerprint(level=1, part=0, share=1.0, children=2, gain=0.63, chance=0.01),
+    SplitFingerprint(level=2, part=0, share=0.7, children=1, gain=-0.02, chance=-0.01),
+    SplitFingerprint(level=2, part=1, share=0.3, children=2, gain=0.12, chance=-0.01),
+    SplitFingerprint(level=3, part=2, share=0.02, children=1, gain=-0.03, chance=-0.02),
+)
 
 
-def make_channel(noise_sd=0.078):
+def make_channel(noise_sd=0.078, percentiles=(0.0, 0.1, 0.5, 0.9, 1.0)):
     return ChannelFingerprint(
-        0.0, 0.1, 0.5, 0.9, 1.0, 0.5, 0.2, noise_sd,
+        *percentiles, 0.5, 0.2, noise_sd,
         noise_slope=-1.0, snr=2.5, max_over_p99_5=1.2, n_modes=2, mode_separation=4.0,
     )  # fmt: skip
 
@@ -32,18 +44,20 @@ def make_case(number=0, shape=(50, 50, 50), spacing=(1.0, 1.0, 1.0), **changes):
         dark_diameter_mm=30.0,
         mirror_correlation_zyx=(0.5, 0.5, 0.5),
         constant=False,
+        splits=SPLITS,
     )
     return CaseFingerprint(**(values | changes))
 
 
-def make_fingerprint(shapes, spacings, diameters_mm=DIAMETERS_MM, noise_sd=0.078, constant=()):
+def make_fingerprint(shapes, spacings, diameters_mm=DIAMETERS_MM, noise_sd=0.078, constant=(), channels=None):
+    channels = channels or (make_channel(noise_sd),)
     pairs = enumerate(zip(shapes, spacings, strict=True))
     cases = tuple(
         make_case(
             number,
             shape,
             spacing,
-            channels=(make_channel(noise_sd),),
+            channels=channels,
             diameters_mm=diameters_mm,
             constant=number in constant,
         )

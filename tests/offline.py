@@ -44,6 +44,6 @@ def run_offline(folder: Path, code: str) -> tuple[subprocess.CompletedProcess[st
     ]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
     done = subprocess.run(
-        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False
+        [sys.executable, "-c", code], env=environment, capture_output=True, encoding="utf-8", check=False
     )
     return done, log.read_text(encoding="utf-8")

@@ -75,7 +75,7 @@ def _prepare(raw, folder):
     manifest.save(folder)
 
 
-def make_trainable(root, monkeypatch):
+def make_trainable(root, monkeypatch, labels=True):
     """The dataset, with diffusion epochs of three steps instead of one, so that there is a middle to stop in."""
     monkeypatch.setattr("dd_nnunet.training.pretrain_diffusion.BLOCKS", 2)
-    return make_dataset(root)
+    return make_dataset(root, labels)

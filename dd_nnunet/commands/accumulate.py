@@ -24,8 +24,7 @@ def build_parser() -> cli.StrictParser:
         "Gather the folds' validation cases into crossval_results_folds_…/level{l}/ and merge their scores.",
     )
     parser.add_argument("-d", "--dataset", required=True, metavar="ID", help="number or name of the dataset")
-    parser.add_argument("-c", "--configuration", default="3d_fullres", metavar="NAME", help="configuration")
-    parser.add_argument("-p", "--plans_name", default="ddPlans", metavar="NAME", help="name of the plan")
+    cli.add_plan_flags(parser)
     parser.add_argument("-f", "--fold", nargs="+", metavar="FOLD", help="folds; default: all of the splits")
     parser.add_argument(
         "-l", "--level", type=int, nargs="+", metavar="N", help="levels; default: all of the plan"
@@ -50,22 +49,24 @@ def _run(args: argparse.Namespace) -> None:
 
     folders = cli.workspace(args).dataset(args.dataset)
     description = load_description(folders)
-    plan = read_record(Plan, cli.existing_plan(folders, args.plans_name, args.dataset)).configuration(
-        args.configuration
-    )
-    levels = tuple(map(plan.level, sorted(set(args.level)))) if args.level else plan.levels
-    crossval = _crossval(args, folders, description)
-    summaries = accumulate(crossval, [level.level for level in levels])
-    LOGGER.info("folds %s gathered in %s", " ".join(crossval.folds), crossval.output)
-    if not summaries:
+    plan = read_record(Plan, cli.existing_plan(folders, args.plans_name, args.dataset))
+    rows = []
+    for configuration, levels in cli.levels_by_configuration(plan, args.configuration, args.level).items():
+        crossval = _crossval(args, configuration, folders, description)
+        summaries = accumulate(crossval, [level.level for level in levels])
+        LOGGER.info("folds %s gathered in %s", " ".join(crossval.folds), crossval.output)
+        rows += [score_row(args.baseline or "dd_nnunet", summary) for summary in summaries.values()]
+    if rows:
+        print(score_table(rows))
+    else:
         LOGGER.info("no labels, so there are no scores")
-        return
-    method = args.baseline or "dd_nnunet"
-    print(score_table([score_row(method, summary) for summary in summaries.values()]))
 
 
 def _crossval(
-    args: argparse.Namespace, folders: "DatasetFolders", description: "DatasetDescription"
+    args: argparse.Namespace,
+    configuration: str,
+    folders: "DatasetFolders",
+    description: "DatasetDescription",
 ) -> "CrossValidation":
     from dd_nnunet.core.splits import select_fold
     from dd_nnunet.evaluation.crossval import CrossValidation
@@ -80,24 +81,24 @@ def _crossval(
     case_ids = [case for fold in splits for case in fold.val]
     names = sorted(set(args.fold or map(str, range(len(splits)))), key=lambda name: (len(name), name))
     return CrossValidation(
-        model=_model(args, folders),
+        model=_model(args, configuration, folders),
         folds={name: select_fold(splits, name, case_ids, folders.splits_json) for name in names},
         description=description,
         labelled=frozenset(labelled_cases(folders.labels_tr, description) if folders.raw is not None else ()),
-        command=_command(args),
+        command=_command(args, configuration),
     )
 
 
-def _model(args: argparse.Namespace, folders: "DatasetFolders") -> Path:
+def _model(args: argparse.Namespace, configuration: str, folders: "DatasetFolders") -> Path:
     if args.baseline:
-        return folders.baseline(args.baseline, args.plans_name, args.configuration)
-    return folders.model(args.plans_name, args.configuration)
+        return folders.baseline(args.baseline, args.plans_name, configuration)
+    return folders.model(args.plans_name, configuration)
 
 
-def _command(args: argparse.Namespace) -> str:
+def _command(args: argparse.Namespace, configuration: str) -> str:
     """The command that makes the results of a fold; `{fold}` stands for its name."""
     plans = "" if args.plans_name == "ddPlans" else f" -p {args.plans_name}"
     if args.baseline:
-        data = f"-d {args.dataset} -c {args.configuration}{plans}"
+        data = f"-d {args.dataset} -c {configuration}{plans}"
         return f"dd_baseline {data} --method {args.baseline} -f {{fold}}"
-    return f"dd_train {args.dataset} {args.configuration} {{fold}}{plans}"
+    return f"dd_train {args.dataset} {configuration} {{fold}}{plans}"

@@ -30,8 +30,7 @@ def build_parser() -> cli.StrictParser:
         "Run a training-free method on the validation cases of a dataset's folds, or on a folder of volumes.",
     )
     parser.add_argument("-d", "--dataset", required=True, metavar="ID", help="number or name of the dataset")
-    parser.add_argument("-c", "--configuration", default="3d_fullres", metavar="NAME", help="configuration")
-    parser.add_argument("-p", "--plans_name", default="ddPlans", metavar="NAME", help="name of the plan")
+    cli.add_plan_flags(parser)
     parser.add_argument("--method", required=True, choices=METHOD_NAMES, help="the baseline")
     parser.add_argument("-f", "--fold", nargs="+", metavar="FOLD", help="0, 1, … or all; default: every fold")
     parser.add_argument(
@@ -52,19 +51,21 @@ def _run(args: argparse.Namespace) -> None:
         raise UserError("-i and -o", "belong together", "give both, or neither to run on the folds")
     if args.input is not None and args.fold is not None:
         raise UserError("-f", "is for the folds' own cases", "leave it out with -i and -o")
-    job = _job(args)
+    jobs = _jobs(args)
     if args.input is None:
-        _run_on_folds(args, job)
-    else:
+        _run_on_folds(args, jobs)
+        return
+    for job in jobs:
         _run_on_folder(args, job)
 
 
 @dataclass(frozen=True)
 class _Job:
-    """The dataset, its plan, and what is asked of them."""
+    """The dataset, a configuration of its plan, and the levels asked of it."""
 
     folders: "DatasetFolders"
     description: "DatasetDescription"
+    configuration: str
     plan: "ConfigurationPlan"
     levels: "tuple[LevelPlan, ...]"
 
@@ -74,28 +75,36 @@ class _Job:
         return {folder / f"level{level.level}" / below / name: level for level in self.levels}
 
 
-def _job(args: argparse.Namespace) -> _Job:
+def _jobs(args: argparse.Namespace) -> list[_Job]:
     from dd_nnunet.core.plan import Plan
     from dd_nnunet.storage.atomic import read_record
     from dd_nnunet.storage.raw_dataset import load_description
 
     folders = cli.workspace(args).dataset(args.dataset)
-    plan = read_record(Plan, cli.existing_plan(folders, args.plans_name, args.dataset)).configuration(
-        args.configuration
-    )
-    levels = tuple(map(plan.level, sorted(set(args.level)))) if args.level else plan.levels
-    return _Job(folders, load_description(folders), plan, levels)
+    description = load_description(folders)
+    plan = read_record(Plan, cli.existing_plan(folders, args.plans_name, args.dataset))
+    chosen = cli.levels_by_configuration(plan, args.configuration, args.level)
+    return [
+        _Job(folders, description, name, plan.configuration(name), levels) for name, levels in chosen.items()
+    ]
 
 
-def _run_on_folds(args: argparse.Namespace, job: _Job) -> None:
+def _run_on_folds(args: argparse.Namespace, jobs: Sequence[_Job]) -> None:
+    from dd_nnunet.evaluation.table import score_table
+
+    rows = [row for job in jobs for row in _rows_of_folds(args, job)]
+    if rows:
+        print(score_table(rows))
+
+
+def _rows_of_folds(args: argparse.Namespace, job: _Job) -> "list[ScoreRow]":
     from dd_nnunet.commands.validation import evaluate_validation
     from dd_nnunet.evaluation.baselines.predict import predict_case
-    from dd_nnunet.evaluation.table import score_table
     from dd_nnunet.storage.atomic import check_output_folder
     from dd_nnunet.storage.case_store import read_case
 
-    prepared = job.folders.prepared(args.plans_name, args.configuration)
-    output = job.folders.baseline(args.method, args.plans_name, args.configuration)
+    prepared = job.folders.prepared(args.plans_name, job.configuration)
+    output = job.folders.baseline(args.method, args.plans_name, job.configuration)
     check_output_folder(output)
     rows: list[ScoreRow] = []
     for fold, case_ids in _folds(args, job).items():
@@ -106,8 +115,7 @@ def _run_on_folds(args: argparse.Namespace, job: _Job) -> None:
         LOGGER.info("%s: %d cases written to %s", args.method, len(case_ids), fold_folder)
         name = f"{args.method}, fold {fold}"
         rows += evaluate_validation(name, job.folders, job.description, job.levels, fold_folder, case_ids)
-    if rows:
-        print(score_table(rows))
+    return rows
 
 
 def _folds(args: argparse.Namespace, job: _Job) -> dict[str, tuple[str, ...]]:
@@ -116,10 +124,10 @@ def _folds(args: argparse.Namespace, job: _Job) -> dict[str, tuple[str, ...]]:
     from dd_nnunet.storage.case_store import Manifest
     from dd_nnunet.storage.splits import read_splits
 
-    prepared = job.folders.prepared(args.plans_name, args.configuration)
+    prepared = job.folders.prepared(args.plans_name, job.configuration)
     case_ids = sorted(Manifest.load(prepared).cases)
     if not case_ids:
-        remedy = f"run: dd_plan_and_preprocess -d {args.dataset} -c {args.configuration}"
+        remedy = f"run: dd_plan_and_preprocess -d {args.dataset} -c {job.configuration}"
         raise UserError(prepared, "holds no prepared cases", remedy)
     splits_json = job.folders.splits_json
     splits = read_splits(splits_json)
@@ -153,7 +161,7 @@ def _run_on_folder(args: argparse.Namespace, job: _Job) -> None:
 
 
 def _progress(args: argparse.Namespace, items: Sequence[Item], name: str) -> Iterable[Item]:
-    from tqdm import tqdm
+    from dd_nnunet.storage.progress_bar import progress_bar
 
-    bar: Iterable[Item] = tqdm(items, desc=name, unit="case", disable=args.no_pbar or args.quiet)
+    bar: Iterable[Item] = progress_bar(items, desc=name, unit="case", disable=args.no_pbar or args.quiet)
     return bar

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import dd_nnunet
+from dd_nnunet.core.units import GB
 from dd_nnunet.storage import hardware
 from dd_nnunet.storage.requirements import Requirement, requirements
 from dd_nnunet.storage.workspace import VARIABLES, Workspace
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from dd_nnunet.storage.folder_probe import FolderFacts
 
 State = Literal["ok", "warning", "problem"]
-GB = 1024**3
 INSTALL = "pip install -c constraints.txt -e ."
 LOW_DISK_GB, NO_DISK_GB = 5.0, 0.1
 LOW_RAM_GB, NO_RAM_GB = 4.0, 1.0

@@ -10,13 +10,17 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from dd_nnunet import __version__
 from dd_nnunet.core.errors import DDError, UserError
-from dd_nnunet.storage.workspace import DatasetFolders, Workspace, calm_progress_bars
+from dd_nnunet.storage.workspace import DatasetFolders, Workspace
+
+if TYPE_CHECKING:
+    from dd_nnunet.core.plan import LevelPlan, Plan
 
 DEFAULT_PLANS = "ddPlans"
+FULL_RESOLUTION = "3d_fullres"
 DEVICES = ("auto", "cpu", "cuda", "mps")
 Body = Callable[[argparse.Namespace], int | None]
 EXIT_CODES = (
@@ -96,6 +100,38 @@ def existing_plan(folders: DatasetFolders, plans_name: str, dataset: str) -> Pat
     raise UserError(path, "does not exist", f"run: dd_plan_and_preprocess -d {dataset}{name}")
 
 
+def add_plan_flags(parser: StrictParser, configuration: str = "default: all that are planned") -> None:
+    """The flags of commands that take what a plan says."""
+    parser.add_argument("-c", "--configuration", metavar="NAME", help=f"configuration; {configuration}")
+    parser.add_argument("-p", "--plans_name", default=DEFAULT_PLANS, metavar="NAME", help="name of the plan")
+
+
+def levels_by_configuration(
+    plan: "Plan", configuration: str | None, wanted: Sequence[int] | None
+) -> "dict[str, tuple[LevelPlan, ...]]":
+    """The levels to work on, by the configuration that they belong to; configurations without any are left out.
+
+    Args:
+        plan: of the dataset.
+        configuration: only this one; None = all that are planned.
+        wanted: numbers of levels; None or empty = all.
+
+    Raises:
+        UserError: a configuration or level that is not planned.
+    """
+    names = (configuration,) if configuration else tuple(plan.configurations)
+    planned = {name: plan.configuration(name).levels for name in names}
+    if not wanted:
+        return planned
+    known = {level.level for levels in planned.values() for level in levels}
+    for number in wanted:
+        if number not in known:
+            shown = ", ".join(map(str, sorted(known)))
+            raise UserError(f"level {number}", "is not in the plan", f"planned levels: {shown}")
+    chosen = {name: tuple(n for n in levels if n.level in wanted) for name, levels in planned.items()}
+    return {name: levels for name, levels in chosen.items() if levels}
+
+
 def add_device_flag(parser: StrictParser) -> None:
     """The flag of commands that run a network."""
     parser.add_argument(
@@ -114,9 +150,11 @@ def run(parser: StrictParser, body: Body, argv: Sequence[str] | None = None) -> 
     Returns:
         The exit code: the body's own, or that of the `DDError` it raised; 75 on Ctrl-C or SIGTERM, 74 on a full disk.
     """
+    # a console of another encoding shows letters it has not as escapes, as it does on stderr
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
     args = parser.parse_args(argv)
     _configure_logging(args)
-    calm_progress_bars()
     _stop_cleanly_on(signal.SIGTERM)
     try:
         return body(args) or 0
@@ -151,9 +189,6 @@ def _say(parser: StrictParser, line: str) -> None:
 
 
 def _configure_logging(args: argparse.Namespace) -> None:
-    # a console of another encoding shows letters it has not as escapes, as it does on stderr
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")
     level = logging.WARNING if args.quiet else logging.DEBUG if args.verbose else logging.INFO
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(logging.Formatter("%(message)s"))

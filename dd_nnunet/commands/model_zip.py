@@ -12,6 +12,7 @@ from dd_nnunet.core.errors import UserError
 
 if TYPE_CHECKING:
     from dd_nnunet.storage.model_archive import ModelArchive
+    from dd_nnunet.storage.workspace import DatasetFolders
 
 LOGGER = logging.getLogger(__name__)
 
@@ -26,8 +27,7 @@ def build_export_parser() -> cli.StrictParser:
     parser.add_argument(
         "-d", "--dataset", required=True, metavar="ID", help="dataset the model was trained on"
     )
-    parser.add_argument("-c", "--configuration", default="3d_fullres", metavar="NAME", help="configuration")
-    parser.add_argument("-p", "--plans_name", default="ddPlans", metavar="NAME", help="name of the plan")
+    cli.add_plan_flags(parser, "needed where several are trained")
     parser.add_argument("-f", "--folds", nargs="+", metavar="FOLD", help="default: all that are finished")
     parser.add_argument(
         "-l", "--level", type=int, nargs="+", default=(), metavar="N", help="levels; default: all finished"
@@ -74,7 +74,8 @@ def _export(args: argparse.Namespace) -> None:
     if output.exists():
         raise UserError(output, "exists already", "remove it, or give another name with -o")
     folders = cli.workspace(args).dataset(args.dataset)
-    model = ModelFolder.open(folders.model(args.plans_name, args.configuration))
+    configuration = _only_configuration(args, folders)
+    model = ModelFolder.open(folders.model(args.plans_name, configuration))
     folds = tuple(dict.fromkeys(args.folds or found_folds(model, args.level)))
     levels = model.levels(folds, tuple(sorted(set(args.level))))
     files = model_files(model, folds, levels)
@@ -83,10 +84,22 @@ def _export(args: argparse.Namespace) -> None:
     if args.with_crossval:
         files |= crossval_files(model)
     numbers = tuple(level.level for level in levels)
-    manifest = ModelManifest(folders.name, args.plans_name, args.configuration, folds, numbers, __version__)
+    manifest = ModelManifest(folders.name, args.plans_name, configuration, folds, numbers, __version__)
     write_archive(output, manifest, files)
     LOGGER.info("folds %s, levels %s: %.1f MB written to %s", " ".join(folds),
                 " ".join(map(str, numbers)), output.stat().st_size / 1e6, output)  # fmt: skip
+
+
+def _only_configuration(args: argparse.Namespace, folders: "DatasetFolders") -> str:
+    """The one asked for, or the only one that is trained; a file holds one model."""
+    if args.configuration:
+        return str(args.configuration)
+    trained = tuple(folders.models(args.plans_name))
+    if len(trained) > 1:
+        raise UserError(
+            "-c", f"is needed: {' and '.join(trained)} are trained", "give one; a file holds one model"
+        )
+    return trained[0] if trained else cli.FULL_RESOLUTION
 
 
 def _install(args: argparse.Namespace) -> None:

@@ -68,6 +68,7 @@ def _run_all(args: argparse.Namespace) -> None:
         plan = _plan(folders, fingerprint, budget)
         if not args.no_pp:
             _preprocess(args, folders, fingerprint, plan)
+            _say_how_to_train(folders, plan)
 
 
 def _run_fingerprint(args: argparse.Namespace) -> None:
@@ -91,6 +92,7 @@ def _run_preprocess(args: argparse.Namespace) -> None:
         flags.heading(folders.name)
         plan = read_record(Plan, folders.plans_json(args.plans_name))
         _preprocess(args, folders, _stored_fingerprint(folders), plan)
+        _say_how_to_train(folders, plan)
 
 
 def _datasets(args: argparse.Namespace) -> "Iterator[DatasetFolders]":
@@ -140,15 +142,24 @@ def _budget(args: argparse.Namespace) -> "Budget":
         fast_bf16=accelerator.fast_bf16,
         plans_name=args.overwrite_plans_name,
         hardware=accelerator.name,
+        stages=tuple(args.stages) if args.stages else None,
+        as_released=tuple(dict.fromkeys(args.as_released)),
     )
 
 
 def _plan(folders: "DatasetFolders", fingerprint: "DatasetFingerprint", budget: "Budget") -> "Plan":
+    from dd_nnunet.core.fingerprint import SCHEMA_VERSION
     from dd_nnunet.planning.plan_dataset import plan_dataset
     from dd_nnunet.planning.reasons import format_decisions
     from dd_nnunet.storage.atomic import write_json
     from dd_nnunet.storage.raw_dataset import load_description
 
+    if fingerprint.schema_version != SCHEMA_VERSION:
+        raise UserError(
+            folders.fingerprint_json,
+            f"is of version {fingerprint.schema_version}; plans are made from version {SCHEMA_VERSION}",
+            f"run dd_extract_fingerprint -d {folders.name}",
+        )
     plan = plan_dataset(folders.name, fingerprint, load_description(folders), budget)
     _write_splits(folders, [case.case_id for case in fingerprint.cases if not case.constant])
     write_json(folders.plans_json(plan.plans_name), plan)
@@ -183,19 +194,28 @@ def _preprocess(
         LOGGER.info("preprocess: %d cases prepared%s: %s", prepared.n_new, kept, folder)
 
 
+def _say_how_to_train(folders: "DatasetFolders", plan: "Plan") -> None:
+    plans = "" if plan.plans_name == cli.DEFAULT_PLANS else f" -p {plan.plans_name}"
+    for name in plan.configurations:
+        LOGGER.info("train a fold with: dd_train %s %s 0%s", folders.name, name, plans)
+
+
 def _write_splits(folders: "DatasetFolders", case_ids: list[str]) -> None:
     from dd_nnunet.core.splits import N_FOLDS, make_folds
     from dd_nnunet.storage.atomic import write_json
-    from dd_nnunet.storage.splits import read_splits
+    from dd_nnunet.storage.splits import read_given_splits, read_splits
 
     if folders.splits_json.exists():
         named = {case_id for fold in read_splits(folders.splits_json) for case_id in (*fold.train, *fold.val)}
         if named == set(case_ids):
             return
         LOGGER.warning("warning: %s names other cases and is written anew", folders.splits_json)
-    folds = make_folds(case_ids)
+    given = read_given_splits(folders.raw, case_ids)
+    folds = given or make_folds(case_ids)
     write_json(folders.splits_json, folds)
-    if len(folds) < N_FOLDS:
+    if given:
+        LOGGER.info("folds: %d, as the raw dataset gives them", len(folds))
+    elif len(folds) < N_FOLDS:
         cases = "1 case gives" if len(case_ids) == 1 else f"{len(case_ids)} cases give"
         names = f"folds 0-{len(folds) - 1} and all" if folds else "fold all only"
         LOGGER.warning("warning: %s %s", cases, names)
@@ -213,7 +233,8 @@ def _stored_fingerprint(folders: "DatasetFolders") -> "DatasetFingerprint":
 
 
 def _is_fingerprinted(folders: "DatasetFolders", reading: "ReadingPlan") -> bool:
-    """Whether the stored fingerprint is of these very cases, read in this way."""
+    """Whether the stored fingerprint is of these very cases, read in this way, and has all that plans need."""
+    from dd_nnunet.core.fingerprint import SCHEMA_VERSION
     from dd_nnunet.storage.raw_dataset import load_description, survey_cases
 
     if not folders.fingerprint_json.exists():
@@ -221,7 +242,7 @@ def _is_fingerprinted(folders: "DatasetFolders", reading: "ReadingPlan") -> bool
     stored = _stored_fingerprint(folders)
     cases = survey_cases(folders.images_tr, load_description(folders)).sound_cases()
     same_cases = [case.case_id for case in cases] == [case.case_id for case in stored.cases]
-    return same_cases and stored.reading == reading
+    return same_cases and stored.reading == reading and stored.schema_version == SCHEMA_VERSION
 
 
 def _preset(args: argparse.Namespace) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from dd_nnunet.commands import cli
 from dd_nnunet.core.errors import UserError
+from dd_nnunet.core.units import GB
 
 if TYPE_CHECKING:
     from dd_nnunet.core.plan import ReadingPlan
@@ -14,11 +15,12 @@ if TYPE_CHECKING:
     from dd_nnunet.storage.workspace import DatasetFolders
 
 LOGGER = logging.getLogger(__name__)
-GB = 1024**3
 
 # the keys of planning.presets.PRESETS, which is imported only when a command runs
 PRESET_NAMES = ("standard", "fast", "paper")
 DEFAULT_PRESET = "standard"
+# the keys of planning.presets.DEPARTURES
+DEPARTURE_NAMES = ("resize64", "sampling_grids", "no_squares", "small_segmenter")
 DEFAULT_PROCESSES = 8
 PLAIN_NAME = re.compile(r"[\w-]{1,100}")
 
@@ -76,6 +78,22 @@ def add_planning(parser: cli.StrictParser) -> None:
     parser.add_argument("-pl", choices=("default", "paper"), default="default", help="planner")
     parser.add_argument("--preset", choices=PRESET_NAMES, help=f"effort; default: {DEFAULT_PRESET}")
     parser.add_argument("--parts", type=int, nargs="+", metavar="K", help="number of parts of levels 1, 2, …")
+    parser.add_argument(
+        "--stages",
+        type=int,
+        nargs="+",
+        metavar="S",
+        help="decoder stage that feeds levels 1, 2, …; 1 = coarsest",
+    )
+    parser.add_argument(
+        "--as_released",
+        nargs="+",
+        default=(),
+        choices=DEPARTURE_NAMES,
+        metavar="NAME",
+        help="with -pl paper: do as the paper's released code, not as the paper (for ablation); "
+        f"any of {', '.join(DEPARTURE_NAMES)}",
+    )
     parser.add_argument(
         "-gpu_memory_target", type=_positive, default=8.0, metavar="GB", help="memory of a training step"
     )

@@ -3,19 +3,20 @@
 import argparse
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dd_nnunet.commands import cli
 from dd_nnunet.core.errors import SomeCasesFailedError, UserError
+from dd_nnunet.core.units import GB
 
 if TYPE_CHECKING:
+    from dd_nnunet.core.dataset import CaseFiles
     from dd_nnunet.prediction.model_folder import ModelFolder
     from dd_nnunet.prediction.predict_folder import PredictionJob
 
 LOGGER = logging.getLogger(__name__)
-GB = 1024**3
 
 
 def build_parser() -> cli.StrictParser:
@@ -26,8 +27,7 @@ def build_parser() -> cli.StrictParser:
     parser.add_argument(
         "-d", "--dataset", required=True, metavar="ID", help="dataset the model was trained on"
     )
-    parser.add_argument("-c", "--configuration", default="3d_fullres", metavar="NAME", help="configuration")
-    parser.add_argument("-p", "--plans_name", default="ddPlans", metavar="NAME", help="name of the plan")
+    cli.add_plan_flags(parser, "default: all that are trained")
     return _add_shared(parser)
 
 
@@ -78,12 +78,31 @@ def _run(args: argparse.Namespace) -> None:
     _check_flags(args)
     workspace = cli.workspace(args)
     folders = workspace.dataset(args.dataset)
-    _predict(args, folders.model(args.plans_name, args.configuration))
+    name = args.configuration
+    trained = {} if name else folders.models(args.plans_name)
+    if missing := _untrained(trained):
+        LOGGER.warning("warning: not trained, so its levels are left out: %s", ", ".join(missing))
+    _predict(args, tuple(trained.values()) or (folders.model(args.plans_name, name or cli.FULL_RESOLUTION),))
+
+
+def _untrained(trained: dict[str, Path]) -> list[str]:
+    """Planned configurations that have no model folder, each with its levels."""
+    from dd_nnunet.core.plan import Plan
+    from dd_nnunet.storage.atomic import read_record
+
+    if not trained:
+        return []
+    plan = read_record(Plan, next(iter(trained.values())) / "plans.json")
+    return [
+        f"{name} (level {' '.join(str(level.level) for level in configuration.levels)})"
+        for name, configuration in plan.configurations.items()
+        if name not in trained
+    ]
 
 
 def _run_from_modelfolder(args: argparse.Namespace) -> None:
     _check_flags(args)
-    _predict(args, Path(args.model))
+    _predict(args, (Path(args.model),))
 
 
 def _check_flags(args: argparse.Namespace) -> None:
@@ -99,31 +118,53 @@ def _check_flags(args: argparse.Namespace) -> None:
         raise UserError("--max_ram", f"is {args.max_ram:g}", "allowed: above 0")
 
 
-def _predict(args: argparse.Namespace, model_path: Path) -> None:
+def _predict(args: argparse.Namespace, model_paths: Sequence[Path]) -> None:
     # before torch is loaded, which the estimates count as well
     max_ram_bytes = _max_ram_bytes(args)
 
-    from tqdm import tqdm
-
     from dd_nnunet.prediction.model_folder import ModelFolder
-    from dd_nnunet.prediction.predict_folder import FolderPrediction
     from dd_nnunet.storage.raw_dataset import find_cases
 
-    model = ModelFolder.open(model_path)
-    cases = find_cases(Path(args.input), model.description)
-    job = _job(args, model, max_ram_bytes)
-    LOGGER.info("%d cases, levels %s, folds %s; %s", len(cases), " ".join(str(n.level) for n in job.levels),
-                " ".join(job.folds), job.settings.runtime.because)  # fmt: skip
-    prediction = FolderPrediction(job, cases)
+    models = [ModelFolder.open(path) for path in model_paths]
+    cases = find_cases(Path(args.input), models[0].description)
+    # all are checked before any work
+    jobs = [_job(args, model, levels, max_ram_bytes) for model, levels in _with_levels(args, models)]
+    failed = sorted({case_id for job in jobs for case_id in _failed_cases(args, job, cases)})
     mine = cases[args.part_id :: args.num_parts]
-    states = tqdm(
-        prediction.run(mine), total=len(mine), desc="predict", unit="case", disable=args.no_pbar or args.quiet
-    )
-    failed = [case_id for case_id, state in states if state == "failed"]
     LOGGER.info("%d cases written to %s", len(mine) - len(failed), args.output)
     if failed:
         reason = f"{len(failed)} of {len(mine)} cases failed: {', '.join(failed)}"
         raise SomeCasesFailedError(args.input, reason, "the errors above say why; the others are done")
+
+
+def _with_levels(
+    args: argparse.Namespace, models: "Sequence[ModelFolder]"
+) -> "Iterator[tuple[ModelFolder, tuple[int, ...]]]":
+    """Each model with those of the wanted levels that it serves, () = all; models without any are left out."""
+    planned = {level.level for model in models for level in model.configuration.levels}
+    for number in args.level:
+        if number not in planned:
+            shown = ", ".join(map(str, sorted(planned)))
+            raise UserError(f"level {number}", "is not in the model", f"levels: {shown}")
+    for model in models:
+        wanted = tuple(n.level for n in model.configuration.levels if n.level in args.level)
+        if wanted or not args.level:
+            yield model, wanted
+
+
+def _failed_cases(args: argparse.Namespace, job: "PredictionJob", cases: "Sequence[CaseFiles]") -> list[str]:
+    """Predict this run's share; the ids of the cases that failed."""
+    from dd_nnunet.prediction.predict_folder import FolderPrediction
+    from dd_nnunet.storage.progress_bar import progress_bar
+
+    LOGGER.info("%d cases, levels %s, folds %s; %s", len(cases), " ".join(str(n.level) for n in job.levels),
+                " ".join(job.folds), job.settings.runtime.because)  # fmt: skip
+    prediction = FolderPrediction.open(job, cases)
+    mine = cases[args.part_id :: args.num_parts]
+    states = progress_bar(
+        prediction.run(mine), total=len(mine), desc="predict", unit="case", disable=args.no_pbar or args.quiet
+    )
+    return [case_id for case_id, state in states if state == "failed"]
 
 
 def _max_ram_bytes(args: argparse.Namespace) -> float:
@@ -132,13 +173,15 @@ def _max_ram_bytes(args: argparse.Namespace) -> float:
     return float(available_ram_bytes() if args.max_ram is None else args.max_ram * GB)
 
 
-def _job(args: argparse.Namespace, model: "ModelFolder", max_ram_bytes: float) -> "PredictionJob":
+def _job(
+    args: argparse.Namespace, model: "ModelFolder", wanted: tuple[int, ...], max_ram_bytes: float
+) -> "PredictionJob":
     from dd_nnunet.networks.device import choose_runtime
     from dd_nnunet.prediction.predict_case import PredictionSettings
     from dd_nnunet.prediction.predict_folder import PredictionJob
     from dd_nnunet.storage.atomic import check_output_folder
 
-    folds = tuple(args.folds or found_folds(model, args.level))
+    folds = tuple(args.folds or found_folds(model, wanted))
     settings = PredictionSettings(
         configuration=model.configuration,
         runtime=choose_runtime(args.device, model.configuration.precision),
@@ -146,11 +189,13 @@ def _job(args: argparse.Namespace, model: "ModelFolder", max_ram_bytes: float) -
         mirror=not args.disable_tta,
         save_probabilities=args.save_probabilities,
     )
-    levels = model.levels(folds, tuple(args.level))
+    levels = model.levels(folds, wanted)
     for name in ("", *(f"level{level.level}" for level in levels)):
         check_output_folder(Path(args.output) / name)
-    if not args.level and len(levels) < len(model.configuration.levels):
+    if not wanted and len(levels) < len(model.configuration.levels):
         LOGGER.warning("only the levels that these folds have finished are predicted")
+    # one folder may hold the levels of several configurations
+    name = f"_{model.configuration_name}" if len(model.plan.configurations) > 1 else ""
     share = f"_{args.part_id}_of_{args.num_parts}" if args.num_parts > 1 else ""
     return PredictionJob(
         model=model,
@@ -159,7 +204,7 @@ def _job(args: argparse.Namespace, model: "ModelFolder", max_ram_bytes: float) -
         settings=settings,
         output=Path(args.output),
         keep_existing=args.continue_prediction,
-        record_name=f"predictions{share}.json",
+        record_name=f"predictions{name}{share}.json",
         max_ram_bytes=max_ram_bytes,
     )
 

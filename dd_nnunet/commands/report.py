@@ -4,8 +4,13 @@ import argparse
 import logging
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dd_nnunet.commands import cli
+from dd_nnunet.core.errors import UserError
+
+if TYPE_CHECKING:
+    from dd_nnunet.storage.workspace import DatasetFolders
 
 LOG = logging.getLogger(__name__)
 
@@ -16,8 +21,7 @@ def build_parser() -> cli.StrictParser:
         "dd_report", "Write one HTML page: pictures, part sizes, scores, curves, decisions."
     )
     parser.add_argument("-d", "--dataset", required=True, metavar="ID", help="number or name of the dataset")
-    parser.add_argument("-c", "--configuration", default="3d_fullres", metavar="NAME", help="configuration")
-    parser.add_argument("-p", "--plans_name", default="ddPlans", metavar="NAME", help="name of the plan")
+    cli.add_plan_flags(parser)
     parser.add_argument("-f", "--fold", default="0", metavar="FOLD", help="0, 1, … or all")
     parser.add_argument(
         "-o", "--output", metavar="FILE", help="the page [default: report_fold_FOLD.html beside the model]"
@@ -36,33 +40,42 @@ def main(argv: Sequence[str] | None = None) -> int:
     return cli.run(build_parser(), _run, argv)
 
 
-def _run(args: argparse.Namespace) -> int:
-    from dd_nnunet.core.errors import UserError
-    from dd_nnunet.report.collect import ReportRequest
-    from dd_nnunet.report.page import write_report
-    from dd_nnunet.storage.atomic import check_output_folder
+def _run(args: argparse.Namespace) -> None:
+    from dd_nnunet.report.collect import find_plan
 
     if args.cases < 0:
         raise UserError("--cases", f"is {args.cases}", "give 0 or more")
     folders = cli.workspace(args).dataset(args.dataset)
+    plan = find_plan(folders, args.plans_name, args.configuration)
+    names = tuple(cli.levels_by_configuration(plan, args.configuration, None))
+    if args.output and len(names) > 1:
+        raise UserError("-o", f"is one page, but there are {' and '.join(names)}", "name one of them with -c")
+    for name in names:
+        _write(args, folders, name)
+
+
+def _write(args: argparse.Namespace, folders: "DatasetFolders", configuration: str) -> None:
+    from dd_nnunet.report.collect import ReportRequest
+    from dd_nnunet.report.page import write_report
+    from dd_nnunet.storage.atomic import check_output_folder
+
     request = ReportRequest(
         folders=folders,
         plans_name=args.plans_name,
-        configuration=args.configuration,
+        configuration=configuration,
         fold=args.fold,
         predictions=_path(args.predictions),
         images=_path(args.images),
         truth=_path(args.truth),
         n_cases=args.cases,
     )
-    beside_model = folders.model(args.plans_name, args.configuration) / f"report_fold_{args.fold}.html"
+    beside_model = folders.model(args.plans_name, configuration) / f"report_fold_{args.fold}.html"
     output = _path(args.output) or beside_model
     check_output_folder(output.parent)
     page = write_report(request, output)
     for warning in page.warnings:
         LOG.warning("warning: %s", warning)
     LOG.info("report written to %s (open it in any browser)", output)
-    return 0
 
 
 def _path(text: str | None) -> Path | None:

@@ -42,7 +42,9 @@ def build_parser() -> cli.StrictParser:
     cli.add_device_flag(parser)
     parser.add_argument("--seed", type=int, default=0, help="decides weights, batches and noise")
     parser.add_argument(
-        "--deterministic", action="store_true", help="repeatable algorithms on CUDA too (slower)"
+        "--deterministic",
+        action="store_true",
+        help="repeatable algorithms on CUDA too (slower; not yet tested on a real GPU)",
     )
     parser.add_argument("--val", action="store_true", help="only predict and score the validation cases")
     parser.add_argument("--fresh", action="store_true", help="move an existing fold aside and start anew")
@@ -102,6 +104,8 @@ def _run_fold(args: argparse.Namespace, stop: "StopRequest") -> None:
     fold_folder = model / f"fold_{args.fold}"
     _begin(args, fold_folder)
     check_output_folder(model)
+    if not args.val:
+        _refuse_brought(fold_folder)
     with locked(model, wait=True):  # all folds may be started at once
         write_model_files(model, folders, plan)
     setup = make_setup(args, folders, configuration, fold, stop)
@@ -132,6 +136,16 @@ def _begin(args: argparse.Namespace, fold_folder: Path) -> None:
         LOGGER.info("moved the old fold to %s", moved)
 
 
+def _refuse_brought(fold_folder: Path) -> None:
+    """Never train over a model that came from elsewhere."""
+    from dd_nnunet.storage.run_folder import was_brought
+
+    if brought := [run.name for run in sorted(fold_folder.glob("*/")) if was_brought(run)]:
+        reason = f"holds a model that was not trained here ({', '.join(brought)}; installed from a zip, say)"
+        remedy = "--fresh moves it aside and starts anew, or choose another folder with --results"
+        raise UserError(fold_folder, reason, remedy)
+
+
 def _train(
     args: argparse.Namespace, setup: "TrainingSetup", levels: "Sequence[LevelPlan]", fold_folder: Path
 ) -> None:
@@ -140,6 +154,7 @@ def _train(
     from dd_nnunet.training.pretrain_diffusion import load_diffusion
 
     checkpoint = fold_folder / "diffusion" / "checkpoint_final.pth"
+    _say_how_long(args, setup, levels, fold_folder)
     if args.stage == "segmenter" and not args.pretrained_diffusion and not is_finished(checkpoint.parent):
         remedy = "run it with --stage diffusion, or give -pretrained_diffusion FILE"
         raise UserError(checkpoint, "the diffusion model is not trained yet", remedy)
@@ -154,6 +169,23 @@ def _train(
         cache.build(checkpoint, network)
     for level in levels:
         _train_level(args, setup, level, cache, fold_folder)
+
+
+def _say_how_long(
+    args: argparse.Namespace, setup: "TrainingSetup", levels: "Sequence[LevelPlan]", fold_folder: Path
+) -> None:
+    """On a CPU, where it matters: the expected minutes of what is left."""
+    from dd_nnunet.storage.run_folder import is_finished
+    from dd_nnunet.training.probe import expect_time
+
+    if setup.runtime.device.type != "cpu" or args.quiet:
+        return
+    diffusion = args.stage != "segmenter" and not args.pretrained_diffusion
+    left = [level for level in levels if not is_finished(fold_folder / f"level{level.level}")]
+    wanted = [] if args.stage == "diffusion" else left
+    expected = expect_time(setup, wanted, diffusion and not is_finished(fold_folder / "diffusion"))
+    if expected is not None:
+        LOGGER.info("%s", expected.line())
 
 
 def _train_diffusion(args: argparse.Namespace, setup: "TrainingSetup", checkpoint: Path) -> None:
@@ -220,12 +252,15 @@ def _train_level(
 
 
 def _identity(setup: "TrainingSetup", what: str, planned: object) -> dict[str, object]:
+    from dd_nnunet.core.json_record import record_to_json
     from dd_nnunet.storage.case_store import sha256_of_record
 
+    # without defaults, so that a run goes on where plans have learnt to say more since
+    chosen = record_to_json(planned, without_defaults=True)
     return {
         "what": what,
         "seed": setup.seed,
-        "plan_sha256": sha256_of_record((planned, setup.configuration.patch_size_zyx)),
+        "plan_sha256": sha256_of_record((chosen, setup.configuration.patch_size_zyx)),
         "training_cases_sha256": sha256_of_record(setup.fold.train),
         "training_data_sha256": setup.data_sha256,
         "n_training_cases": len(setup.fold.train),

@@ -69,13 +69,11 @@ def predict_validation(
         StoppedError: the run was asked to end early; what is predicted stays.
         UserError: the level is not trained.
     """
-    from tqdm import tqdm
-
-    from dd_nnunet.networks.checkpoint import load_checkpoint
     from dd_nnunet.networks.trained_segmenter import load_segmenter
     from dd_nnunet.prediction.predict_case import FoldEnsemble, PredictionSettings
-    from dd_nnunet.storage.atomic import check_output_folder, write_json
+    from dd_nnunet.storage.atomic import check_output_folder
     from dd_nnunet.storage.case_store import read_case
+    from dd_nnunet.storage.progress_bar import progress_bar
 
     folder = fold_folder / f"level{level.level}"
     checkpoint = folder / "checkpoint_final.pth"
@@ -88,11 +86,19 @@ def predict_validation(
         network = load_segmenter(setup.configuration.segmenter, setup.n_channels, level, checkpoint)
         settings = PredictionSettings(setup.configuration, setup.runtime)
         ensemble = FoldEnsemble([setup.runtime.place_network(network)], settings, level.n_parts)
-        bar = tqdm(missing, desc=f"validate level {level.level}", unit="case", disable=not setup.progress_bar)
+        bar = progress_bar(
+            missing, desc=f"validate level {level.level}", unit="case", disable=not setup.progress_bar
+        )
         for case_id in bar:
             ensemble.write(read_case(setup.reader.folder, case_id), paths[case_id])
             setup.stop.check(folder / "validation")
-    saved = load_checkpoint(checkpoint)
+    _write_numbering(folder / "validation" / "part_numbering.json", checkpoint)
+
+
+def _write_numbering(path: Path, checkpoint: Path) -> None:
+    """Say which output of the network each part is."""
+    from dd_nnunet.networks.checkpoint import load_checkpoint
+    from dd_nnunet.storage.atomic import write_json
+
     rule = "part 0 owns most border voxels, the rest by falling volume"
-    numbering = {"rule": rule, "network_channel_of_part": saved["order"]}
-    write_json(folder / "validation" / "part_numbering.json", numbering)
+    write_json(path, {"rule": rule, "network_channel_of_part": load_checkpoint(checkpoint)["order"]})

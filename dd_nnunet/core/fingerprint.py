@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from dd_nnunet.core.plan import STRICT, ReadingPlan
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,28 @@ class ChannelFingerprint:
 
 
 @dataclass(frozen=True)
+class SplitFingerprint:
+    """A part of a volume, and whether it falls into kinds of intensity.
+
+    Args:
+        level: the level that the split would make, 1 = coarsest.
+        part: number of the part at the level before (0 = owns most border voxels, the others by falling size); 0 at
+            level 1, where the whole crop is one part.
+        share: of the crop's voxels.
+        children: kinds it falls into, at most 3; 1 = it stays whole.
+        gain: nats per voxel that a code of the kinds is shorter than that of one kind.
+        chance: the largest gain among 19 random textures of the same spectrum (phase-randomised surrogates).
+    """
+
+    level: int
+    part: int
+    share: float
+    children: int
+    gain: float
+    chance: float
+
+
+@dataclass(frozen=True)
 class CaseFingerprint:
     """One case.
 
@@ -65,6 +87,7 @@ class CaseFingerprint:
         dark_diameter_mm: typical thickness of what is dark (closings).
         mirror_correlation_zyx: between the crop and its mirror image, per axis; 1 = symmetric.
         constant: no channel varies.
+        splits: of the first channel that varies: every part that was large enough to be tried, level by level.
     """
 
     case_id: str
@@ -81,6 +104,7 @@ class CaseFingerprint:
     dark_diameter_mm: float
     mirror_correlation_zyx: tuple[float, float, float]
     constant: bool
+    splits: tuple[SplitFingerprint, ...] = ()
 
     @property
     def crop_shape_zyx(self) -> tuple[int, int, int]:

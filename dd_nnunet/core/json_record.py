@@ -134,14 +134,24 @@ def dump_json(data: Any) -> str:
     return json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def record_to_json(record: Any) -> Any:
-    """Turn a record (dataclass, tuple, dict, plain value) into JSON data; non-finite floats become null."""
+def record_to_json(record: Any, without_defaults: bool = False) -> Any:
+    """Turn a record (dataclass, tuple, dict, plain value) into JSON data; non-finite floats become null.
+
+    Args:
+        record: what to turn.
+        without_defaults: leave out fields at their default, so that a field that is added to a record later changes
+            nothing about those that do not use it.
+    """
     if dataclasses.is_dataclass(record) and not isinstance(record, type):
-        return {f.name: record_to_json(getattr(record, f.name)) for f in dataclasses.fields(record)}
+        values = {f.name: getattr(record, f.name) for f in dataclasses.fields(record)}
+        defaults = {f.name: f.default for f in dataclasses.fields(record)} if without_defaults else {}
+        record = {
+            name: value for name, value in values.items() if name not in defaults or value != defaults[name]
+        }
     if isinstance(record, dict):
-        return {str(key): record_to_json(value) for key, value in record.items()}
+        return {str(key): record_to_json(value, without_defaults) for key, value in record.items()}
     if isinstance(record, list | tuple):
-        return [record_to_json(value) for value in record]
+        return [record_to_json(value, without_defaults) for value in record]
     if isinstance(record, float) and not math.isfinite(record):
         return None
     return record

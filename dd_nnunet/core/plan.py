@@ -4,15 +4,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 from dd_nnunet.core.errors import UserError
+from dd_nnunet.core.network_plans import DiffusionPlan as DiffusionPlan
+from dd_nnunet.core.network_plans import FeaturePlan as FeaturePlan
+from dd_nnunet.core.network_plans import SegmenterPlan as SegmenterPlan
+from dd_nnunet.core.network_plans import Zyx as Zyx
+from dd_nnunet.core.network_plans import check_lengths, check_multiple
 
 SCHEMA_VERSION = 1
-Zyx = tuple[int, int, int]
-
-
-def _check_lengths(name: str, *lengths_zyx: Zyx) -> None:
-    for lengths in lengths_zyx:
-        if min(lengths) < 1:
-            raise ValueError(f"{name} has {list(lengths)}; at least 1")
 
 
 @dataclass(frozen=True)
@@ -23,11 +21,13 @@ class Decision:
         name: what was chosen.
         value: what it was set to, in words.
         because: why.
+        configuration: that it is about; empty = the whole plan.
     """
 
     name: str
     value: str
     because: str
+    configuration: str = ""
 
 
 @dataclass(frozen=True)
@@ -52,115 +52,30 @@ class NormalizationPlan:
     """How one channel is brought to [0,1].
 
     Args:
-        scheme: "percentile": the two percentiles of the crop's non-background voxels become 0 and 1, clipped.
+        scheme: "percentile": the two percentiles of the crop's non-background voxels become 0 and 1, clipped;
+            "min_max": the smallest and the largest of all voxels do (percentiles 0 and 100);
+            "ct_window": the same raw intensities become 0 and 1 in every case.
         lower_percentile: becomes 0; in [0,100].
         upper_percentile: becomes 1; in [0,100].
+        window: the raw intensities of "ct_window", which are the cases' medians of the two percentiles.
     """
 
-    scheme: Literal["percentile"]
+    scheme: Literal["percentile", "min_max", "ct_window"]
     lower_percentile: float
     upper_percentile: float
-
-
-@dataclass(frozen=True)
-class DiffusionPlan:
-    """The diffusion U-Net and its pretraining (x0-prediction, L1, cosine schedule).
-
-    Args:
-        channels: per resolution, finest first.
-        strides_zyx: per down-sampling, finest first; one fewer than `channels`.
-        kernel_sizes_zyx: per resolution, finest first.
-        n_timesteps: length T of the noise schedule.
-        batch_size: volumes per iteration.
-        iterations: optimizer steps.
-        learning_rate: of Adam.
-        ema_decay: of the exponential moving average of the weights.
-    """
-
-    channels: tuple[int, ...]
-    strides_zyx: tuple[Zyx, ...]
-    kernel_sizes_zyx: tuple[Zyx, ...]
-    n_timesteps: int
-    batch_size: int
-    iterations: int
-    learning_rate: float
-    ema_decay: float
+    window: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
-        if not len(self.channels) == len(self.strides_zyx) + 1 == len(self.kernel_sizes_zyx):
-            raise ValueError("channels, strides_zyx (one fewer) and kernel_sizes_zyx differ in length")
-        _check_lengths("strides_zyx", *self.strides_zyx)
-        _check_lengths("kernel_sizes_zyx", *self.kernel_sizes_zyx)
-
-    @property
-    def n_stages(self) -> int:
-        """Decoder stages, 1 = coarsest … n = full resolution."""
-        return len(self.channels)
-
-    def stage_reduction_zyx(self, stage: int) -> Zyx:
-        """Voxels per feature cell and axis at a decoder stage."""
-        reduction = [1, 1, 1]
-        for stride in self.strides_zyx[: self.n_stages - stage]:
-            reduction = [r * s for r, s in zip(reduction, stride, strict=True)]
-        return (reduction[0], reduction[1], reduction[2])
-
-
-@dataclass(frozen=True)
-class FeaturePlan:
-    """What is taken from the frozen diffusion model, once per case.
-
-    Args:
-        timesteps: noise levels t at which features are read; their features are averaged.
-        n_draws: noise draws averaged per timestep.
-        scaling: of each channel before the projection; "standardise" gives it unit variance over the dataset.
-        n_components: principal components kept per stage; 0 keeps all channels.
-        visual_target: what visual consistency (Eq. 7) compares: the "image" or its "denoised" x0-prediction.
-    """
-
-    timesteps: tuple[int, ...]
-    n_draws: int
-    scaling: Literal["none", "standardise"]
-    n_components: int
-    visual_target: Literal["image", "denoised"]
-
-
-@dataclass(frozen=True)
-class SegmenterPlan:
-    """The segmentation U-Net of a level and its training (Eq. 4–8).
-
-    Args:
-        features_per_stage: channels per resolution, finest first.
-        strides_zyx: per resolution, finest first; the first is 1, 1, 1.
-        kernel_sizes_zyx: per resolution, finest first.
-        n_convs_per_stage: convolutions per encoder and decoder stage.
-        batch_size: patches per iteration.
-        epochs: all epochs, the warm start included.
-        iterations_per_epoch: optimizer steps per epoch.
-        warm_start_epochs: epochs of cross-entropy on k-means pseudo-labels before the losses.
-        learning_rate: of Adam.
-        feature_weight: λ_f of Eq. 4.
-        visual_weight: λ_v of Eq. 4.
-        invariance_weight: λ_inv of Eq. 4.
-        scale_free: divide each consistency by the variance of its representation.
-        gamma_range: γ of the photometric transformation is uniform in it.
-        anchor_weight: of the warm start's pseudo-labels beside the losses; 0 = the losses alone.
-    """
-
-    features_per_stage: tuple[int, ...]
-    strides_zyx: tuple[Zyx, ...]
-    kernel_sizes_zyx: tuple[Zyx, ...]
-    n_convs_per_stage: int
-    batch_size: int
-    epochs: int
-    iterations_per_epoch: int
-    warm_start_epochs: int
-    learning_rate: float
-    feature_weight: float
-    visual_weight: float
-    invariance_weight: float
-    scale_free: bool
-    gamma_range: tuple[float, float]
-    anchor_weight: float = 0.0
+        if not 0 <= self.lower_percentile < self.upper_percentile <= 100:
+            raise ValueError(
+                f"percentiles {self.lower_percentile:g} and {self.upper_percentile:g} must rise within 0–100"
+            )
+        if (self.scheme == "ct_window") != (self.window is not None):
+            raise ValueError('window belongs to the scheme "ct_window", and to no other')
+        if self.window is not None and not self.window[0] < self.window[1]:
+            raise ValueError(f"window is {list(self.window)}; its second intensity must be the larger one")
+        if self.scheme == "min_max" and (self.lower_percentile, self.upper_percentile) != (0, 100):
+            raise ValueError('scheme "min_max" goes with the percentiles 0 and 100 only')
 
 
 @dataclass(frozen=True)
@@ -171,15 +86,23 @@ class LevelPlan:
         level: its number, 1 = coarsest.
         n_parts: K, at least 2.
         stages: decoder stages of the diffusion U-Net that feed it, 1 = coarsest.
+        children: how many of its parts each part of the level before becomes, in the order of the parts' numbers;
+            empty where that is not stated. Training does not use it yet.
     """
 
     level: int
     n_parts: int
     stages: tuple[int, ...]
+    children: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if self.n_parts < 2:
             raise ValueError(f"n_parts of level {self.level} is {self.n_parts}; at least 2")
+        if self.children and (min(self.children) < 1 or sum(self.children) != self.n_parts):
+            shown = " ".join(map(str, self.children))
+            raise ValueError(
+                f"children of level {self.level} are {shown}; each at least 1, together n_parts = {self.n_parts}"
+            )
 
 
 @dataclass(frozen=True)
@@ -189,7 +112,8 @@ class ConfigurationPlan:
     Args:
         spacing_zyx_mm: of the prepared volumes.
         median_shape_zyx: of the crops at that spacing.
-        patch_size_zyx: voxels of a patch; a multiple of the diffusion U-Net's total stride on every axis.
+        patch_size_zyx: voxels of a patch; a multiple of the diffusion U-Net's total stride on every axis, or, where
+            that has a grid of its own, of the segmenter's.
         normalization: one per channel.
         precision: number format of the networks' activations; weights are float32 in both cases.
         diffusion: the diffusion U-Net and its pretraining.
@@ -199,6 +123,7 @@ class ConfigurationPlan:
         gpu_memory_target_gb: what a training step may need.
         estimated_gpu_memory_gb: what the hungrier of the two training steps is estimated to need.
         reading: how raw volumes are read.
+        crop: leave out of a volume what surrounds the box of its foreground.
     """
 
     spacing_zyx_mm: tuple[float, float, float]
@@ -213,19 +138,32 @@ class ConfigurationPlan:
     gpu_memory_target_gb: float
     estimated_gpu_memory_gb: float
     reading: ReadingPlan = STRICT
+    crop: bool = True
 
     def __post_init__(self) -> None:
-        _check_lengths("patch_size_zyx", self.patch_size_zyx)
-        total = self.diffusion.stage_reduction_zyx(1)
-        for axis, (patch, divisor) in enumerate(zip(self.patch_size_zyx, total, strict=True)):
-            if patch % divisor:
-                raise ValueError(f"patch_size_zyx[{axis}] is {patch}; must be a multiple of {divisor}")
+        check_lengths("patch_size_zyx", self.patch_size_zyx)
+        if self.diffusion.grid_zyx is None:
+            check_multiple("patch_size_zyx", self.patch_size_zyx, self.diffusion.stage_reduction_zyx(1))
+        else:
+            check_multiple("patch_size_zyx", self.patch_size_zyx, self.segmenter.total_stride_zyx)
+            if self.features.visual_target != "image":
+                raise ValueError('diffusion.grid_zyx goes with the visual target "image" only')
         for level in self.levels:
             for stage in level.stages:
                 if not 1 <= stage <= self.diffusion.n_stages:
                     raise ValueError(
                         f"level {level.level} uses stage {stage}; stages are 1–{self.diffusion.n_stages}"
                     )
+
+    @property
+    def volume_multiple_zyx(self) -> Zyx:
+        """What a padded volume is a multiple of, so that the cells of every decoder stage cover it."""
+        return (1, 1, 1) if self.diffusion.grid_zyx is not None else self.diffusion.stage_reduction_zyx(1)
+
+    @property
+    def diffusion_patch_zyx(self) -> Zyx:
+        """What the diffusion U-Net sees at once: the grid that volumes are resized to, or a patch."""
+        return self.diffusion.grid_zyx or self.patch_size_zyx
 
     def level(self, number: int) -> LevelPlan:
         """The plan of one level.
@@ -250,7 +188,7 @@ class Plan:
         planner: "default" or "paper".
         preset: how much effort is spent: "fast", "standard" or "paper".
         channel_names: of the dataset, in channel order.
-        configurations: resolutions by name.
+        configurations: resolutions by name; each level of the hierarchy belongs to one of them.
         decisions: why it is so, in the order in which it was decided.
         schema_version: of this file.
     """
@@ -263,6 +201,22 @@ class Plan:
     configurations: dict[str, ConfigurationPlan]
     decisions: tuple[Decision, ...]
     schema_version: int = SCHEMA_VERSION
+
+    def __post_init__(self) -> None:
+        n_parts = {0: 1}
+        levels = [level for configuration in self.configurations.values() for level in configuration.levels]
+        for level in sorted(levels, key=lambda level: level.level):
+            if level.level in n_parts:
+                raise ValueError(
+                    f"level {level.level} stands twice in the configurations; each level belongs to one"
+                )
+            n_parts[level.level] = level.n_parts
+            before = n_parts.get(level.level - 1)
+            if level.children and len(level.children) != before:
+                raise ValueError(
+                    f"level {level.level} has {len(level.children)} children; "
+                    f"one per part before it ({before or 'none is planned'}), or none"
+                )
 
     def configuration(self, name: str) -> ConfigurationPlan:
         """The plan of one configuration.

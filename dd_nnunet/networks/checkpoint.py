@@ -1,5 +1,7 @@
 """Checkpoints: tensors and plain values, written atomically with their sha256, read without pickled code."""
 
+import hashlib
+import io
 import logging
 import os
 from pathlib import Path
@@ -31,11 +33,13 @@ def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
     previous = _previous(path)
     with atomic_path(path) as temporary:
         # into a stream: given a name, torch writes it into the file and hides that the disk is full
-        with temporary.open("wb") as stream:
+        with _HashedWriter(temporary) as stream:
             torch.save(content, stream)
             stream.flush()
             os.fsync(stream.fileno())
-        digests = {path.name: sha256_of(temporary)}
+        digests = {path.name: stream.sha256.hexdigest()}
+        # read again: damage since it was saved must not push out the whole generation before it, and the list
+        # alone may be newer than the file, where a save was killed in between
         old = _listed_digest(path, path)
         kept = old or _listed_digest(previous, path)
         if kept:
@@ -43,6 +47,18 @@ def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
         write_text(_list_path(path), "".join(f"{digest}  {name}\n" for name, digest in digests.items()))
         if old:
             path.replace(previous)
+
+
+class _HashedWriter(io.BufferedWriter):
+    """Keeps the sha256 of what is written, in order, so that the file need not be read for it."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path.open("wb", buffering=0))
+        self.sha256 = hashlib.sha256()
+
+    def write(self, data: Any) -> int:
+        self.sha256.update(data)
+        return super().write(data)
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:

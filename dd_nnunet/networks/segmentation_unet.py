@@ -1,16 +1,20 @@
 """The segmenter: a plain U-Net of dynamic-network-architectures whose softmax is the mask of Eq. 5."""
 
+from collections.abc import Sequence
+
 from dynamic_network_architectures.architectures.unet import PlainConvUNet
-from torch import nn
+from torch import Tensor, nn
 
 from dd_nnunet.core.plan import SegmenterPlan
+
+NORMS = {"instance": nn.InstanceNorm3d, "batch": nn.BatchNorm3d}
 
 
 def build_segmenter(plan: SegmenterPlan, n_image_channels: int, n_parts: int) -> nn.Module:
     """Build f of the paper: [B,C,Z,Y,X] in [0,1] -> logits [B,K,Z,Y,X].
 
     Args:
-        plan: features, strides and kernels per stage; strides of the first stage are 1.
+        plan: features, strides and kernels per stage; strides of the first stage are 1; norm, dropout, resizing.
         n_image_channels: C.
         n_parts: K.
     """
@@ -26,10 +30,38 @@ def build_segmenter(plan: SegmenterPlan, n_image_channels: int, n_parts: int) ->
         num_classes=n_parts,
         n_conv_per_stage_decoder=plan.n_convs_per_stage,
         conv_bias=True,
-        norm_op=nn.InstanceNorm3d,
+        norm_op=NORMS[plan.norm],
         norm_op_kwargs={"eps": 1e-5, "affine": True},
+        dropout_op=nn.Dropout3d if plan.dropout else None,
+        dropout_op_kwargs={"p": plan.dropout} if plan.dropout else None,
         nonlin=nn.LeakyReLU,
         nonlin_kwargs={"inplace": True},
         deep_supervision=False,
     )
-    return network
+    return ResizedInside(network, plan.inner_multiple) if plan.inner_multiple > 1 else network
+
+
+def inner_size(size_zyx: Sequence[int], multiple: int) -> list[int]:
+    """The largest multiple that is not above each length; at least one multiple."""
+    return [max(length // multiple, 1) * multiple for length in size_zyx]
+
+
+class ResizedInside(nn.Module):
+    """A network that sees its input resized by nearest neighbour, and whose output is resized back in the same way.
+
+    Args:
+        network: [B,C,z,y,x] -> [B,K,z,y,x], for lengths that are multiples of `multiple`.
+        multiple: see `inner_size`.
+    """
+
+    def __init__(self, network: nn.Module, multiple: int) -> None:
+        super().__init__()
+        self.network = network
+        self.multiple = multiple
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: [B,C,Z,Y,X] -> [B,K,Z,Y,X], of any lengths."""
+        size = x.shape[2:]
+        inner = nn.functional.interpolate(x, size=inner_size(size, self.multiple), mode="nearest")
+        outer: Tensor = nn.functional.interpolate(self.network(inner), size=size, mode="nearest")
+        return outer

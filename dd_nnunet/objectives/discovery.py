@@ -8,7 +8,9 @@ from torch import Tensor
 
 from dd_nnunet.core.plan import SegmenterPlan
 from dd_nnunet.objectives.consistency import Representation, consistency
-from dd_nnunet.objectives.invariance import photometric_invariance
+from dd_nnunet.objectives.invariance import photometric_invariance, photometric_invariance_of_sums
+
+INVARIANCES = {"squares": photometric_invariance, "masks": photometric_invariance_of_sums}
 
 
 @dataclass(frozen=True)
@@ -40,13 +42,13 @@ def discovery_loss(
         transformed: [B,K,Z,Y,X] f(T(x)).
         features: one representation per decoder stage; their consistencies are averaged.
         visual: the image or its denoised copy.
-        plan: the λ and whether each consistency is divided by its variance.
+        plan: the λ, whether each consistency is divided by its variance, and the denominator of Eq. 8.
 
     Source: Eq. (4), with Eq. (6), (7), (8).
     """
     feature_term = torch.stack([consistency(masks, h, plan.scale_free).mean() for h in features]).mean()
     visual_term = consistency(masks, visual, plan.scale_free).mean()
-    invariance_term = photometric_invariance(masks, transformed).mean()
+    invariance_term = INVARIANCES[plan.invariance](masks, transformed).mean()
     total = (
         plan.feature_weight * feature_term
         + plan.visual_weight * visual_term

@@ -8,31 +8,46 @@ from dd_nnunet.core.plan import Zyx
 AxisMatrices = tuple[Tensor, Tensor, Tensor]
 
 
-def interpolation_matrix(n_voxels: int, n_cells: int, reduction: int, first_voxel: int = 0) -> Tensor:
+def interpolation_matrix(
+    n_voxels: int, n_cells: int, reduction: float, first_voxel: int = 0, on_corners: bool = False
+) -> Tensor:
     """Weights that interpolate cells at the voxels first_voxel … first_voxel + n_voxels - 1 of one axis.
 
     Cell i covers the voxels [i·r, (i+1)·r); its value stands at their centre. Beyond the outermost centres the
-    value is constant. This is trilinear interpolation with half-pixel centres along one axis.
+    value is constant. This is trilinear interpolation with half-pixel centres along one axis. With `on_corners` the
+    first and the last cell stand at the first and the last of the n_cells · r voxels instead ("align corners"), so
+    that all others are shifted against what they cover.
 
     Args:
         n_voxels: number of rows.
-        n_cells: number of columns.
-        reduction: r, voxels per cell.
+        n_cells: number of columns; with `on_corners` all cells of the volume.
+        reduction: r, voxels per cell; no whole number where a volume was resized.
         first_voxel: position of the first row, counted from the first cell's first voxel; may be negative.
+        on_corners: where cells stand.
 
     Returns:
         [n_voxels, n_cells] float32, rows sum to 1.
     """
     voxels = torch.arange(first_voxel, first_voxel + n_voxels, dtype=torch.float64)
-    position = ((voxels + 0.5) / reduction - 0.5).clamp(0, n_cells - 1)
+    if on_corners:
+        position = voxels * (n_cells - 1) / max(n_cells * reduction - 1, 1)
+    else:
+        position = (voxels + 0.5) / reduction - 0.5
+    position = position.clamp(0, n_cells - 1)
     cells = torch.arange(n_cells, dtype=torch.float64)
     return (1 - (position[:, None] - cells).abs()).clamp(min=0).float()
 
 
-def axis_matrices(shape_zyx: Zyx, cells_zyx: Zyx, reduction_zyx: Zyx, first_voxel_zyx: Zyx) -> AxisMatrices:
+def axis_matrices(
+    shape_zyx: Zyx,
+    cells_zyx: Zyx,
+    reduction_zyx: tuple[float, float, float],
+    first_voxel_zyx: Zyx,
+    on_corners: bool = False,
+) -> AxisMatrices:
     """`interpolation_matrix` of each axis: [Z,z], [Y,y], [X,x]."""
     z, y, x = (
-        interpolation_matrix(*axis)
+        interpolation_matrix(*axis, on_corners)
         for axis in zip(shape_zyx, cells_zyx, reduction_zyx, first_voxel_zyx, strict=True)
     )
     return (z, y, x)

@@ -8,12 +8,20 @@ import numpy as np
 
 from dd_nnunet.core.case import FloatArray, Volume
 from dd_nnunet.core.errors import UserError
-from dd_nnunet.core.fingerprint import CaseFingerprint, ChannelFingerprint, DatasetFingerprint
+from dd_nnunet.core.fingerprint import (
+    CaseFingerprint,
+    ChannelFingerprint,
+    DatasetFingerprint,
+    SplitFingerprint,
+)
 from dd_nnunet.planning.foreground import Mask, bounding_box, foreground_mask
 from dd_nnunet.planning.granulometry import bright_and_dark_diameters, characteristic_diameters, shrink
+from dd_nnunet.planning.levels import measured_parts
 from dd_nnunet.planning.modes import intensity_modes
 from dd_nnunet.planning.noise import noise_sd, smoothed
+from dd_nnunet.planning.rounding import rounded
 from dd_nnunet.planning.spectrum import signal_to_noise, spectrum_slope
+from dd_nnunet.planning.split_gains import measure_splits
 from dd_nnunet.planning.symmetry import mirror_correlations
 
 PERCENTILES = (0.5, 5, 50, 95, 99.5)
@@ -22,10 +30,11 @@ SUSPICIOUS_SCALE = 20.0
 NEARLY_EMPTY = 0.001
 # larger volumes are averaged down for what does not need their finest voxels
 MAX_VOXELS = 128**3
+MAX_SPLIT_VOXELS = 64**3
 
 
 def fingerprint_case(volume: Volume, case_id: str) -> CaseFingerprint:
-    """Measure one case: box, intensities, noise, and the sizes and symmetry of its first channel that varies."""
+    """Measure one case: box, intensities, noise, and sizes, symmetry and parts of the first channel that varies."""
     mask = foreground_mask(volume.array)
     start, stop = bounding_box(mask)
     box = tuple(slice(a, b) for a, b in zip(start, stop, strict=True))
@@ -51,6 +60,7 @@ def fingerprint_case(volume: Volume, case_id: str) -> CaseFingerprint:
         dark_diameter_mm=objects.dark_mm,
         mirror_correlation_zyx=objects.mirror_correlation_zyx,
         constant=not varying,
+        splits=objects.splits,
     )
 
 
@@ -70,23 +80,29 @@ def orientation_code(direction: Sequence[float]) -> str:
 
 @dataclass(frozen=True)
 class _Objects:
-    """Sizes in millimetres and symmetry of one channel."""
+    """Sizes in millimetres, symmetry and parts of one channel."""
 
     diameters_mm: tuple[float, ...]
     bright_mm: float
     dark_mm: float
     mirror_correlation_zyx: tuple[float, float, float]
+    splits: tuple[SplitFingerprint, ...]
 
 
-_NO_OBJECTS = _Objects((), 0.0, 0.0, (0.0, 0.0, 0.0))
+_NO_OBJECTS = _Objects((), 0.0, 0.0, (0.0, 0.0, 0.0), ())
 
 
 def _measure_objects(scaled: FloatArray, spacing_zyx_mm: Sequence[float]) -> _Objects:
     coarse, spacing = shrink(scaled, spacing_zyx_mm, MAX_VOXELS)
     smooth = smoothed(coarse)
     bright, dark = bright_and_dark_diameters(smooth, spacing)
+    small, _ = shrink(coarse, spacing, MAX_SPLIT_VOXELS)
     return _Objects(
-        characteristic_diameters(scaled, spacing_zyx_mm), bright, dark, mirror_correlations(smooth)
+        diameters_mm=characteristic_diameters(scaled, spacing_zyx_mm),
+        bright_mm=bright,
+        dark_mm=dark,
+        mirror_correlation_zyx=mirror_correlations(smooth),
+        splits=measure_splits(smoothed(small)),
     )
 
 
@@ -140,7 +156,7 @@ def merge_diameters(per_case: Sequence[tuple[float, ...]]) -> tuple[float, ...]:
         values = [diameters[level] for diameters in per_case if len(diameters) > level]
         if merged and 2 * len(values) < len(per_case):
             break
-        merged.append(round(min(float(np.median(values)), *merged[-1:], np.inf), 4))
+        merged.append(rounded(min(float(np.median(values)), *merged[-1:], np.inf), 4))
     return tuple(merged)
 
 
@@ -195,6 +211,8 @@ def _warnings(cases: Sequence[CaseFingerprint], median_spacing: Sequence[float])
                     f"{case.case_id}: spacing {spacing:g} mm along {axis} against a median of {usual:g} mm; "
                     "check the unit (micrometres?)"
                 )
+    if not measured_parts(useful).children[0]:
+        warnings.append("in most cases no part stands out from noise; unless you give --parts, 2 are planned")
     return [*warnings, *_odd_scales(useful), *_mixtures(cases)]
 
 

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from dd_nnunet.planning.foreground import Mask
+from dd_nnunet.planning.rounding import rounded
 
 Floats = npt.NDArray[np.floating[Any]]
 MAX_LEVELS = 3
@@ -58,7 +59,7 @@ def characteristic_diameters(volume: Floats, spacing_zyx_mm: Sequence[float]) ->
             break
         diameters.append(diameter)
         scale = diameter
-    return tuple(round(d, 4) for d in diameters)
+    return tuple(rounded(d, 4) for d in diameters)
 
 
 def bright_and_dark_diameters(volume: Floats, spacing_zyx_mm: Sequence[float]) -> tuple[float, float]:
@@ -140,7 +141,13 @@ def shrink(volume: Floats, spacing_zyx_mm: Sequence[float], max_voxels: int) -> 
 
 
 def otsu_threshold(values: Floats) -> float:
-    """The threshold that maximises the variance between the two classes (Otsu 1979), over 128 bins."""
+    """The threshold that maximises the variance between the two classes (Otsu 1979), over 128 bins.
+
+    The largest value, with nothing above it, where the values differ by little more than their rounding; 0 of none.
+    """
+    low, high = (values.min(), values.max()) if values.size else (0.0, 0.0)
+    if high - low < N_BINS * np.spacing(max(abs(low), abs(high))):
+        return float(high)
     counts, edges = np.histogram(values, bins=N_BINS)
     centres = (edges[:-1] + edges[1:]) / 2
     below = np.cumsum(counts)[:-1]
@@ -180,4 +187,4 @@ def _smooth(volume: Floats, sd_mm: float, spacing_zyx_mm: Sequence[float]) -> Fl
 
 
 def _median(values: Sequence[float]) -> float:
-    return round(float(np.median(values)), 4) if values else 0.0
+    return rounded(float(np.median(values)), 4) if values else 0.0

@@ -33,7 +33,6 @@ SEGMENTER_PASSES = 2
 # above what was measured on CPUs, float32: 7.4 to 8.6 tensors of each resolution's channels, with 8 of K channels
 PREDICTION_TENSORS = 9
 PREDICTION_MASKS = 8
-GB = 1024**3
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 
 from dd_nnunet.core.errors import UserError
 from dd_nnunet.core.plan import Zyx
+from dd_nnunet.core.units import GB
 from dd_nnunet.planning.memory import (
-    GB,
     UNetShape,
     diffusion_training_bytes,
     segmenter_training_bytes,
@@ -19,6 +19,13 @@ MAX_SEGMENTER_CHANNELS = 320
 MIN_CHANNELS = 8
 MIN_BATCH_SIZE = 2
 N_CONVS = 2
+KERNEL: Zyx = (3, 3, 3)
+# of the segmenter in the paper's released code, whose patch is resized to a multiple of 16
+RELEASED_CHANNELS = (8, 16, 16, 32, 32, 64, 64)
+RELEASED_STRIDES = (2, 1, 2, 1, 2, 1)
+RELEASED_CONVS = 1
+RELEASED_MULTIPLE = 16
+RELEASED_DROPOUT = 0.2
 # below this a patch shows too little of an object: narrower networks are tried first
 SMALL_PATCH_VOXELS = 32**3
 CHANNEL_DIVISORS = (1, 2, 4)
@@ -36,6 +43,7 @@ class Networks:
         full_patch_zyx: the patch before it was shrunk.
         preset_patch_zyx: the patch within the preset's bound, before memory shrank it.
         estimated_bytes: of the hungrier of the two training steps.
+        segmenter_convs: convolutions per resolution, down and up.
     """
 
     topology: Topology
@@ -47,6 +55,7 @@ class Networks:
     full_patch_zyx: Zyx
     preset_patch_zyx: Zyx
     estimated_bytes: float
+    segmenter_convs: int = N_CONVS
 
 
 @dataclass(frozen=True)
@@ -67,7 +76,10 @@ def plan_networks(task: Task, preset: Preset, budget: Budget) -> Networks:
         UserError: not even the smallest networks fit.
     """
     limit = budget.gpu_memory_target_gb * GB
-    full = plan_topology(task.spacing_zyx_mm, initial_patch_size(task.spacing_zyx_mm, task.median_shape_zyx))
+    wished = initial_patch_size(task.spacing_zyx_mm, task.median_shape_zyx)
+    full = plan_topology(task.spacing_zyx_mm, wished)
+    if preset.any_patch:
+        full = replace(full, patch_size_zyx=wished)
     candidates = _candidates(full, task, preset)
     preset_patch = candidates[0][0].patch_size_zyx
     needed = math.inf
@@ -82,6 +94,17 @@ def plan_networks(task: Task, preset: Preset, budget: Budget) -> Networks:
         f"{budget.gpu_memory_target_gb:g} GB is too little: the smallest networks need {needed / GB:.2g} GB",
         f"give at least {math.ceil(needed / GB * 100) / 100:g}",
     )
+
+
+def fits_whole(task: Task, preset: Preset, budget: Budget) -> bool:
+    """Whether one patch of the preset's widest networks holds the median shape within the memory."""
+    if initial_patch_size(task.spacing_zyx_mm, task.median_shape_zyx) != task.median_shape_zyx:
+        return False
+    topology = plan_topology(task.spacing_zyx_mm, task.median_shape_zyx)
+    bound = preset.max_patch_voxels
+    if bound is not None and math.prod(topology.patch_size_zyx) > bound:
+        return False
+    return _bytes(_networks(topology, 1, task, preset), task) <= budget.gpu_memory_target_gb * GB
 
 
 def _candidates(full: Topology, task: Task, preset: Preset) -> list[tuple[Topology, int]]:
@@ -102,17 +125,24 @@ def _candidates(full: Topology, task: Task, preset: Preset) -> list[tuple[Topolo
 
 def _networks(topology: Topology, divisor: int, task: Task, preset: Preset) -> Networks:
     n_resolutions = len(topology.kernel_sizes_zyx)
+    # the diffusion U-Net of a grid of its own: cells are its unit, not millimetres
+    grid = preset.diffusion_grid_zyx
+    seen = topology if grid is None else plan_topology((1.0, 1.0, 1.0), grid)
     diffusion_width = max(MIN_CHANNELS, preset.diffusion_channels // divisor)
     segmenter_width = max(MIN_CHANNELS, preset.segmenter_channels // divisor)
-    n_diffusion = min(MAX_DIFFUSION_RESOLUTIONS, n_resolutions)
+    n_diffusion = min(MAX_DIFFUSION_RESOLUTIONS, len(seen.kernel_sizes_zyx))
     diffusion_channels = tuple(diffusion_width * 2**i for i in range(n_diffusion))
     segmenter_channels = tuple(
         min(MAX_SEGMENTER_CHANNELS, segmenter_width * 2**i) for i in range(n_resolutions)
     )
     return Networks(
         topology=topology,
-        diffusion=_unet(topology, diffusion_channels, task),
-        segmenter=_unet(topology, segmenter_channels, task),
+        diffusion=_unet(seen, diffusion_channels, task),
+        segmenter=(
+            _released_segmenter(topology, task)
+            if preset.released_segmenter
+            else _unet(topology, segmenter_channels, task)
+        ),
         diffusion_batch_size=min(
             MIN_BATCH_SIZE, largest_batch(topology, preset.diffusion_batch_size, preset)
         ),
@@ -123,6 +153,18 @@ def _networks(topology: Topology, divisor: int, task: Task, preset: Preset) -> N
         full_patch_zyx=topology.patch_size_zyx,
         preset_patch_zyx=topology.patch_size_zyx,
         estimated_bytes=0.0,
+        segmenter_convs=RELEASED_CONVS if preset.released_segmenter else N_CONVS,
+    )
+
+
+def _released_segmenter(topology: Topology, task: Task) -> UNetShape:
+    """Every stride, and every kernel, is the same on all axes, whatever the spacing."""
+    return UNetShape(
+        patch_size_zyx=topology.patch_size_zyx,
+        channels=RELEASED_CHANNELS,
+        strides_zyx=tuple((stride, stride, stride) for stride in RELEASED_STRIDES),
+        kernel_sizes_zyx=(KERNEL,) * len(RELEASED_CHANNELS),
+        n_inputs=task.n_inputs,
     )
 
 
@@ -161,6 +203,6 @@ def _bytes(nets: Networks, task: Task) -> float:
     """Of the hungrier of the two training steps; they never run at once."""
     diffusion = diffusion_training_bytes(nets.diffusion, nets.diffusion_batch_size, task.bytes_per_value)
     segmenter = segmenter_training_bytes(
-        nets.segmenter, N_CONVS, task.n_parts, nets.segmenter_batch_size, task.bytes_per_value
+        nets.segmenter, nets.segmenter_convs, task.n_parts, nets.segmenter_batch_size, task.bytes_per_value
     )
     return max(diffusion, segmenter)

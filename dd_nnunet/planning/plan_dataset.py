@@ -1,39 +1,29 @@
 """From a fingerprint to a plan: every choice with its reason."""
 
-from typing import Literal
+import math
+from dataclasses import replace
 
 from dd_nnunet.core.dataset import DatasetDescription
 from dd_nnunet.core.errors import UserError
 from dd_nnunet.core.fingerprint import DatasetFingerprint
-from dd_nnunet.core.plan import (
-    ConfigurationPlan,
-    Decision,
-    DiffusionPlan,
-    FeaturePlan,
-    LevelPlan,
-    NormalizationPlan,
-    Plan,
-    SegmenterPlan,
+from dd_nnunet.core.plan import ConfigurationPlan, Decision, NormalizationPlan, Plan
+from dd_nnunet.planning.configuration import Shared, plan_configuration
+from dd_nnunet.planning.levels import choose_parts
+from dd_nnunet.planning.low_resolution import (
+    MOST_PATCHES,
+    coarsen,
+    needs_low_resolution,
+    patch_edge_mm,
+    share_levels,
 )
-from dd_nnunet.core.splits import N_FOLDS
-from dd_nnunet.planning.memory import GB
-from dd_nnunet.planning.networks import N_CONVS, Networks, Task, plan_networks
-from dd_nnunet.planning.presets import PRESETS, Budget, Preset
-from dd_nnunet.planning.reasons import (
-    explain_effort,
-    explain_features,
-    explain_levels,
-    explain_networks,
-    explain_reading,
-    product,
-)
+from dd_nnunet.planning.networks import Task
+from dd_nnunet.planning.normalization import MIN_MAX, explain_normalization, plan_normalization
+from dd_nnunet.planning.presets import PAPER, Budget
+from dd_nnunet.planning.reasons import explain_paper, explain_reading, product
 from dd_nnunet.planning.resolution import median_shape, target_spacing
-from dd_nnunet.planning.stage_choice import cell_size_mm, choose_stages, choose_timesteps, diameter_of_level
 
 FULL_RESOLUTION = "3d_fullres"
-DEFAULT_PARTS = (2, 4, 8)
-N_TIMESTEPS = 250
-LOWER_PERCENTILE, UPPER_PERCENTILE = 0.5, 99.5
+LOW_RESOLUTION = "3d_lowres"
 
 
 def plan_dataset(
@@ -48,152 +38,104 @@ def plan_dataset(
         budget: what the user and the machine allow.
 
     Raises:
-        UserError: slices instead of volumes, too little memory, or parts that get fewer with depth.
+        UserError: slices instead of volumes, too little memory, parts that get fewer with depth, or stages that are
+            not one per level.
     """
-    preset, chosen = PRESETS[budget.preset], f"preset {budget.preset}"
-    spacing, shape, decisions = _resolution(fingerprint, budget)
-    parts, parts_because = _parts(description, budget)
-    precision, precision_because = _precision(budget)
-    task = Task(spacing, shape, description.n_channels, max(parts), 2 if precision == "bfloat16" else 4)
-    nets = plan_networks(task, preset, budget)
-    diffusion = _diffusion(nets, preset)
-    features = _features(fingerprint, preset)
+    if not budget.effort.crop:
+        fingerprint = uncropped(fingerprint)
+    parts = choose_parts(fingerprint.cases, description, budget)
+    task, spacing_because = _full_resolution(fingerprint, description, budget)
+    if budget.stages is not None and len(budget.stages) != len(parts.n_parts):
+        reason = f"are {len(budget.stages)}, levels are {len(parts.n_parts)}"
+        raise UserError("--stages", reason, "give one stage per level")
+    normalization = _normalization(fingerprint, description, budget)
     # where no object stands out, the volume itself is the object
-    volume_mm = min(n * s for n, s in zip(shape, spacing, strict=True))
-    levels = _levels(fingerprint.diameters_mm or (volume_mm,), diffusion, spacing, parts)
-    segmenter = _segmenter(nets, preset, sum(not case.constant for case in fingerprint.cases))
+    volume_mm = patch_edge_mm(task.median_shape_zyx, task.spacing_zyx_mm)
+    shared = Shared(fingerprint, budget, normalization, parts, volume_mm)
+    configurations, configured = _configurations(task, shared)
     decisions = [
-        Decision("preset", budget.preset, preset.because),
-        *decisions,
+        Decision("preset", budget.preset, budget.effort.because),
+        Decision("target spacing", f"{product(task.spacing_zyx_mm)} mm", spacing_because),
+        *explain_normalization(description.channel_names, normalization),
         *explain_reading(fingerprint.reading),
-        Decision("precision", precision, precision_because),
-        *explain_networks(nets, task, preset, budget),
-        *explain_features(features, fingerprint.noise_sd, N_TIMESTEPS, preset, chosen),
-        Decision("parts per level", " ".join(map(str, parts)), parts_because),
-        *explain_levels(levels, fingerprint.diameters_mm, volume_mm, diffusion, spacing),
-        *explain_effort(diffusion, segmenter, chosen),
+        _explain_precision(budget),
+        Decision("parts per level", " ".join(map(str, parts.n_parts)), parts.because),
+        *configured,
+        *explain_paper(budget),
     ]
-    normalization = NormalizationPlan("percentile", LOWER_PERCENTILE, UPPER_PERCENTILE)
-    configuration = ConfigurationPlan(
-        spacing_zyx_mm=spacing,
-        median_shape_zyx=shape,
-        patch_size_zyx=nets.topology.patch_size_zyx,
-        normalization=(normalization,) * description.n_channels,
-        precision=precision,
-        diffusion=diffusion,
-        features=features,
-        segmenter=segmenter,
-        levels=levels,
-        gpu_memory_target_gb=budget.gpu_memory_target_gb,
-        estimated_gpu_memory_gb=round(nets.estimated_bytes / GB, 3),
-        reading=fingerprint.reading,
-    )
     return Plan(
         dataset_name=dataset_name,
         plans_name=budget.plans_name,
-        planner="paper" if budget.preset == "paper" else "default",
+        planner=PAPER if budget.preset == PAPER else "default",
         preset=budget.preset,
         channel_names=description.channel_names,
-        configurations={FULL_RESOLUTION: configuration},
+        configurations=configurations,
         decisions=tuple(decisions),
     )
 
 
-def _resolution(
-    fingerprint: DatasetFingerprint, budget: Budget
-) -> tuple[tuple[float, float, float], tuple[int, int, int], list[Decision]]:
+def uncropped(fingerprint: DatasetFingerprint) -> DatasetFingerprint:
+    """The fingerprint of volumes that are taken whole."""
+    cases = tuple(
+        replace(case, crop_start_zyx=(0, 0, 0), crop_stop_zyx=case.shape_zyx) for case in fingerprint.cases
+    )
+    return replace(fingerprint, cases=cases)
+
+
+def _normalization(
+    fingerprint: DatasetFingerprint, description: DatasetDescription, budget: Budget
+) -> tuple[NormalizationPlan, ...]:
+    if budget.effort.min_max:
+        return (MIN_MAX,) * description.n_channels
+    return plan_normalization(description.channel_names, fingerprint)
+
+
+def _full_resolution(
+    fingerprint: DatasetFingerprint, description: DatasetDescription, budget: Budget
+) -> tuple[Task, str]:
     if budget.target_spacing_zyx_mm is None:
         spacing, because = target_spacing(fingerprint)
     else:
         spacing, because = budget.target_spacing_zyx_mm, "given with -overwrite_target_spacing"
     shape = median_shape(fingerprint, spacing)
-    decisions = [
-        Decision("target spacing", f"{product(spacing)} mm", because),
-        Decision("median shape", product(shape), "cropped to what is not constant, at the target spacing"),
-        Decision(
-            "intensities",
-            f"percentiles {LOWER_PERCENTILE}-{UPPER_PERCENTILE} become 0-1",
-            "a few extreme voxels must not decide the scale; background is left out",
-        ),
+    # the parts follow with the levels of a configuration
+    return Task(spacing, shape, description.n_channels, 1, 2 if budget.fast_bf16 else 4), because
+
+
+def _configurations(task: Task, shared: Shared) -> tuple[dict[str, ConfigurationPlan], list[Decision]]:
+    """The full resolution with all levels, or shared with a low one where a volume is many patches."""
+    levels = tuple(range(1, len(shared.parts.n_parts) + 1))
+    full, decisions = plan_configuration(FULL_RESOLUTION, task, levels, shared)
+    whole, patch = task.median_shape_zyx, full.patch_size_zyx
+    n_patches = math.prod(whole) / math.prod(patch)
+    wanted = shared.preset.low_resolution and needs_low_resolution(whole, patch, len(levels))
+    coarser = coarsen(task, shared.preset, shared.budget) if wanted else None
+    if coarser is None:
+        return {FULL_RESOLUTION: full}, decisions
+    edge_mm = patch_edge_mm(patch, task.spacing_zyx_mm)
+    diameters = [shared.diameter_mm(level) for level in levels]
+    for_low, for_full = share_levels(diameters, edge_mm, max(coarser.spacing_zyx_mm))
+    low, low_decisions = plan_configuration(LOW_RESOLUTION, coarser, for_low, shared)
+    full, decisions = plan_configuration(FULL_RESOLUTION, task, for_full, shared)
+    shares = [f"{name}: level {' '.join(map(str, numbers))}"
+              for name, numbers in ((LOW_RESOLUTION, for_low), (FULL_RESOLUTION, for_full))]  # fmt: skip
+    because = (
+        f"a median volume is {n_patches:.0f} patches at full resolution, more than {MOST_PATCHES}; level 1, and "
+        f"levels whose objects are wider than half of a patch of {edge_mm:.3g} mm and large enough at the coarser "
+        "spacing, are found where one patch holds it whole"
+    )
+    spacing, finest = product(coarser.spacing_zyx_mm), "the finest at which the median volume is one patch"
+    explained = [
+        Decision("configurations", "; ".join(shares), because),
+        Decision("spacing", f"{spacing} mm", finest, LOW_RESOLUTION),
+        *low_decisions,
+        *decisions,
     ]
-    return spacing, shape, decisions
+    return {LOW_RESOLUTION: low, FULL_RESOLUTION: full}, explained
 
 
-def _parts(description: DatasetDescription, budget: Budget) -> tuple[tuple[int, ...], str]:
-    if budget.parts is not None:
-        parts, because = budget.parts, "given with --parts"
-    elif description.parts:
-        parts, because = description.parts, "given in dataset.json"
-    else:
-        parts, because = DEFAULT_PARTS, "default: each level doubles the parts of the one before"
-    if list(parts) != sorted(parts):
-        raise UserError(
-            "dataset.json: parts",
-            f"{' '.join(map(str, parts))} get fewer with depth",
-            "a level refines the one before it",
-        )
-    return parts, because
-
-
-def _precision(budget: Budget) -> tuple[Literal["bfloat16", "float32"], str]:
+def _explain_precision(budget: Budget) -> Decision:
     if budget.fast_bf16:
-        return "bfloat16", f"{budget.hardware} computes bfloat16 fast; weights stay in float32"
-    return "float32", f"{budget.hardware} has no bfloat16 instructions"
-
-
-def _diffusion(nets: Networks, preset: Preset) -> DiffusionPlan:
-    return DiffusionPlan(
-        channels=nets.diffusion.channels,
-        strides_zyx=nets.diffusion.strides_zyx,
-        kernel_sizes_zyx=nets.diffusion.kernel_sizes_zyx,
-        n_timesteps=N_TIMESTEPS,
-        batch_size=nets.diffusion_batch_size,
-        iterations=preset.diffusion_iterations,
-        learning_rate=preset.diffusion_learning_rate,
-        ema_decay=preset.ema_decay,
-    )
-
-
-def _features(fingerprint: DatasetFingerprint, preset: Preset) -> FeaturePlan:
-    return FeaturePlan(
-        timesteps=preset.timesteps or choose_timesteps(fingerprint.noise_sd, N_TIMESTEPS),
-        n_draws=preset.n_draws,
-        scaling=preset.scaling,
-        n_components=preset.n_components,
-        visual_target=preset.visual_target,
-    )
-
-
-def _levels(
-    diameters_mm: tuple[float, ...],
-    diffusion: DiffusionPlan,
-    spacing_zyx_mm: tuple[float, float, float],
-    parts: tuple[int, ...],
-) -> tuple[LevelPlan, ...]:
-    cells = [cell_size_mm(diffusion, stage + 1, spacing_zyx_mm) for stage in range(diffusion.n_stages)]
-    diameters = [diameter_of_level(diameters_mm, level + 1) for level in range(len(parts))]
-    stages = choose_stages(cells, diameters)
-    return tuple(
-        LevelPlan(i + 1, n, (stage,)) for i, (n, stage) in enumerate(zip(parts, stages, strict=True))
-    )
-
-
-def _segmenter(nets: Networks, preset: Preset, n_cases: int) -> SegmenterPlan:
-    one_pass = -(-(n_cases - n_cases // N_FOLDS) // nets.segmenter_batch_size)
-    return SegmenterPlan(
-        features_per_stage=nets.segmenter.channels,
-        strides_zyx=((1, 1, 1), *nets.segmenter.strides_zyx),
-        kernel_sizes_zyx=nets.segmenter.kernel_sizes_zyx,
-        n_convs_per_stage=N_CONVS,
-        batch_size=nets.segmenter_batch_size,
-        epochs=preset.segmenter_epochs,
-        iterations_per_epoch=preset.segmenter_iterations or one_pass,
-        warm_start_epochs=preset.warm_start_epochs,
-        learning_rate=preset.segmenter_learning_rate,
-        feature_weight=preset.feature_weight,
-        visual_weight=preset.visual_weight,
-        invariance_weight=preset.invariance_weight,
-        scale_free=preset.scale_free,
-        gamma_range=preset.gamma_range,
-        anchor_weight=preset.anchor_weight,
-    )
+        because = f"{budget.hardware} computes bfloat16 fast; weights stay in float32"
+        return Decision("precision", "bfloat16", because)
+    return Decision("precision", "float32", f"{budget.hardware} has no bfloat16 instructions")

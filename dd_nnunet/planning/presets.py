@@ -1,10 +1,12 @@
 """How much effort is spent: the table of presets. These values are tuned; everything else is derived."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Literal
+from typing import Any, Literal
 
 from dd_nnunet.core.errors import UserError
+from dd_nnunet.core.plan import Zyx
 
 
 @dataclass(frozen=True)
@@ -17,6 +19,16 @@ class Preset:
         one_volume_voxels: batches of larger patches hold as many fewer volumes, at least one; None = no bound.
         timesteps: read for features; None = from the measured noise.
         segmenter_iterations: per epoch; None = one pass over the training cases.
+        low_resolution: coarse levels of volumes far larger than a patch get a configuration of their own.
+        recipe: "plain" leaves out of both trainings what the paper does not tell of.
+        kept_epoch: living parts first, or certainty alone.
+        min_max: the smallest and the largest voxel become 0 and 1, instead of percentiles.
+        crop: volumes to the box of their foreground.
+        stage_is_level: level l is fed by decoder stage l, instead of the stage whose cells fit its objects.
+        diffusion_grid_zyx: every volume is resized to it for the diffusion U-Net; None = never.
+        feature_grid: where cells stand when features are up-sampled.
+        invariance: the denominator of Eq. 8.
+        released_segmenter: the segmenter of the released code instead of ours.
     """
 
     because: str
@@ -44,6 +56,21 @@ class Preset:
     visual_weight: float = 1.0
     invariance_weight: float = 1.0
     gamma_range: tuple[float, float] = (0.9, 1.1)
+    low_resolution: bool = True
+    recipe: Literal["full", "plain"] = "full"
+    kept_epoch: Literal["alive", "certain"] = "alive"
+    min_max: bool = False
+    crop: bool = True
+    stage_is_level: bool = False
+    diffusion_grid_zyx: Zyx | None = None
+    feature_grid: Literal["centres", "corners"] = "centres"
+    invariance: Literal["squares", "masks"] = "squares"
+    released_segmenter: bool = False
+
+    @property
+    def any_patch(self) -> bool:
+        """Whether both networks resize what they are given, so that a patch need be no multiple of anything."""
+        return self.diffusion_grid_zyx is not None and self.released_segmenter
 
 
 PRESETS = MappingProxyType(
@@ -102,7 +129,7 @@ PRESETS = MappingProxyType(
             diffusion_batch_size=4,
             diffusion_iterations=50_000,
             diffusion_learning_rate=1e-4,
-            ema_decay=0.995,
+            ema_decay=0.0,
             timesteps=(25,),
             n_draws=1,
             scaling="none",
@@ -116,7 +143,23 @@ PRESETS = MappingProxyType(
             segmenter_learning_rate=3e-4,
             scale_free=False,
             anchor_weight=0.0,
+            low_resolution=False,
+            recipe="plain",
+            kept_epoch="certain",
+            min_max=True,
+            crop=False,
+            stage_is_level=True,
         ),
+    }
+)
+PAPER = "paper"
+# what the authors' released code does otherwise than the paper: --as_released, each on its own
+DEPARTURES: Mapping[str, Mapping[str, Any]] = MappingProxyType(
+    {
+        "resize64": {"diffusion_grid_zyx": (64, 64, 64)},
+        "sampling_grids": {"feature_grid": "corners"},
+        "no_squares": {"invariance": "masks"},
+        "small_segmenter": {"released_segmenter": True},
     }
 )
 
@@ -133,6 +176,8 @@ class Budget:
         fast_bf16: this machine computes bfloat16 fast.
         plans_name: name of the plans file.
         hardware: named in the reason of the precision.
+        stages: decoder stage per level, level 1 first; None = planned.
+        as_released: keys of `DEPARTURES`; with preset "paper" only.
     """
 
     gpu_memory_target_gb: float = 8.0
@@ -142,6 +187,14 @@ class Budget:
     fast_bf16: bool = False
     plans_name: str = "ddPlans"
     hardware: str = "this machine"
+    stages: tuple[int, ...] | None = None
+    as_released: tuple[str, ...] = ()
+
+    @property
+    def effort(self) -> Preset:
+        """The preset, as the released code departs from it where that is wished."""
+        changes = {key: value for name in self.as_released for key, value in DEPARTURES[name].items()}
+        return replace(PRESETS[self.preset], **changes)
 
     def __post_init__(self) -> None:
         if self.preset not in PRESETS:
@@ -157,3 +210,10 @@ class Budget:
             raise UserError("--parts", f"{shown} get fewer with depth", "a level refines the one before it")
         if self.target_spacing_zyx_mm is not None and min(self.target_spacing_zyx_mm) <= 0:
             raise UserError("-overwrite_target_spacing", "has an axis of 0 mm or less", "give three mm > 0")
+        unknown = [name for name in self.as_released if name not in DEPARTURES]
+        if unknown:
+            raise UserError(
+                "--as_released", f"{unknown[0]!r} does not exist", f"choose of: {', '.join(DEPARTURES)}"
+            )
+        if self.as_released and self.preset != PAPER:
+            raise UserError("--as_released", f"is no part of preset {self.preset}", "give -pl paper with it")

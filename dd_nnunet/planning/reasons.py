@@ -1,5 +1,6 @@
 """The planner's decisions in words."""
 
+import math
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -12,9 +13,10 @@ from dd_nnunet.core.plan import (
     ReadingPlan,
     SegmenterPlan,
 )
-from dd_nnunet.planning.memory import GB
+from dd_nnunet.core.units import GB
+from dd_nnunet.planning.memory import UNetShape
 from dd_nnunet.planning.networks import MAX_DIFFUSION_RESOLUTIONS, Networks, Task, largest_batch
-from dd_nnunet.planning.presets import Budget, Preset
+from dd_nnunet.planning.presets import PAPER, Budget, Preset
 from dd_nnunet.planning.stage_choice import (
     CELLS_PER_DIAMETER,
     FIRST_RANGE,
@@ -53,14 +55,18 @@ def explain_networks(nets: Networks, task: Task, preset: Preset, budget: Budget)
     yield Decision("patch size", patch, _why_this_patch(nets, task, preset, budget))
     yield Decision(
         "down-samplings",
-        f"{len(nets.segmenter.strides_zyx)} (diffusion {len(nets.diffusion.strides_zyx)})",
+        f"{_halvings(nets.segmenter)} (diffusion {_halvings(nets.diffusion)})",
         "an axis is halved while it has 8 cells and is not twice as coarse as the finest; "
         f"the diffusion U-Net has at most {MAX_DIFFUSION_RESOLUTIONS} resolutions, as in the paper",
     )
     narrowed = f", divided by {nets.channel_divisor} to fit {memory}" if nets.channel_divisor > 1 else ""
-    for name, shape in (("diffusion", nets.diffusion), ("segmenter", nets.segmenter)):
-        channels = " ".join(map(str, shape.channels))
-        yield Decision(f"{name} channels", channels, f"{chosen}; doubled at each resolution{narrowed}")
+    doubled = f"{chosen}; doubled at each resolution{narrowed}"
+    released = "as in the released code (--as_released small_segmenter)"
+    for name, shape, because in (
+        ("diffusion", nets.diffusion, doubled),
+        ("segmenter", nets.segmenter, released if preset.released_segmenter else doubled),
+    ):
+        yield Decision(f"{name} channels", " ".join(map(str, shape.channels)), because)
     for name, size, wished in (
         ("diffusion", nets.diffusion_batch_size, preset.diffusion_batch_size),
         ("segmenter", nets.segmenter_batch_size, preset.segmenter_batch_size),
@@ -77,8 +83,14 @@ def explain_networks(nets: Networks, task: Task, preset: Preset, budget: Budget)
     )
 
 
+def _halvings(shape: UNetShape) -> int:
+    return sum(math.prod(stride) > 1 for stride in shape.strides_zyx)
+
+
 def _why_this_patch(nets: Networks, task: Task, preset: Preset, budget: Budget) -> str:
     multiple = f"a multiple of {product(nets.topology.total_stride_zyx)}"
+    if preset.any_patch:
+        multiple = "both networks resize what they are given"
     steps = []
     if nets.preset_patch_zyx != nets.full_patch_zyx:
         steps.append(f"shrunk to the {preset.max_patch_voxels} voxels of preset {budget.preset}")
@@ -122,10 +134,20 @@ def explain_levels(
     assumed_mm: float,
     diffusion: DiffusionPlan,
     spacing_zyx_mm: Sequence[float],
+    budget: Budget,
 ) -> Iterator[Decision]:
     """The decoder stage of each level; without a measured diameter, `assumed_mm` stands for the first."""
     for level in levels:
         stage = level.stages[0]
+        name, value = f"stage of level {level.level}", f"{stage} of {diffusion.n_stages}"
+        if budget.stages is not None:
+            yield Decision(name, value, "given with --stages")
+            continue
+        if budget.effort.stage_is_level:
+            yield Decision(
+                name, value, f"preset {budget.preset}: level l is fed by stage l, where there is one"
+            )
+            continue
         diameter = diameter_of_level(measured_mm or (assumed_mm,), level.level)
         cell = cell_size_mm(diffusion, stage, spacing_zyx_mm)
         if level.level <= len(measured_mm):
@@ -133,8 +155,8 @@ def explain_levels(
         else:
             origin = "half of the level before" if level.level > 1 else "the volume's; no object stood out"
         yield Decision(
-            f"stage of level {level.level}",
-            f"{stage} of {diffusion.n_stages}",
+            name,
+            value,
             f"its cells of {cell:.3g} mm come nearest to 1/{CELLS_PER_DIAMETER:g} of the "
             f"diameter {diameter:.3g} mm ({origin})",
         )
@@ -164,11 +186,35 @@ def explain_effort(diffusion: DiffusionPlan, segmenter: SegmenterPlan, chosen: s
     yield Decision("loss weights", " ".join(f"{w:g}" for w in weights), f"{chosen}; each consistency {scale}")
 
 
+def explain_paper(budget: Budget) -> Iterator[Decision]:
+    """What the paper leaves out of ours, and what its released code does otherwise."""
+    if budget.preset != PAPER:
+        return
+    because = (
+        "the paper tells of none of: rates that change, clipped gradients, averaged weights, mirrored or altered "
+        "volumes, parts seeded again"
+    )
+    yield Decision("recipe", "plain", because)
+    yield Decision("kept epoch", "highest mean largest probability", "of all training cases, as in the paper")
+    if budget.as_released:
+        yield Decision(
+            "as in the released code",
+            " ".join(budget.as_released),
+            "given with --as_released; everything else is as in the paper",
+        )
+
+
 def format_decisions(decisions: Iterable[Decision]) -> str:
-    """The decisions in 80 columns: name, value, and the reason below the value."""
+    """The decisions in 80 columns: name, value, the reason below it; several configurations get headings."""
     margin = " " * NAME_WIDTH
     lines = []
+    decisions = tuple(decisions)
+    several = len({decision.configuration for decision in decisions} - {""}) > 1
+    heading = ""
     for decision in decisions:
+        if several and decision.configuration != heading:
+            heading = decision.configuration
+            lines += ["", heading, "-" * len(heading)]
         values = textwrap.wrap(decision.value, LINE_WIDTH - NAME_WIDTH) or [""]
         reasons = textwrap.wrap(decision.because, LINE_WIDTH - NAME_WIDTH - 2)
         lines.append(f"{decision.name:<{NAME_WIDTH - 1}} {values[0]}")

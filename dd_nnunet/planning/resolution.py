@@ -11,10 +11,14 @@ import numpy as np
 from dd_nnunet.core.errors import UserError
 from dd_nnunet.core.fingerprint import DatasetFingerprint
 from dd_nnunet.core.plan import Zyx
+from dd_nnunet.planning.rounding import rounded
 
 ANISOTROPY = 3.0
 SAME_SPACING = 1e-3
 MIN_3D_EDGE = 8
+# an axis that gets at most half of its voxels is averaged when it is resampled: an interpolation would leave voxels
+# out, and fold the noise of all into few
+AVERAGED_FROM = 2.0
 Millimetres = tuple[float, float, float]
 
 
@@ -41,7 +45,7 @@ def target_spacing(fingerprint: DatasetFingerprint) -> tuple[Millimetres, str]:
         finer = float(np.percentile(spacings[:, coarse], 10))
         target[coarse] = max(finer, target[others].max())
         because += f"; the coarse axis {'zyx'[coarse]} gets its 10th percentile"
-    z, y, x = (round(float(s), 6) for s in target)
+    z, y, x = (rounded(float(s), 6) for s in target)
     return (z, y, x), because
 
 

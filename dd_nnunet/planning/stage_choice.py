@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from dd_nnunet.core.errors import UserError
 from dd_nnunet.core.noise_schedule import added_noise_sd
 from dd_nnunet.core.plan import DiffusionPlan
 
@@ -44,6 +45,39 @@ def choose_stages(cells_mm: Sequence[float], diameters_mm: Sequence[float]) -> t
         wanted = diameter / CELLS_PER_DIAMETER
         stages.append(min(allowed, key=lambda stage: abs(math.log(cells_mm[stage - 1] / wanted))))
     return tuple(stages)
+
+
+def given_stages(stages: Sequence[int], numbers: Sequence[int], n_stages: int) -> tuple[int, ...]:
+    """The stages that were given for levels, if the network has them.
+
+    Args:
+        stages: of levels 1, 2, …
+        numbers: the levels asked for.
+        n_stages: of the diffusion U-Net.
+
+    Raises:
+        UserError: a stage that the diffusion U-Net does not have.
+    """
+    chosen = tuple(stages[number - 1] for number in numbers)
+    if not all(1 <= stage <= n_stages for stage in chosen):
+        shown = " ".join(map(str, chosen))
+        reason = f"{shown}: the planned diffusion U-Net has stages 1–{n_stages}, 1 is the coarsest"
+        raise UserError("--stages", reason, "choose of those")
+    return chosen
+
+
+def noise_after_averaging(noise_sd: float, noise_slope: float, factor: float) -> float:
+    """What is left of noise where every new voxel is the mean of factor³ old ones.
+
+    Frequencies above 1/factor of the highest are gone; with a power spectrum f^slope the share of the power below
+    is factor^-(3 + slope). Source: the integral of f^slope over a ball in the space of frequencies.
+
+    Args:
+        noise_sd: before.
+        noise_slope: of its power spectrum, 0 = white; at or below -3 nothing is lost.
+        factor: new over old spacing, from 1.
+    """
+    return noise_sd * math.pow(factor, -max(0.0, 3.0 + noise_slope) / 2)
 
 
 def choose_timesteps(noise_sd: float, n_timesteps: int) -> tuple[int, int]:

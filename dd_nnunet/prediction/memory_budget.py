@@ -9,13 +9,15 @@ from dd_nnunet.core.case import CaseProperties
 from dd_nnunet.core.dataset import CaseFiles
 from dd_nnunet.core.errors import DDError, UserError
 from dd_nnunet.core.plan import Zyx
+from dd_nnunet.core.units import GB
 from dd_nnunet.planning.memory import UNetShape, segmenter_prediction_bytes
 from dd_nnunet.planning.resolution import resampled_shape
 from dd_nnunet.prediction.predict_case import FoldEnsemble, PredictionSettings
-from dd_nnunet.preprocessing.case_memory import PROCESS_BYTES, bytes_to_preprocess
+from dd_nnunet.preprocessing.case_memory import bytes_to_preprocess
 from dd_nnunet.storage.volume import read_geometry
 
-GB = 1024**3
+# unlike a worker that prepares cases, this process has torch loaded: 0.42 GB resident with its CPU build
+PROCESS_BYTES = 0.45e9
 BYTES_PER_VALUE = 4
 HALF_PRECISION_BYTES = 2
 # of the parts on the raw grid: themselves, and what writing them copies
@@ -74,7 +76,7 @@ class MemoryBudget:
             geometry = read_geometry(case.channel_files[0])
             target = self.settings.configuration.spacing_zyx_mm
             prepared = resampled_shape(geometry.shape_zyx, geometry.spacing_zyx_mm, target)
-            needed = bytes_to_preprocess(geometry.shape_zyx, prepared, len(case.channel_files))
+            needed = bytes_to_preprocess(geometry.shape_zyx, prepared, len(case.channel_files), PROCESS_BYTES)
         self._check(f"case {case.case_id}", self.network_bytes + needed)
 
     def check_case(self, properties: CaseProperties) -> None:
@@ -89,7 +91,7 @@ class MemoryBudget:
     def bytes_to_predict(self, prepared_zyx: Zyx, raw_zyx: Zyx) -> float:
         """Peak memory of predicting one prepared case, the process itself included."""
         configuration = self.settings.configuration
-        multiple = configuration.diffusion.stage_reduction_zyx(1)
+        multiple = configuration.volume_multiple_zyx
         padded = [
             math.ceil(max(n, p) / m) * m
             for n, p, m in zip(prepared_zyx, configuration.patch_size_zyx, multiple, strict=True)

@@ -33,6 +33,11 @@ class ModelFolder:
     configuration: ConfigurationPlan
     description: DatasetDescription
 
+    @property
+    def configuration_name(self) -> str:
+        """E.g. "3d_fullres"."""
+        return _configuration_name(self.path)
+
     @classmethod
     def open(cls, path: Path) -> "ModelFolder":
         """Read the plan and the dataset's description.
@@ -48,7 +53,7 @@ class ModelFolder:
                 "train it with dd_train, or correct -d, -c, -p",
             )
         plan = read_record(Plan, plans_json)
-        configuration = plan.configuration(path.name.split("__")[-1])
+        configuration = plan.configuration(_configuration_name(path))
         return cls(path, plan, configuration, load_description(path / "dataset.json"))
 
     def levels(self, folds: tuple[str, ...], wanted: tuple[int, ...]) -> tuple[LevelPlan, ...]:
@@ -109,6 +114,9 @@ class ModelFolder:
     def _require(self, fold: str, level: LevelPlan) -> None:
         path = self._checkpoint(fold, level)
         if not checkpoint_exists(path):
-            configuration = self.path.name.split("__")[-1]
-            command = f"dd_train {self.plan.dataset_name} {configuration} {fold} -l {level.level}"
+            command = f"dd_train {self.plan.dataset_name} {self.configuration_name} {fold} -l {level.level}"
             raise UserError(path, "does not exist", f"run: {command}")
+
+
+def _configuration_name(path: Path) -> str:
+    return path.name.split("__")[-1]

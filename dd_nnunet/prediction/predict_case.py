@@ -29,7 +29,7 @@ class PredictionSettings:
         configuration: the plan.
         runtime: device and number format.
         step_size: largest step between patches as a share of the patch.
-        mirror: average over mirrored copies.
+        mirror: average over mirrored copies, if the segmenter was trained with such.
         save_probabilities: also write `{case}.b2nd` with the probabilities on the prepared grid.
     """
 
@@ -38,6 +38,11 @@ class PredictionSettings:
     step_size: float = DEFAULT_STEP_SIZE
     mirror: bool = True
     save_probabilities: bool = False
+
+    @property
+    def mirrors(self) -> bool:
+        """Whether mirrored copies are averaged."""
+        return self.mirror and self.configuration.segmenter.recipe != "plain"
 
 
 class FoldEnsemble:
@@ -102,10 +107,10 @@ class FoldEnsemble:
         """For every slice along Z: [K,Y,X] of fold after fold, each computed when it is asked for."""
         settings = self.settings
         patch = settings.configuration.patch_size_zyx
-        padded, box = pad_to_patch(case.array, patch, settings.configuration.diffusion.stage_reduction_zyx(1))
+        padded, box = pad_to_patch(case.array, patch, settings.configuration.volume_multiple_zyx)
         folds = [
             unpad_slices(
-                predict_slices(n, padded, patch, settings.runtime, settings.step_size, settings.mirror), box
+                predict_slices(n, padded, patch, settings.runtime, settings.step_size, settings.mirrors), box
             )
             for n in self.networks
         ]

@@ -26,6 +26,8 @@ from dd_nnunet.storage.volume import read_volume
 
 LOGGER = logging.getLogger(__name__)
 ALIGNMENT_CASES = 4
+# by case id
+Records = dict[str, dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,11 @@ class PredictionJob:
         return (*labels, *(beside if self.settings.save_probabilities else ()))
 
     @property
+    def record_path(self) -> Path:
+        """Says of each case what was done."""
+        return self.output / self.record_name
+
+    @property
     def fingerprint(self) -> str:
         """Changes with anything that changes the predictions, except the images."""
         settings = self.settings
@@ -84,26 +91,46 @@ class PredictionJob:
 
 
 class FolderPrediction:
-    """Predicts cases one by one; a bad case is recorded and the others go on.
+    """Predicts cases one by one; a bad case is recorded and the others go on. Made by `open`.
 
     Args:
         job: what to predict.
         folder: all cases of the input; the first sound ones match the parts of several folds, always the same
             ones, so that a folder split over several machines gets one numbering.
-
-    Raises:
-        UserError: a level that is not trained, not enough memory for a patch, or a damaged record.
+        ensembles: the networks of each level.
+        memory: what a case may use.
+        records: of the cases that earlier runs took up.
+        arguments: the job's fingerprint, noted with each case.
     """
 
-    def __init__(self, job: PredictionJob, folder: Sequence[CaseFiles]) -> None:
+    def __init__(
+        self,
+        job: PredictionJob,
+        folder: Sequence[CaseFiles],
+        ensembles: dict[LevelPlan, FoldEnsemble],
+        memory: MemoryBudget,
+        records: Records,
+        arguments: str,
+    ) -> None:
         self.job = job
-        self.record_path = job.output / job.record_name
-        self.records = self._old_records()
-        self.ensembles = {level: self._ensemble(level) for level in job.levels}
-        self._memory = MemoryBudget.of(tuple(self.ensembles.values()), job.max_ram_bytes)
-        self._memory.check_patch()
-        self._arguments = job.fingerprint
+        self.ensembles = ensembles
+        self.records = records
+        self._memory = memory
+        self._arguments = arguments
         self._unaligned = tuple(folder) if len(job.folds) > 1 else ()
+
+    @classmethod
+    def open(cls, job: PredictionJob, folder: Sequence[CaseFiles]) -> "FolderPrediction":
+        """Load the networks and the record of earlier runs.
+
+        Raises:
+            UserError: a level that is not trained, not enough memory for a patch, or a damaged record.
+        """
+        records = _old_records(job.record_path)
+        ensembles = {level: _ensemble(job, level) for level in job.levels}
+        memory = MemoryBudget.of(tuple(ensembles.values()), job.max_ram_bytes)
+        memory.check_patch()
+        return cls(job, folder, ensembles, memory, records, job.fingerprint)
 
     def run(self, cases: Sequence[CaseFiles]) -> Iterator[tuple[str, str]]:
         """Predict the cases; yields case id and "done", "kept" or "failed" as they come.
@@ -178,20 +205,6 @@ class FolderPrediction:
                 # reported when its turn comes
                 continue
 
-    def _ensemble(self, level: LevelPlan) -> FoldEnsemble:
-        job = self.job
-        networks = [job.model.segmenter(fold, level, job.settings.runtime) for fold in job.folds]
-        return FoldEnsemble(networks, job.settings, level.n_parts)
-
-    def _old_records(self) -> dict[str, dict[str, Any]]:
-        if not self.record_path.is_file():
-            return {}
-        data = read_json(self.record_path)
-        cases = data.get("cases") if isinstance(data, dict) else None
-        if not isinstance(cases, dict) or not all(isinstance(record, dict) for record in cases.values()):
-            raise UserError(self.record_path, "is no record of predictions ($.cases)", "remove it")
-        return cases
-
     def _is_done(self, case: CaseFiles) -> bool:
         """Whether the record says so, of the same images and arguments, and the files are those it names."""
         record = self.records.get(case.case_id, {})
@@ -225,7 +238,22 @@ class FolderPrediction:
             "part_of_fold_for_each_part": orders,
             "cases": dict(sorted(self.records.items())),
         }
-        write_json(self.record_path, record_to_json(data))
+        write_json(self.job.record_path, record_to_json(data))
+
+
+def _ensemble(job: PredictionJob, level: LevelPlan) -> FoldEnsemble:
+    networks = [job.model.segmenter(fold, level, job.settings.runtime) for fold in job.folds]
+    return FoldEnsemble(networks, job.settings, level.n_parts)
+
+
+def _old_records(path: Path) -> Records:
+    if not path.is_file():
+        return {}
+    data = read_json(path)
+    cases = data.get("cases") if isinstance(data, dict) else None
+    if not isinstance(cases, dict) or not all(isinstance(record, dict) for record in cases.values()):
+        raise UserError(path, "is no record of predictions ($.cases)", "remove it")
+    return cases
 
 
 def _digests(case: CaseFiles) -> list[str]:

@@ -25,20 +25,17 @@ Labels = npt.NDArray[Any]
 
 
 def preprocess_case(volume: Volume, case_id: str, configuration: ConfigurationPlan) -> PreparedCase:
-    """Crop to what is not background, scale to [0,1], resample to the planned spacing.
+    """Crop to what is not background (if so planned), scale to [0,1], resample to the planned spacing.
 
     Args:
         volume: [C,Z,Y,X] raw intensities, one channel per entry of the plan's normalization.
         case_id: kept in the properties.
-        configuration: spacing and normalization.
+        configuration: spacing, normalization and whether to crop.
     """
-    # imports torch, which processes that only measure, and label maps on their way back, can do without
-    from acvl_utils.cropping_and_padding.bounding_boxes import crop_to_bbox
-
     mask = foreground_mask(volume.array)
-    start, stop = bounding_box(mask)
-    box = [[a, b] for a, b in zip(start, stop, strict=True)]
-    cropped_mask = crop_to_bbox(mask, box)
+    start, stop = bounding_box(mask) if configuration.crop else ((0, 0, 0), volume.geometry.shape_zyx)
+    box = tuple(map(slice, start, stop))
+    cropped_mask = mask[box]
     spacing = volume.geometry.spacing_zyx_mm
     target = configuration.spacing_zyx_mm
     shape = resampled_shape(cropped_mask.shape, spacing, target)
@@ -46,7 +43,7 @@ def preprocess_case(volume: Volume, case_id: str, configuration: ConfigurationPl
     prepared = np.empty((len(volume.array), *shape), dtype=np.float32)
     limits, warnings = [], list(volume.warnings)
     for index, (channel, plan) in enumerate(zip(volume.array, configuration.normalization, strict=True)):
-        cropped = crop_to_bbox(channel, box)
+        cropped = channel[box]
         limits.append(intensity_range(cropped, cropped_mask, plan))
         if limits[-1][0] == limits[-1][1]:
             warnings.append(f"channel {index} is constant between its percentiles; it became all zero")

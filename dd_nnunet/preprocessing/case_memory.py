@@ -11,10 +11,11 @@ from dd_nnunet.core.plan import ConfigurationPlan, Zyx
 from dd_nnunet.planning.resolution import resampled_shape
 from dd_nnunet.storage.volume import read_geometry
 
-# the interpreter with its libraries, and the temporary arrays of one channel: above the peak resident memory
-# measured on volumes of 128³ and 256³ (0.36 GB + 38-43 bytes and 26-41 bytes per raw voxel)
-PROCESS_BYTES = 0.45e9
-FINGERPRINT_BYTES_PER_VOXEL = 40.0
+# a worker knows numpy, scipy, SimpleITK and blosc2, but not torch: 0.23 GB once these are loaded, and up to 0.07 GB
+# of scratch whatever the volume; above the peak resident memory (VmHWM of a fresh process, Linux, one thread) of
+# measuring one channel of 96³ to 256³ voxels, 0.32 GB to 0.79 GB, by 9 to 21 %
+WORKER_BYTES = 0.32e9
+FINGERPRINT_BYTES_PER_VOXEL = 28.0
 RAW_BYTES_PER_VOXEL = 24.0
 PREPARED_BYTES_PER_VOXEL = 8.0
 BYTES_PER_CHANNEL_VOXEL = 4.0
@@ -23,19 +24,21 @@ BYTES_PER_CHANNEL_VOXEL = 4.0
 def bytes_to_fingerprint(shape_zyx: Zyx, n_channels: int) -> float:
     """Peak memory of measuring one case, the process itself included."""
     per_voxel = BYTES_PER_CHANNEL_VOXEL * n_channels + FINGERPRINT_BYTES_PER_VOXEL
-    return PROCESS_BYTES + per_voxel * math.prod(shape_zyx)
+    return WORKER_BYTES + per_voxel * math.prod(shape_zyx)
 
 
-def bytes_to_preprocess(shape_zyx: Zyx, prepared_shape_zyx: Zyx, n_channels: int) -> float:
+def bytes_to_preprocess(
+    shape_zyx: Zyx, prepared_shape_zyx: Zyx, n_channels: int, process_bytes: float = WORKER_BYTES
+) -> float:
     """Peak memory of preparing one case, the process itself included."""
     channels = BYTES_PER_CHANNEL_VOXEL * n_channels
     raw = (channels + RAW_BYTES_PER_VOXEL) * math.prod(shape_zyx)
-    return PROCESS_BYTES + raw + (channels + PREPARED_BYTES_PER_VOXEL) * math.prod(prepared_shape_zyx)
+    return process_bytes + raw + (channels + PREPARED_BYTES_PER_VOXEL) * math.prod(prepared_shape_zyx)
 
 
 def largest_to_fingerprint(cases: Sequence[CaseFiles]) -> float:
     """Peak memory of measuring the largest case, by the headers of the files; bad ones are left for later."""
-    largest = PROCESS_BYTES
+    largest = WORKER_BYTES
     for case in cases:
         with contextlib.suppress(DDError):
             shape = read_geometry(case.channel_files[0]).shape_zyx
@@ -49,7 +52,9 @@ def largest_to_preprocess(cases: Sequence[CaseFingerprint], configuration: Confi
     return max(
         bytes_to_preprocess(
             case.shape_zyx,
-            resampled_shape(case.crop_shape_zyx, case.spacing_zyx_mm, target),
+            resampled_shape(
+                case.crop_shape_zyx if configuration.crop else case.shape_zyx, case.spacing_zyx_mm, target
+            ),
             len(case.channels),
         )
         for case in cases

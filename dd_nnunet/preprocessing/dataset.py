@@ -10,7 +10,7 @@ from pathlib import Path
 
 from dd_nnunet.core.case import Volume
 from dd_nnunet.core.dataset import CaseFiles
-from dd_nnunet.core.errors import DiskError
+from dd_nnunet.core.errors import DDError, DiskError, ManyErrors
 from dd_nnunet.core.fingerprint import CaseFingerprint, DatasetFingerprint
 from dd_nnunet.core.plan import STRICT, ConfigurationPlan, ReadingPlan
 from dd_nnunet.planning.fingerprinting import fingerprint_case, merge_fingerprints
@@ -19,9 +19,15 @@ from dd_nnunet.preprocessing.parallel import Workers, map_cases
 from dd_nnunet.storage.atomic import remove_leftovers
 from dd_nnunet.storage.case_store import CaseRecord, Manifest, record_case, sha256_of_record, write_case
 from dd_nnunet.storage.folder_lock import HOLDER_NAME, locked
+from dd_nnunet.storage.grids import ShiftedGridError
+from dd_nnunet.storage.header_checks import NotFiniteError
 from dd_nnunet.storage.volume import read_volume
 
 SAVE_SECONDS = 2.0
+ALLOWED_BY: dict[type[DDError], str] = {
+    NotFiniteError: "--nan zero or --nan median",
+    ShiftedGridError: "--allow_geometry_mismatch",
+}
 
 
 @dataclass(frozen=True)
@@ -80,24 +86,12 @@ def preprocess_dataset(
         if clean:
             _remove_prepared(folder)
         identity = _identity(configuration)
-        old = Manifest.load(folder)
-        kept = {
-            case.case_id: old.cases[case.case_id]
-            for case in cases
-            if old.is_current(case.case_id, case.channel_files, folder, identity)
-        }
+        kept = _current_records(cases, folder, identity)
         notes = _Notes(folder, kept)
         todo = [case for case in cases if case.case_id not in kept]
         prepare = partial(_prepare, configuration=configuration, folder=folder, identity=identity)
-        try:
+        with notes.kept_at_the_end():
             map_cases(prepare, todo, workers, "preprocess", notes.add)
-        except BaseException:
-            # on a full disk this may fail too, and the first error is the one to tell
-            with contextlib.suppress(DiskError):
-                notes.save()
-            remove_leftovers(folder)
-            raise
-        notes.save()
     return Prepared(len(todo), len(kept))
 
 
@@ -107,7 +101,19 @@ def _identity(configuration: ConfigurationPlan) -> str:
     # left out by default, so that what was prepared before there was a choice stays current
     if configuration.reading != STRICT:
         made_by += (configuration.reading,)
+    if not configuration.crop:
+        made_by += ("whole volumes",)
     return sha256_of_record(made_by)
+
+
+def _current_records(cases: Sequence[CaseFiles], folder: Path, identity: str) -> dict[str, CaseRecord]:
+    """What the manifest says of the cases that need not be prepared again."""
+    old = Manifest.load(folder)
+    return {
+        case.case_id: old.cases[case.case_id]
+        for case in cases
+        if old.is_current(case.case_id, case.channel_files, folder, identity)
+    }
 
 
 def _remove_prepared(folder: Path) -> None:
@@ -130,14 +136,39 @@ class _Notes:
         if time.monotonic() - self._saved_at > SAVE_SECONDS:
             self.save()
 
+    @contextlib.contextmanager
+    def kept_at_the_end(self) -> Iterator[None]:
+        """Save them when the work ends, in whatever way; remove what was left half."""
+        try:
+            yield
+        except BaseException:
+            # on a full disk this may fail too, and the first error is the one to tell
+            with contextlib.suppress(DiskError):
+                self.save()
+            remove_leftovers(self._folder)
+            raise
+        self.save()
+
     def save(self) -> None:
         Manifest(self._cases).save(self._folder)
         self._saved_at = time.monotonic()
 
 
 def _measure(case: CaseFiles, reading: ReadingPlan) -> tuple[CaseFingerprint, tuple[str, ...]]:
-    volume = _read(case, reading)
+    try:
+        volume = _read(case, reading)
+    except DDError as error:
+        raise _with_flag(error) from None
     return fingerprint_case(volume, case.case_id), volume.warnings
+
+
+def _with_flag(error: DDError) -> DDError:
+    """Add the flag that allows it, which the commands that measure have, and those that only read do not."""
+    if isinstance(error, ManyErrors):
+        return ManyErrors([_with_flag(each) for each in error.errors])
+    if (flag := ALLOWED_BY.get(type(error))) is None:
+        return error
+    return type(error)(error.where, error.reason, f"{error.remedy}, or plan with {flag}")
 
 
 def _prepare(case: CaseFiles, configuration: ConfigurationPlan, folder: Path, identity: str) -> CaseRecord:

@@ -8,13 +8,17 @@ from dd_nnunet.planning.foreground import Mask
 
 
 def intensity_range(channel: FloatArray, foreground: Mask, plan: NormalizationPlan) -> tuple[float, float]:
-    """The raw intensities that become 0 and 1: two percentiles of the foreground (of all, if there is none).
+    """The raw intensities that become 0 and 1: a window, the extremes, or two percentiles of the foreground.
 
     Args:
         channel: [Z,Y,X] raw intensities.
-        foreground: [Z,Y,X] bool.
-        plan: which percentiles.
+        foreground: [Z,Y,X] bool; where it is empty all voxels count.
+        plan: which percentiles, or which window; "min_max" takes the smallest and the largest of all voxels.
     """
+    if plan.scheme == "min_max":
+        return float(channel.min()), float(channel.max())
+    if plan.window is not None:
+        return plan.window
     voxels = channel[foreground] if foreground.any() else channel
     low, high = np.percentile(voxels, (plan.lower_percentile, plan.upper_percentile))
     return float(low), float(high)

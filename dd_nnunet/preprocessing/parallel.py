@@ -12,18 +12,16 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing.process import BaseProcess
-from typing import Any, TypeVar
-
-from tqdm import tqdm
+from typing import Any, Generic, NoReturn, TypeVar
 
 from dd_nnunet.core.dataset import CaseFiles
 from dd_nnunet.core.errors import DDError, DiskError, ManyErrors, UserError
+from dd_nnunet.core.units import GB
 from dd_nnunet.storage.hardware import why_no_processes
+from dd_nnunet.storage.progress_bar import progress_bar
 
 _logger = logging.getLogger(__name__)
 Result = TypeVar("Result")
-Settle = Callable[[CaseFiles, Callable[[], Any]], None]
-GB = 1024**3
 
 
 @dataclass(frozen=True)
@@ -95,34 +93,55 @@ def map_cases(
         UserError: one case failed; `ManyErrors` if several did. The cases of a process that dies (killed
             for want of memory, say) are tried again with fewer processes; what still dies is named.
     """
-    results: dict[str, Result] = {}
-    errors: dict[str, DDError] = {}
-    with tqdm(
-        total=len(cases), desc=label, unit="case", disable=not (workers.show_progress and cases)
-    ) as bar:
-
-        def settle(case: CaseFiles, call: Callable[[], Result]) -> None:
-            try:
-                results[case.case_id] = _call(case, workers, call)
-            except DiskError:
-                # the other cases would not fit either
-                raise
-            except DDError as error:
-                errors[case.case_id] = error
-            else:
-                if on_result is not None:
-                    on_result(case.case_id, results[case.case_id])
-            bar.update()
-
+    hidden = not (workers.show_progress and cases)
+    with progress_bar(total=len(cases), desc=label, unit="case", disable=hidden) as bar:
+        outcome = _Outcome[Result](workers, on_result, bar.update)
         if workers.n_processes == 0:
             for case in cases:
-                settle(case, partial(function, case))
+                outcome.settle(case, partial(function, case))
         else:
-            _map_in_processes(function, cases, workers, settle, lambda: results.keys() | errors.keys())
-    if errors:
-        found = [errors[case.case_id] for case in cases if case.case_id in errors]
-        raise found[0] if len(found) == 1 else ManyErrors(found)
-    return {case.case_id: results[case.case_id] for case in cases}
+            _map_in_processes(function, cases, workers, outcome)
+    return outcome.of(cases)
+
+
+class _Outcome(Generic[Result]):
+    """What has become of each case so far: its result or its error."""
+
+    def __init__(
+        self,
+        workers: Workers,
+        on_result: Callable[[str, Result], None] | None,
+        on_settled: Callable[[], object],
+    ) -> None:
+        self._workers = workers
+        self._on_result = on_result
+        self._on_settled = on_settled
+        self._results: dict[str, Result] = {}
+        self._errors: dict[str, DDError] = {}
+
+    def settle(self, case: CaseFiles, call: Callable[[], Result]) -> None:
+        try:
+            self._results[case.case_id] = _call(case, self._workers, call)
+        except DiskError:
+            # the other cases would not fit either
+            raise
+        except DDError as error:
+            self._errors[case.case_id] = error
+        else:
+            if self._on_result is not None:
+                self._on_result(case.case_id, self._results[case.case_id])
+        self._on_settled()
+
+    def unsettled(self, cases: Sequence[CaseFiles]) -> list[CaseFiles]:
+        settled = self._results.keys() | self._errors.keys()
+        return [case for case in cases if case.case_id not in settled]
+
+    def of(self, cases: Sequence[CaseFiles]) -> dict[str, Result]:
+        """The results in the order of the cases; raises their errors instead if there are any."""
+        found = [self._errors[case.case_id] for case in cases if case.case_id in self._errors]
+        if found:
+            raise found[0] if len(found) == 1 else ManyErrors(found)
+        return {case.case_id: self._results[case.case_id] for case in cases}
 
 
 def _call(case: CaseFiles, workers: Workers, call: Callable[[], Result]) -> Result:
@@ -140,13 +159,12 @@ def _map_in_processes(
     function: Callable[[CaseFiles], Result],
     cases: Sequence[CaseFiles],
     workers: Workers,
-    settle: Settle,
-    settled_ids: Callable[[], set[str]],
+    outcome: _Outcome[Result],
 ) -> None:
     n_processes = min(workers.n_processes, len(cases))
     while cases:
-        end = _run_pool(function, cases, n_processes, settle)
-        cases = [case for case in cases if case.case_id not in settled_ids()]
+        end = _run_pool(function, cases, n_processes, outcome)
+        cases = outcome.unsettled(cases)
         if end is None:
             return
         if n_processes > 1:
@@ -155,12 +173,15 @@ def _map_in_processes(
             _logger.warning(text, end, _need(workers), len(cases), n_processes)
         else:
             # a single process works in order, so the first one left is the one that died
-            settle(cases[0], partial(_raise, _died(cases[0], workers, end)))
+            outcome.settle(cases[0], partial(_raise, _died(cases[0], workers, end)))
             cases = cases[1:]
 
 
 def _run_pool(
-    function: Callable[[CaseFiles], Result], cases: Sequence[CaseFiles], n_processes: int, settle: Settle
+    function: Callable[[CaseFiles], Result],
+    cases: Sequence[CaseFiles],
+    n_processes: int,
+    outcome: _Outcome[Result],
 ) -> str | None:
     """Work until all cases are settled, or until a process dies; returns how it ended."""
     others = set(multiprocessing.active_children())
@@ -173,7 +194,7 @@ def _run_pool(
         processes = set(multiprocessing.active_children()) - others
         for future in as_completed(futures):
             try:
-                settle(futures[future], future.result)
+                outcome.settle(futures[future], future.result)
             except BrokenProcessPool:
                 broken = True
     except BrokenProcessPool:  # before all cases were handed in
@@ -233,5 +254,5 @@ def _need(workers: Workers) -> str:
     return f"the largest case needs about {workers.bytes_per_case / GB:.2g} GB"
 
 
-def _raise(error: Exception) -> None:
+def _raise(error: Exception) -> NoReturn:
     raise error

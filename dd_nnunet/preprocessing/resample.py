@@ -10,6 +10,7 @@ from scipy import ndimage
 
 from dd_nnunet.core.case import FloatArray
 from dd_nnunet.core.plan import Zyx
+from dd_nnunet.planning.resolution import AVERAGED_FROM
 
 ANISOTROPY = 3.0
 CUBIC, LINEAR, NEAREST = 3, 1, 0
@@ -31,6 +32,8 @@ def coarse_axis(spacing_zyx_mm: Sequence[float]) -> int | None:
 def resample_image(volume: FloatArray, shape_zyx: Zyx, apart: int | None) -> FloatArray:
     """Resample intensities with cubic splines in the axes that change; `apart` takes the nearest slice.
 
+    An axis that gets at most half of its voxels is averaged over the new voxels instead.
+
     Args:
         volume: [Z,Y,X] float32.
         shape_zyx: the new shape; an unchanged shape returns the volume as it is.
@@ -40,6 +43,9 @@ def resample_image(volume: FloatArray, shape_zyx: Zyx, apart: int | None) -> Flo
         return volume
     if apart is not None:
         volume = resample_axis(volume, apart, shape_zyx[apart], NEAREST)
+    for axis, new in enumerate(shape_zyx):
+        if volume.shape[axis] >= AVERAGED_FROM * new:
+            volume = average_axis(volume, axis, new)
     factors = [new / old for new, old in zip(shape_zyx, volume.shape, strict=True)]
     if all(factor == 1 for factor in factors):
         return volume
@@ -57,6 +63,31 @@ def resample_image(volume: FloatArray, shape_zyx: Zyx, apart: int | None) -> Flo
 def _zoom(array: FloatArray, factors: Sequence[float]) -> FloatArray:
     zoomed: FloatArray = ndimage.zoom(array, factors, order=CUBIC, mode="nearest", grid_mode=True)
     return zoomed
+
+
+def average_axis(volume: FloatArray, axis: int, new_size: int) -> FloatArray:
+    """Every new voxel is the mean of the old ones that it covers; those at its rim count by their share.
+
+    Args:
+        volume: [Z,Y,X] float32.
+        axis: to resample.
+        new_size: voxels of the new axis, at most the old ones.
+    """
+    old_size = volume.shape[axis]
+    edges = np.arange(new_size + 1) * (old_size / new_size)
+    below = np.minimum(edges.astype(np.intp), old_size - 1)
+    share = edges - below
+    apart = 1 if axis == 0 else 0
+    shape = [new_size if i == axis else n for i, n in enumerate(volume.shape)]
+    result = np.empty(shape, dtype=np.float32)
+    # slice by slice: the sums are in float64
+    for old, new in zip(np.moveaxis(volume, apart, 0), np.moveaxis(result, apart, 0), strict=True):
+        lines = np.moveaxis(old, 0 if axis == 0 else axis - 1, -1).astype(np.float64)
+        up_to = np.cumsum(lines, axis=-1) - lines
+        integral = up_to[..., below] + lines[..., below] * share
+        means = np.diff(integral, axis=-1) * (new_size / old_size)
+        np.moveaxis(new, 0 if axis == 0 else axis - 1, -1)[...] = means
+    return result
 
 
 def resample_axis(array: Array, axis: int, new_size: int, order: int) -> Array:

@@ -126,7 +126,7 @@ def collect(request: ReportRequest) -> Collected:
     """
     folders = request.folders
     model = folders.model(request.plans_name, request.configuration)
-    plan = _plan(request, model)
+    plan = find_plan(folders, request.plans_name, request.configuration)
     description = load_description(_first_file(model / "dataset.json", folders.dataset_json))
     fold_folder = model / f"fold_{request.fold}"
     images = _images(request, description)
@@ -144,15 +144,22 @@ def collect(request: ReportRequest) -> Collected:
         levels=tuple(_level(request, level, fold_folder, description) for level in levels),
         # their scores are those of the held-out cases
         baselines=() if request.predictions else tuple(_baselines(request, levels)),
-        predicted=_predicted(request.predictions) if request.predictions else {},
+        predicted=_predicted(request.predictions, request.configuration) if request.predictions else {},
     )
 
 
-def _plan(request: ReportRequest, model: Path) -> Plan:
-    path = _first_file(model / "plans.json", request.folders.plans_json(request.plans_name))
+def find_plan(folders: DatasetFolders, plans_name: str, configuration: str | None) -> Plan:
+    """The plan beside the trained folds, of that configuration or of any, or else the dataset's own.
+
+    Raises:
+        UserError: there is no plan of that name.
+    """
+    models = folders.models(plans_name)
+    trained = [path for name, path in models.items() if configuration in (name, None)]
+    path = _first_file(*(model / "plans.json" for model in trained), folders.plans_json(plans_name))
     if not path.is_file():
-        remedy = f"run dd_plan_and_preprocess -d {request.folders.name} first, or name the plan with -p"
-        raise UserError(path, f"there is no plan {request.plans_name!r}", remedy)
+        remedy = f"run dd_plan_and_preprocess -d {folders.name} first, or name the plan with -p"
+        raise UserError(path, f"there is no plan {plans_name!r}", remedy)
     return read_record(Plan, path)
 
 
@@ -210,11 +217,12 @@ def _level(
     )
 
 
-def _predicted(folder: Path) -> dict[str, Json]:
+def _predicted(folder: Path, configuration: str) -> dict[str, Json]:
     """What dd_predict wrote of each case; a run split over machines leaves several files."""
     _check_folder(folder, "--predictions")
     records: dict[str, Json] = {}
-    for path in sorted(folder.glob("predictions*.json")):
+    named = sorted(folder.glob(f"predictions_{configuration}*.json"))
+    for path in named or sorted(folder.glob("predictions*.json")):
         records.update((_json(path) or {}).get("cases") or {})
     return records
 

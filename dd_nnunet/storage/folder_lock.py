@@ -29,7 +29,8 @@ def locked(folder: Path, wait: bool = False) -> Iterator[None]:
     """Hold the folder's lock; the system frees it when the process ends, however it ends.
 
     On a file system without locks a marker file stands in, with a warning: left by a killed process, it is taken
-    over on the same machine only.
+    over on the same machine only. From another one a killed process and a slow one look the same, whatever the
+    marker's age.
 
     Args:
         folder: is made if it is missing.
@@ -97,12 +98,12 @@ def _take(lock: filelock.BaseFileLock, folder: Path, wait: bool) -> None:
         lock.acquire(timeout=PATIENCE_SECONDS if patient else 0)
     except filelock.Timeout:
         in_use = f"is in use by {_holder_text(folder / HOLDER_NAME)}"
+        # filelock makes a marker of the lock itself where flock is not implemented
+        is_marker = isinstance(lock, filelock.SoftFileLock)
+        killed = f"; if it was killed, remove {lock.lock_file}" if is_marker else ""
         if not wait:
-            # filelock makes a marker of the lock itself where flock is not implemented
-            is_marker = isinstance(lock, filelock.SoftFileLock)
-            killed = f"; if it was killed, remove {lock.lock_file}" if is_marker else ""
             raise UserError(folder, in_use, f"wait for it to end, or stop it{killed}") from None
-        _logger.warning("%s %s; waiting for it to end", folder, in_use)
+        _logger.warning("%s %s; waiting for it to end%s", folder, in_use, killed)
         lock.acquire()
 
 

@@ -8,6 +8,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from dd_nnunet.core.units import GB
+
 BF16_FLAGS = ("avx512_bf16", "amx_bf16", "bf16")
 NVIDIA_TRACES = ("proc/driver/nvidia/version", "dev/nvidia0")
 # (limit, usage, statistics, page cache that the kernel gives back at once), cgroup v2 and v1
@@ -24,7 +26,7 @@ CGROUP_MEMORY = (
 CGROUP_CPU = (("cpu.max",), ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us"))
 # 8 training workers with their queues and events need 34, a pool of processes fewer
 N_SEMAPHORES = 40
-FALLBACK_RAM_BYTES = 4 * 1024**3
+FALLBACK_RAM_BYTES = 4 * GB
 ROOT = Path("/")
 
 

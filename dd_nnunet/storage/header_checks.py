@@ -17,6 +17,10 @@ SPLIT = (
 )
 
 
+class NotFiniteError(UserError):
+    """Voxels that are no numbers, which a reading plan may allow."""
+
+
 def refuse_2d(path: Path) -> NoReturn:
     """Raise for an image of one slice only."""
     raise UserError(path, "is a 2-D image, 3-D volumes are expected", "stack the slices into one file")
@@ -81,8 +85,7 @@ def check_found(path: Path, expected_bytes: int, found_bytes: int, fault: str = 
 def check_finite(path: Path, n_voxels: int, n_nan: int, n_infinite: int) -> None:
     """Raise if there are voxels that are no numbers."""
     if n_nan + n_infinite:
-        raise UserError(
-            path,
-            f"{n_nan + n_infinite} of {n_voxels} voxels are not finite ({n_nan} NaN, {n_infinite} infinite)",
-            "replace them by numbers in the file, or plan with --nan zero or --nan median",
+        reason = (
+            f"{n_nan + n_infinite} of {n_voxels} voxels are not finite ({n_nan} NaN, {n_infinite} infinite)"
         )
+        raise NotFiniteError(path, reason, "replace them by numbers in the file")

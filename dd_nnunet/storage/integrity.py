@@ -6,9 +6,10 @@ from pathlib import Path
 from dd_nnunet.core.dataset import FILE_ENDINGS
 from dd_nnunet.core.errors import UserError
 from dd_nnunet.storage import header_checks
+from dd_nnunet.storage.meta_image import check_meta_image, read_meta_header
 from dd_nnunet.storage.mrc_header import check_mrc
 from dd_nnunet.storage.nifti_scan import check_nifti
-from dd_nnunet.storage.text_headers import check_meta_image, check_nrrd, read_meta_header, read_nrrd_header
+from dd_nnunet.storage.nrrd import check_nrrd, read_nrrd_header
 from dd_nnunet.storage.tiff_pages import check_tiff
 
 

@@ -143,7 +143,7 @@ def open_run_folder(
     path = Path(path)
     with locked(path):
         remove_leftovers(path)
-        changes = _record_start(path / "debug.json", record_to_json(dict(identity)), same_versions)
+        changes = _record_start(_record_path(path), record_to_json(dict(identity)), same_versions)
         with _text_logger(path) as logger:
             run = RunFolder(path, logger)
             if run.log_path.exists() and not run.log_path.read_bytes().endswith(b"\n"):
@@ -156,6 +156,11 @@ def open_run_folder(
 def is_finished(path: Path) -> bool:
     """Whether the run in this folder was finished; the folder may be missing."""
     return _finished_path(Path(path)).exists()
+
+
+def was_brought(path: Path) -> bool:
+    """Whether a folder holds a final checkpoint that no run here has written: one of an installed model, say."""
+    return (path / "checkpoint_final.pth").exists() and not _record_path(path).exists()
 
 
 def move_aside(path: Path) -> Path | None:
@@ -250,6 +255,10 @@ def _free_name(path: Path, ending: str = "") -> Path:
     numbers = itertools.chain([""], (f"_{number}" for number in itertools.count(2)))
     candidates = (path.with_name(f"{path.name}{number}{ending}") for number in numbers)
     return next(candidate for candidate in candidates if not candidate.exists())
+
+
+def _record_path(path: Path) -> Path:
+    return path / "debug.json"
 
 
 def _finished_path(path: Path) -> Path:

@@ -17,9 +17,14 @@ from dd_nnunet.storage.inflate import count_inflated
 # Adobe's and the older code for the same zlib stream, TIFF 6.0 supplement 2
 ZLIB_COMPRESSIONS = (8, 32946)
 UNCOMPRESSED = 1
-# width, length, bits, compression, photometric, fill order, orientation, samples, rows per strip, planes,
-# predictor, tile width and length, sample format
-LAYOUT_TAGS = (256, 257, 258, 259, 262, 266, 274, 277, 278, 284, 317, 322, 323, 339)
+# a strip cannot lie in the file's own header
+HEADER_BYTES = 8
+# kind of page (two tags), width, length, bits, compression, photometric, fill order, orientation, samples, rows per
+# strip, planes, predictor, tile width and length, sample format
+LAYOUT_TAGS = (254, 255, 256, 257, 258, 259, 262, 266, 274, 277, 278, 284, 317, 322, 323, 339)
+KIND_OF_PAGE = 254
+# a plain image, and a page of several; others are thumbnails and masks, which ITK leaves out, or crashes on
+FULL_PAGES = (0, 2)
 # ITK takes float16 for uint16 without a word, and has no 64-bit numbers
 READABLE_TYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "float32")
 
@@ -66,6 +71,10 @@ def _check_pages(path: Path, pages: list[Any], whole: bool) -> None:
             raise UserError(
                 path, f"page {number} differs from page 0 in shape or type", header_checks.COPY_AGAIN
             )
+        if KIND_OF_PAGE in page.tags and page.tags[KIND_OF_PAGE].value not in FULL_PAGES:
+            raise UserError(
+                path, f"page {number} is a thumbnail or a mask", "keep the pages of one volume only"
+            )
         _check_segments(path, number, page, whole)
 
 
@@ -77,6 +86,8 @@ def _layout(page: Any) -> dict[int, tuple[Any, Any]]:
 def _check_segments(path: Path, number: int, page: Any, whole: bool) -> None:
     """Check that the strips or tiles of a page lie in the file and hold all its bytes."""
     segments = list(zip(page.dataoffsets, page.databytecounts, strict=True))
+    if min(offset for offset, _ in segments) < HEADER_BYTES:
+        raise UserError(path, f"page {number} says where no data can be", header_checks.COPY_AGAIN)
     end = max(offset + count for offset, count in segments)
     header_checks.check_found(path, end, path.stat().st_size)
     if page.compression in ZLIB_COMPRESSIONS and whole:

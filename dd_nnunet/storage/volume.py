@@ -16,7 +16,7 @@ from dd_nnunet.core.errors import DDError, ManyErrors, UserError
 from dd_nnunet.core.plan import STRICT, ReadingPlan
 from dd_nnunet.storage import header_checks
 from dd_nnunet.storage.atomic import atomic_path, full_disk, write_json
-from dd_nnunet.storage.grids import LabelArray, ShiftedGridError, compare_grids
+from dd_nnunet.storage.grids import LabelArray, compare_grids
 from dd_nnunet.storage.inflate import GZIP_ONLY, count_inflated
 from dd_nnunet.storage.integrity import NIFTI_ENDINGS, check_integrity, tiff_sidecars, volume_ending
 from dd_nnunet.storage.itk_image import (
@@ -64,7 +64,8 @@ def read_volume(files: Sequence[Path], reading: ReadingPlan = STRICT) -> Volume:
     for number, (channel, source) in enumerate(zip(array, sources, strict=True)):
         if number > 0:
             image = read_image(source)
-            warnings += _compare_channels(paths[0], geometry, source.path, image, reading)
+            allow = reading.allow_geometry_mismatch
+            warnings += compare_grids(paths[0], geometry, source.path, geometry_of(image, source.path), allow)
         warnings += _oddities(image, source.path)
         source_dtypes.append(_fill_channel(channel, image))
         warnings += _put_numbers(channel, source, reading)
@@ -174,18 +175,6 @@ def _check_all(paths: Sequence[Path], reading: ReadingPlan) -> list[str]:
     if errors:
         raise errors[0] if len(errors) == 1 else ManyErrors(errors)
     return warnings
-
-
-def _compare_channels(
-    first_file: Path, first: Geometry, file: Path, image: Any, reading: ReadingPlan
-) -> tuple[str, ...]:
-    try:
-        return compare_grids(
-            first_file, first, file, geometry_of(image, file), reading.allow_geometry_mismatch
-        )
-    except ShiftedGridError as error:
-        remedy = f"{error.remedy}, or plan with --allow_geometry_mismatch"
-        raise UserError(error.where, error.reason, remedy) from None
 
 
 def _fill_channel(channel: FloatArray, image: Any) -> str:

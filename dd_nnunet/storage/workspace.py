@@ -1,7 +1,6 @@
 """The three folders of a user, and where each dataset's files lie in them."""
 
 import os
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -77,6 +76,16 @@ class DatasetFolders:
     def model(self, plans_name: str, configuration: str) -> Path:
         """The trained folds of a configuration."""
         return self.results / model_name(plans_name, configuration)
+
+    def models(self, plans_name: str) -> dict[str, Path]:
+        """The model folders of a plan that are there, by configuration."""
+        prefix = model_name(plans_name, "")
+        found = sorted(self.results.glob(f"{prefix}*/plans.json"))
+        return {
+            path.parent.name.removeprefix(prefix): path.parent
+            for path in found
+            if "." not in path.parent.name
+        }
 
     def baseline(self, method: str, plans_name: str, configuration: str) -> Path:
         """The results of a baseline on the folds of a configuration."""
@@ -211,15 +220,6 @@ def make_cuda_repeatable() -> None:
     Source: NVIDIA's cuBLAS manual, "Results reproducibility".
     """
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-
-
-def calm_progress_bars() -> None:
-    """Let bars that no one watches, because they go into a file, write a line every ten seconds and not ten a second.
-
-    Has to be called before tqdm is imported, which reads its TQDM_ variables then.
-    """
-    if not sys.stderr.isatty():
-        os.environ.setdefault("TQDM_MININTERVAL", "10")
 
 
 def _find(given: str | Path | None, variables: tuple[str, ...]) -> Path | None:

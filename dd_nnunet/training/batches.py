@@ -114,6 +114,11 @@ def mirroring() -> AbstractTransform:
     return Compose([MirrorTransform(axes=(0, 1, 2))])
 
 
+def unchanged() -> AbstractTransform:
+    """Volumes as they are."""
+    return Compose([])
+
+
 def photometric() -> AbstractTransform:
     """Mild noise, brightness and contrast changes, for the segmenter; geometry stays, so features still fit."""
     return Compose(

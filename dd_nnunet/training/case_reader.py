@@ -3,8 +3,9 @@
 from pathlib import Path
 
 from dd_nnunet.core.case import FloatArray
-from dd_nnunet.core.plan import ConfigurationPlan
+from dd_nnunet.core.plan import ConfigurationPlan, Zyx
 from dd_nnunet.preprocessing.pad import Box, pad_to_patch
+from dd_nnunet.preprocessing.resample import LINEAR, resample_axis
 from dd_nnunet.storage.case_store import read_case
 from dd_nnunet.training.bounded_cache import BoundedCache
 
@@ -21,6 +22,7 @@ class CaseReader:
         self.folder = folder
         self.configuration = configuration
         self._cache: BoundedCache[FloatArray] = BoundedCache()
+        self._resized: BoundedCache[FloatArray] = BoundedCache()
         self._boxes: dict[str, Box] = {}
 
     def image(self, case_id: str) -> FloatArray:
@@ -33,11 +35,28 @@ class CaseReader:
             self._read(case_id)
         return self._boxes[case_id]
 
+    def diffusion_image(self, case_id: str) -> FloatArray:
+        """What the diffusion model sees of a case, [C,Z,Y,X] in [0,1].
+
+        The padded volume; or the volume without its padding, resized to the planned grid (trilinearly, voxels being
+        cells), whatever its shape.
+        """
+        grid = self.configuration.diffusion.grid_zyx
+        if grid is None:
+            return self.image(case_id)
+        return self._resized.get(case_id, lambda: self._resize(case_id, grid))
+
+    def _resize(self, case_id: str, grid: Zyx) -> FloatArray:
+        resized = self.image(case_id)[(slice(None), *self.box(case_id))]
+        # not with torch, whose threads do not live on in background processes
+        for axis, size in enumerate(grid, start=1):
+            resized = resample_axis(resized, axis, size, LINEAR)
+        return resized
+
     def _read(self, case_id: str) -> FloatArray:
         padded, self._boxes[case_id] = self.pad(read_case(self.folder, case_id).array)
         return padded
 
     def pad(self, array: FloatArray) -> tuple[FloatArray, Box]:
         """Pad any volume [C,Z,Y,X] as this configuration needs it; also the box of the volume in it."""
-        multiple = self.configuration.diffusion.stage_reduction_zyx(1)
-        return pad_to_patch(array, self.configuration.patch_size_zyx, multiple)
+        return pad_to_patch(array, self.configuration.patch_size_zyx, self.configuration.volume_multiple_zyx)

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from dd_nnunet.core.case import FloatArray
 from dd_nnunet.core.plan import FeaturePlan, Zyx
@@ -17,6 +16,7 @@ from dd_nnunet.networks.diffusion_unet import DiffusionUNet
 from dd_nnunet.storage.atomic import read_json, sha256_of, write_json
 from dd_nnunet.storage.case_store import read_array, write_array
 from dd_nnunet.storage.folder_lock import locked
+from dd_nnunet.storage.progress_bar import progress_bar
 from dd_nnunet.training.bounded_cache import BoundedCache
 from dd_nnunet.training.seeds import derive_seed
 from dd_nnunet.training.setup import TrainingSetup
@@ -64,7 +64,9 @@ class FeatureCache:
             configuration.diffusion.n_timesteps,
             self.setup.runtime,
         )
-        bar = tqdm(total=len(case_ids), desc="features", unit="case", disable=not self.setup.progress_bar)
+        bar = progress_bar(
+            total=len(case_ids), desc="features", unit="case", disable=not self.setup.progress_bar
+        )
         projections = self._saved_projections()
         if projections is None:
             train = self.setup.fold.train
@@ -109,9 +111,9 @@ class FeatureCache:
         return all((self.folder / f"{name}.b2nd").exists() for name in self._names(case_id))
 
     def _compute(self, reader: DecoderFeatures, case_id: str) -> CaseFeatures:
-        image = torch.from_numpy(self.setup.reader.image(case_id))
+        image = torch.from_numpy(self.setup.reader.diffusion_image(case_id))
         seed = derive_seed(self.setup.seed, "features", case_id)
-        return reader.of_volume(image, self.setup.configuration.patch_size_zyx, seed)
+        return reader.of_volume(image, self.setup.configuration.diffusion_patch_zyx, seed)
 
     def _write(
         self, case_id: str, features: CaseFeatures, projections: dict[int, tuple[Tensor, Tensor]]

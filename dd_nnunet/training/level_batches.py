@@ -1,6 +1,7 @@
 """What a level's losses need for a batch of patches: features, visual target and pseudo-labels, cut to fit."""
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,18 +23,23 @@ class LevelTargets:
     Args:
         cache: features and visual targets of the training cases.
         level: which stages, how many parts.
-        warm_start: gives pseudo-labels; None where the plan has no warm start.
+        fit_warm_start: fits what gives pseudo-labels; called once, when the first are asked for.
         device: where the losses are computed.
     """
 
     def __init__(
-        self, cache: FeatureCache, level: LevelPlan, warm_start: WarmStart | None, device: torch.device
+        self,
+        cache: FeatureCache,
+        level: LevelPlan,
+        fit_warm_start: Callable[[], WarmStart],
+        device: torch.device,
     ) -> None:
         self.cache = cache
         self.level = level
-        self.warm_start = warm_start
+        self._fit_warm_start = fit_warm_start
         self.device = device
-        self.patch: Zyx = cache.setup.configuration.patch_size_zyx
+        self.configuration = cache.setup.configuration
+        self.patch: Zyx = self.configuration.patch_size_zyx
         self._labels: BoundedCache[PartLabels] = BoundedCache()
 
     def visual(self, batch: dict[str, Any]) -> Representation:
@@ -56,23 +62,43 @@ class LevelTargets:
         ]
         return torch.from_numpy(np.stack(patches)).long().to(self.device)
 
+    @functools.cached_property
+    def _warm_start(self) -> WarmStart:
+        return self._fit_warm_start()
+
     def _case_labels(self, case_id: str) -> PartLabels:
-        assert self.warm_start is not None, "pseudo-labels were asked for without a warm start"
-        warm_start = self.warm_start
-        return self._labels.get(case_id, lambda: warm_start.labels(self.cache.visual_target(case_id)))
+        return self._labels.get(case_id, lambda: self._warm_start.labels(self.cache.visual_target(case_id)))
 
     def _stage(self, case_ids: Sequence[str], starts: Sequence[Zyx], stage: int) -> Representation:
-        reduction = self.cache.setup.configuration.diffusion.stage_reduction_zyx(stage)
         windows, matrices = [], []
         for case_id, start in zip(case_ids, starts, strict=True):
             cells = self.cache.features(case_id, stage)
-            first, size = feature_windows(self.patch, _shape(cells), reduction, start)
+            first, size, axes = self._interpolation(case_id, start, stage, _shape(cells))
             windows.append(torch.from_numpy(_cut(cells, first, size)))
-            offset = tuple(s - f * r for s, f, r in zip(start, first, reduction, strict=True))
-            matrices.append(axis_matrices(self.patch, size, reduction, offset))  # type: ignore[arg-type]
+            matrices.append(axes)
         z, y, x = (stack_padded(axis).to(self.device) for axis in zip(*matrices, strict=True))
         stacked: AxisMatrices = (z, y, x)
         return represent_cells(stack_padded(windows).to(self.device), stacked)
+
+    def _interpolation(
+        self, case_id: str, start: Zyx, stage: int, cells: Zyx
+    ) -> tuple[Zyx, Zyx, AxisMatrices]:
+        """First cells and number of cells that a patch is interpolated from, and by which matrices.
+
+        Cells of a resized volume cover the volume without its padding, each the same share of it.
+        """
+        on_corners = self.configuration.segmenter.feature_grid == "corners"
+        reduction = self.configuration.diffusion.stage_reduction_zyx(stage)
+        if self.configuration.diffusion.grid_zyx is not None:
+            box = self.cache.setup.reader.box(case_id)
+            z, y, x = ((b.stop - b.start) / n for b, n in zip(box, cells, strict=True))
+            offset = tuple(s - b.start for s, b in zip(start, box, strict=True))
+            return (0, 0, 0), cells, axis_matrices(self.patch, cells, (z, y, x), offset, on_corners)
+        if on_corners:
+            return (0, 0, 0), cells, axis_matrices(self.patch, cells, reduction, start, on_corners)
+        first, size = feature_windows(self.patch, cells, reduction, start)
+        offset = tuple(s - f * r for s, f, r in zip(start, first, reduction, strict=True))
+        return first, size, axis_matrices(self.patch, size, reduction, offset)
 
 
 def stack_padded(tensors: Sequence[Tensor]) -> Tensor:

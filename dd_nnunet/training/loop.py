@@ -9,10 +9,10 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from dd_nnunet.core.errors import UserError
 from dd_nnunet.networks.checkpoint import checkpoint_exists, load_checkpoint, load_weights, save_checkpoint
+from dd_nnunet.storage.progress_bar import progress_bar
 from dd_nnunet.storage.run_folder import RunFolder
 from dd_nnunet.training.batches import Batch
 from dd_nnunet.training.epoch_log import EpochLog
@@ -130,7 +130,7 @@ class _Loop:
     def train(self) -> None:
         trainer = self.trainer
         self._resume()
-        bar = tqdm(
+        bar = progress_bar(
             total=trainer.n_iterations, initial=self.progress.iteration, desc=trainer.name, unit="it",
             disable=not self.setup.progress_bar,
         )  # fmt: skip

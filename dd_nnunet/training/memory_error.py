@@ -7,8 +7,8 @@ import torch
 
 from dd_nnunet.core.errors import UserError
 from dd_nnunet.core.plan import ConfigurationPlan
+from dd_nnunet.core.units import GB
 
-GIB = 1024**3
 # a plan is an estimate: it should end well below what there is
 SAFE_SHARE = 0.75
 
@@ -59,4 +59,4 @@ def _available_gb() -> float | None:
     if not torch.cuda.is_available():
         return None
     free, _ = torch.cuda.mem_get_info()
-    return float(free + torch.cuda.memory_reserved()) / GIB
+    return float(free + torch.cuda.memory_reserved()) / GB

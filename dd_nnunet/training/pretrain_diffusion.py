@@ -19,7 +19,7 @@ from dd_nnunet.networks.diffusion_unet import DiffusionUNet
 from dd_nnunet.networks.noising import add_noise, to_model_range
 from dd_nnunet.objectives.denoising import denoising_loss
 from dd_nnunet.storage.run_folder import RunFolder
-from dd_nnunet.training.batches import Batch, BatchSource, iterate_batches, mirroring
+from dd_nnunet.training.batches import Batch, BatchSource, iterate_batches, mirroring, unchanged
 from dd_nnunet.training.loop import train
 from dd_nnunet.training.seeds import derive_seed
 from dd_nnunet.training.setup import TrainingSetup
@@ -65,7 +65,9 @@ def load_diffusion(
 
 
 def learning_rate(plan: DiffusionPlan, iteration: int) -> float:
-    """Linear warm-up, then a half cosine down to a twentieth."""
+    """Linear warm-up, then a half cosine down to a twentieth; recipe "plain": the same all along."""
+    if plan.recipe == "plain":
+        return plan.learning_rate
     warm_up = max(int(plan.iterations * WARM_UP_SHARE), 1)
     if iteration < warm_up:
         return plan.learning_rate * (iteration + 1) / warm_up
@@ -84,12 +86,12 @@ class _DiffusionTrainer:
     """The `Trainer` of the diffusion model; an epoch is a fiftieth of its iterations."""
 
     name = "diffusion pretraining"
-    max_gradient_norm = GRADIENT_NORM
     shown: tuple[str, ...] = ("loss", "val_loss")
 
     def __init__(self, setup: TrainingSetup) -> None:
         self.setup = setup
         self.plan = setup.configuration.diffusion
+        self.max_gradient_norm = math.inf if self.plan.recipe == "plain" else GRADIENT_NORM
         self.n_iterations = self.plan.iterations
         self.epoch_length = max(self.plan.iterations // BLOCKS, 1)
         with torch.random.fork_rng(devices=[]):
@@ -114,12 +116,13 @@ class _DiffusionTrainer:
     def batches(self, first_iteration: int) -> Generator[Batch, None, None]:
         source = BatchSource(
             self.setup.fold.train,
-            self.setup.reader.image,
-            self.setup.configuration.patch_size_zyx,
+            self.setup.reader.diffusion_image,
+            self.setup.configuration.diffusion_patch_zyx,
             self.plan.batch_size,
             derive_seed(self.setup.seed, "diffusion batches"),
         )
-        return iterate_batches(source, mirroring(), first_iteration, self.setup.n_workers)
+        transform = unchanged() if self.plan.recipe == "plain" else mirroring()
+        return iterate_batches(source, transform, first_iteration, self.setup.n_workers)
 
     def learning_rate(self, iteration: int) -> float:
         return learning_rate(self.plan, iteration)
@@ -151,10 +154,10 @@ class _DiffusionTrainer:
     @torch.inference_mode()
     def validation_loss(self) -> float:
         """Loss of the averaged weights on held-out volumes at fixed timesteps and noise."""
-        size = self.setup.configuration.patch_size_zyx
+        size = self.setup.configuration.diffusion_patch_zyx
         losses = []
         for index, case_id in enumerate(validation_cases(self.setup.fold)):
-            image = self.setup.reader.image(case_id)
+            image = self.setup.reader.diffusion_image(case_id)
             start = [(s - p) // 2 for s, p in zip(image.shape[1:], size, strict=True)]
             box = tuple(slice(s, s + p) for s, p in zip(start, size, strict=True))
             x0 = to_model_range(torch.from_numpy(np.ascontiguousarray(image[(slice(None), *box)])[None]))

@@ -69,13 +69,18 @@ class PartCounter:
         return PartStatistics(shares, self.sum_max / total, math.exp(entropy), border)
 
 
-def selection_rank(statistics: PartStatistics, phase: str) -> tuple[int, int, float]:
+def selection_rank(
+    statistics: PartStatistics, phase: str, kept_epoch: str = "alive"
+) -> tuple[int, int, float]:
     """What the kept epoch has most of: living parts, then training by the losses, then certainty.
 
-    The gate on living parts comes first because mean largest probability alone rewards a collapsed solution.
+    The gate on living parts comes first because mean largest probability alone rewards a collapsed solution; with
+    `kept_epoch` "certain" there is none, and the phase does not count.
 
     Source: the last criterion is that of section 4.2 of the paper.
     """
+    if kept_epoch == "certain":
+        return (0, 0, statistics.mean_max_probability)
     return (statistics.alive_parts, int(phase == "discovery"), statistics.mean_max_probability)
 
 

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from dd_nnunet.objectives.discovery import discovery_loss
 from dd_nnunet.objectives.invariance import gamma_transform
 from dd_nnunet.preprocessing.pad import Box
 from dd_nnunet.storage.run_folder import RunFolder
-from dd_nnunet.training.batches import Batch, BatchSource, iterate_batches, photometric
+from dd_nnunet.training.batches import Batch, BatchSource, iterate_batches, photometric, unchanged
 from dd_nnunet.training.feature_cache import FeatureCache
 from dd_nnunet.training.level_batches import LevelTargets
 from dd_nnunet.training.loop import train
@@ -70,19 +71,22 @@ def train_segmenter(
 class _LevelTrainer:
     """The `Trainer` of one level."""
 
-    max_gradient_norm = GRADIENT_NORM
     shown: tuple[str, ...] = ("total", "alive_parts")
 
     def __init__(self, setup: TrainingSetup, level: LevelPlan, cache: FeatureCache) -> None:
         self.name = f"level {level.level}, {level.n_parts} parts"
         self.setup = setup
         self.plan = setup.configuration.segmenter
+        self.is_plain = self.plan.recipe == "plain"
+        self.max_gradient_norm = math.inf if self.is_plain else GRADIENT_NORM
         self.epoch_length = self.plan.iterations_per_epoch
         self.n_iterations = self.plan.epochs * self.epoch_length
         self.level = level
         self.seed = derive_seed(setup.seed, "level", level.level)
         cases = setup.fold.train
-        self.monitor_cases = cases[:: max(len(cases) // MONITOR_CASES, 1)][:MONITOR_CASES]
+        self.monitors_all = self.plan.kept_epoch == "certain"
+        few = cases[:: max(len(cases) // MONITOR_CASES, 1)][:MONITOR_CASES]
+        self.monitor_cases = cases if self.monitors_all else few
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derive_seed(self.seed, "weights"))
             network = build_segmenter(self.plan, setup.n_channels, level.n_parts)
@@ -91,7 +95,7 @@ class _LevelTrainer:
         self.optimizer: torch.optim.Optimizer = torch.optim.Adam(
             self.network.parameters(), lr=self.plan.learning_rate
         )
-        self.targets = LevelTargets(cache, level, self._warm_start(cache), setup.runtime.device)
+        self.targets = LevelTargets(cache, level, partial(self._fit_warm_start, cache), setup.runtime.device)
         self.dead_parts: tuple[int, ...] = ()
         self.best_rank: tuple[int, int, float] = (-1, -1, -math.inf)
 
@@ -111,24 +115,29 @@ class _LevelTrainer:
             self.plan.batch_size,
             derive_seed(self.setup.seed, "level batches", self.level.level),
         )
-        return iterate_batches(source, photometric(), first_iteration, self.setup.n_workers)
+        transform = unchanged() if self.is_plain else photometric()
+        return iterate_batches(source, transform, first_iteration, self.setup.n_workers)
 
     def learning_rate(self, iteration: int) -> float:
+        if self.is_plain:
+            return self.plan.learning_rate
         progress = iteration / self.n_iterations
         low = FINAL_LEARNING_RATE_SHARE
         return self.plan.learning_rate * (low + (1 - low) * (1 + math.cos(math.pi * progress)) / 2)
 
-    def _warm_start(self, cache: FeatureCache) -> WarmStart | None:
-        if not self.plan.warm_start_epochs:
-            return None
+    def _fit_warm_start(self, cache: FeatureCache) -> WarmStart:
         cases = self.setup.fold.train
         sample = cases[:: max(len(cases) // SAMPLE_CASES, 1)][:SAMPLE_CASES]
         return WarmStart([cache.visual_target(c) for c in sample], self.level.n_parts, self.seed)
 
     def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         image = torch.as_tensor(batch["data"])
+        if self.plan.dropout:
+            # dropout draws from torch's own state, which nothing else does
+            torch.manual_seed(derive_seed(self.seed, "dropout", batch["iteration"]))
         random = torch.Generator().manual_seed(derive_seed(self.seed, "step", batch["iteration"]))
-        mirrored = [axis for axis in SPATIAL_AXES if bool(torch.randint(2, (), generator=random))]
+        drawn = [axis for axis in SPATIAL_AXES if bool(torch.randint(2, (), generator=random))]
+        mirrored = [] if self.is_plain else drawn
         low, high = self.plan.gamma_range
         gamma = low + (high - low) * torch.rand(len(image), generator=random)
         if self._is_warm(batch["iteration"] // self.epoch_length):
@@ -152,7 +161,7 @@ class _LevelTrainer:
 
     def end_epoch(self, epoch: int, means: Mapping[str, float], run: RunFolder) -> dict[str, Any]:
         phase = "warm_start" if self._is_warm(epoch) else "discovery"
-        reseeded = () if self._is_warm(epoch) else self.dead_parts
+        reseeded = () if self._is_warm(epoch) else self._parts_to_seed()
         statistics = self._monitor()
         self._warn_of_dead_parts(statistics, epoch, run)
         self.dead_parts = statistics.dead_parts
@@ -180,13 +189,17 @@ class _LevelTrainer:
 
     def _anchor(self, batch: Batch, masks: Tensor, visual: Representation) -> tuple[float, Tensor | None]:
         """Labels beside the losses, with their weight: the warm start's, and those that revive dead parts."""
-        anchored = self.plan.anchor_weight > 0 and self.targets.warm_start is not None
-        if not anchored and not self.dead_parts:
+        anchored = self.plan.anchor_weight > 0 and self.plan.warm_start_epochs > 0
+        to_seed = self._parts_to_seed()
+        if not anchored and not to_seed:
             return 0.0, None
         labels = self.targets.pseudo_labels(batch) if anchored else masks.argmax(dim=1)
-        if self.dead_parts:
-            labels = reseed_labels(labels, unexplained_map(masks, visual), self.dead_parts)
+        if to_seed:
+            labels = reseed_labels(labels, unexplained_map(masks, visual), to_seed)
         return (self.plan.anchor_weight if anchored else RESEEDING_WEIGHT), labels
+
+    def _parts_to_seed(self) -> tuple[int, ...]:
+        return () if self.is_plain else self.dead_parts
 
     def _logits(self, image: Tensor, mirrored: list[int]) -> Tensor:
         # the image is mirrored and the prediction mirrored back, so that features need not be
@@ -206,7 +219,7 @@ class _LevelTrainer:
         for case_id in self.monitor_cases:
             image = torch.from_numpy(self.setup.reader.image(case_id))
             starts = list(iterate_tiles((image.shape[1], image.shape[2], image.shape[3]), patch, 1.0))
-            if len(starts) > patches_left and patches_left < MONITOR_PATCHES:
+            if not self.monitors_all and len(starts) > patches_left and patches_left < MONITOR_PATCHES:
                 break
             patches_left -= len(starts)
             counter.add(*self._divide(image, starts, self.setup.reader.box(case_id)))
@@ -228,7 +241,8 @@ class _LevelTrainer:
 
     def _keep_if_best(self, statistics: PartStatistics, epoch: int, folder: Path) -> bool:
         """Save this epoch as checkpoint_best if it ranks above all before it."""
-        rank = selection_rank(statistics, "warm_start" if self._is_warm(epoch) else "discovery")
+        phase = "warm_start" if self._is_warm(epoch) else "discovery"
+        rank = selection_rank(statistics, phase, self.plan.kept_epoch)
         # a network that gives NaN has no rank
         if rank <= self.best_rank or not math.isfinite(statistics.mean_max_probability):
             return False

@@ -10,6 +10,7 @@ import importlib
 import inspect
 import re
 import textwrap
+import types
 import typing
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -17,7 +18,12 @@ from typing import Any
 from unittest import mock
 
 from dd_nnunet.commands import cli
-from dd_nnunet.core.fingerprint import CaseFingerprint, ChannelFingerprint, DatasetFingerprint
+from dd_nnunet.core.fingerprint import (
+    CaseFingerprint,
+    ChannelFingerprint,
+    DatasetFingerprint,
+    SplitFingerprint,
+)
 from dd_nnunet.core.plan import (
     ConfigurationPlan,
     Decision,
@@ -46,7 +52,13 @@ PLAN_RECORDS = (
     LevelPlan,
     Decision,
 )
-FINGERPRINT_RECORDS = (DatasetFingerprint, CaseFingerprint, ChannelFingerprint, ReadingPlan)
+FINGERPRINT_RECORDS = (
+    DatasetFingerprint,
+    CaseFingerprint,
+    ChannelFingerprint,
+    SplitFingerprint,
+    ReadingPlan,
+)
 PLAN_INTRO = """# The plan: `ddPlans.json`
 
 Written by `dd_plan_and_preprocess` into the prepared dataset's folder, and copied as `plans.json` beside
@@ -83,7 +95,7 @@ Without the three folder flags, the folders are taken from the environment:
 
 | variable | what lies there |
 |---|---|
-| `dd_raw`, else `nnUNet_raw` | raw datasets; only the two converters write here |
+| `dd_raw`, else `nnUNet_raw` | raw datasets; only the converters write here |
 | `dd_preprocessed` | fingerprints, plans, folds, prepared cases |
 | `dd_results` | trained models, baselines and their scores |
 
@@ -120,6 +132,9 @@ def json_form(kind: Any, many: bool = False) -> str:
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin is typing.Literal:
         return " or ".join(f'`"{value}"`' for value in arguments)
+    if origin in (types.UnionType, typing.Union):
+        (other,) = (argument for argument in arguments if argument is not type(None))
+        return f"{json_form(other)}, or null"
     if origin is dict:
         return f"object: name → {json_form(arguments[1])}"
     assert origin is tuple, f"no words for {kind!r}"

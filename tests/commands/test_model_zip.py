@@ -138,7 +138,7 @@ def test_a_hostile_archive_is_refused_before_torch_is_imported(tmp_path: Path) -
     )
     arguments = [str(tmp_path / "a.zip"), "--results", str(tmp_path)]
     done = subprocess.run(
-        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", code, *arguments], capture_output=True, encoding="utf-8", timeout=60
     )
     assert done.returncode == 2
     assert "is no sound zip file" in done.stderr

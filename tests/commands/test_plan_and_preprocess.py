@@ -170,6 +170,28 @@ def test_no_verify_trusts_a_fingerprint_of_the_same_cases(dataset, capsys):
     assert "verify: 4 cases are sound" in capsys.readouterr().out
 
 
+def test_plans_are_not_made_from_a_fingerprint_without_splits(dataset, capsys):
+    run(dataset, "--no_pp")
+    file = dataset.folders.fingerprint_json
+    new = json.loads(file.read_text())
+    old = new | {"schema_version": 2, "cases": [dict(case) for case in new["cases"]]}
+    for case in old["cases"]:
+        del case["splits"]
+    file.write_text(json.dumps(old))
+    capsys.readouterr()
+    assert run(dataset, step=command.main_plan) == 2
+    assert (
+        capsys.readouterr()
+        .err.splitlines()[-1]
+        .endswith(
+            f"{file}: is of version 2; plans are made from version 3; run dd_extract_fingerprint -d {NAME}"
+        )
+    )
+    # measured anew rather than trusted
+    assert run(dataset, "--no_pp", "--no_verify") == 0
+    assert json.loads(file.read_text()) == new
+
+
 def test_splits_are_kept_while_they_name_the_same_cases(dataset, capsys):
     run(dataset, "--no_pp")
     own = [{"train": ["a", "b", "c"], "val": ["d", "e"]}]
@@ -183,6 +205,18 @@ def test_splits_are_kept_while_they_name_the_same_cases(dataset, capsys):
         in capsys.readouterr().out
     )
     assert read_splits(dataset.folders.splits_json) == make_folds(CASES[:4])
+
+
+def test_folds_that_the_raw_dataset_gives_are_taken(dataset, capsys):
+    given = dataset.folders.raw / "splits_final.json"
+    given.write_text(json.dumps([{"train": ["a", "b", "c"], "val": ["e"]}]))
+    assert run(dataset, "--no_pp") == 2
+    assert f"{given}: does not name the cases of imagesTr" in capsys.readouterr().err
+    own = [{"train": ["a", "b", "c"], "val": ["d", "e"]}]
+    given.write_text(json.dumps(own))
+    assert run(dataset, "--no_pp") == 0
+    assert "folds: 1, as the raw dataset gives them" in capsys.readouterr().out
+    assert json.loads(dataset.folders.splits_json.read_text()) == own
 
 
 def test_preparing_needs_the_fingerprint_of_these_cases(dataset, capsys):
@@ -237,7 +271,9 @@ def test_help_is_instant_and_imports_no_heavy_library(step):
     )
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     started = time.monotonic()
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment)
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, encoding="utf-8", env=environment
+    )
     # 0.3 s are promised on an idle machine; a test machine may be busy
     assert time.monotonic() - started < 3
     assert done.stdout.splitlines()[-1] == "[]", done.stderr

@@ -67,6 +67,6 @@ def test_help_imports_nothing_heavy():
         "heavy = {'torch', 'SimpleITK', 'scipy', 'matplotlib', 'jinja2'} & set(sys.modules)\n"
         "sys.exit(str(heavy) if heavy else 0)"
     )
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, encoding="utf-8")
     assert result.returncode == 0, result.stderr
     assert "--predictions" in result.stdout

@@ -102,5 +102,5 @@ def test_help_is_instant_and_imports_no_heavy_library():
         "try: main(['-h'])\n"
         "except SystemExit: print([n for n in ('torch', 'SimpleITK', 'scipy') if n in sys.modules])\n"
     )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, encoding="utf-8")
     assert done.stdout.splitlines()[-1] == "[]", done.stderr

@@ -16,7 +16,11 @@ def test_the_demo_reaches_its_marks(tmp_path: Path) -> None:
     script = ROOT / "documentation" / "getting-started" / "demo.sh"
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
     done = subprocess.run(
-        ["bash", script, tmp_path / "demo"], env=environment, capture_output=True, text=True, check=False
+        ["bash", script, tmp_path / "demo"],
+        env=environment,
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
     )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     assert "both levels are above k-means" in done.stdout

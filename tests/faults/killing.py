@@ -1,8 +1,8 @@
 """Kill a command at its write points, give the same command again, and read what it leaves.
 
-Files are written beside their place, so that only renaming and removing them changes what a killed process leaves:
-the write points are the moments before and after each of these (syncing does not matter to a kill). Run as a script
-this file is the process that does it: it imports the commands once and forks for every run.
+Files are written beside their place, so that only renaming and removing them, and making folders, changes what a
+killed process leaves: the write points are the moments before and after each of these (syncing does not matter to a
+kill). Run as a script this file is the process that does it: it imports the commands once and forks for every run.
 """
 
 import importlib
@@ -94,12 +94,13 @@ class WritePoints:
         self.reached = 0
 
     def watch(self) -> None:
-        for name in ("replace", "rename", "unlink"):
-            setattr(os, name, self._watched(getattr(os, name)))
+        for name in ("replace", "rename", "unlink", "rmdir", "mkdir"):
+            setattr(os, name, self._watched(getattr(os, name), makes=name == "mkdir"))
 
-    def _watched(self, function):
+    def _watched(self, function, makes):
         def watched(path, *args, **kwargs):
-            if not os.path.lexists(path):
+            # rmtree names what it removes within an open folder
+            if kwargs.get("dir_fd") is None and os.path.lexists(path) == makes:
                 return function(path, *args, **kwargs)
             self._reach()
             result = function(path, *args, **kwargs)

@@ -13,7 +13,7 @@ def start(program, *arguments):
     path = os.pathsep.join(map(str, (TESTS.parent, TESTS, TESTS / "faults")))
     return subprocess.Popen(
         [sys.executable, "-c", program, *map(str, arguments)],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8",
         env={**os.environ, "PYTHONPATH": path},
     )  # fmt: skip
 

@@ -10,7 +10,7 @@ from planned import make_faulty
 from predicting import make_toy
 from small_volumes import cell, cells
 
-from dd_nnunet.commands import plan_and_preprocess
+from dd_nnunet.commands import convert, plan_and_preprocess
 from dd_nnunet.core.json_record import record_from_json
 from dd_nnunet.core.plan import Plan, ReadingPlan
 from dd_nnunet.storage.atomic import read_json, write_json
@@ -108,6 +108,14 @@ def test_by_default_nothing_is_planned_and_the_flag_is_named(tmp_path, capsys):
     assert [line.split("_0000")[0].split("/")[-1] for line in lines] == ["hole", "other"]
     assert all("8 of 4096 voxels" in line and "--nan zero or --nan median" in line for line in lines)
     assert dataset.written == []
+
+
+def test_a_command_without_the_flag_does_not_name_it(tmp_path, capsys):
+    dataset = make_faulty(tmp_path, {"hole": with_hole(2)})
+    source = ["-i", str(dataset.raw / "imagesTr"), "--one_channel", "-d", "8", "-n", "Copy"]
+    assert convert.main_folder([*source, "--no_pbar", "--raw", str(tmp_path / "copy")]) == 2
+    error = capsys.readouterr().err
+    assert "8 of 4096 voxels are not finite" in error and "; replace them by numbers in the file\n" in error
 
 
 def test_the_flag_is_kept_in_the_plan_with_its_reason_and_told(tmp_path, capsys):

@@ -15,6 +15,8 @@ def test_a_constant_image_is_left_out_with_a_warning(tmp_path, capsys):
     assert [fold["val"] for fold in dataset.json("splits_final.json")] in ([["a"], ["c"]], [["c"], ["a"]])
     fingerprint = dataset.json("dataset_fingerprint.json")
     assert [case["constant"] for case in fingerprint["cases"]] == [False, True, False]
+    # from here it goes into the report
+    assert "b: constant volume, left out of training" in fingerprint["warnings"]
 
 
 def test_only_constant_images_are_an_error(tmp_path, capsys):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from planned import make_faulty
+from predicting import make_toy, noise
 from small_plan import AT_1_MM
 from small_volumes import cell, volume_of
 
@@ -20,6 +21,8 @@ def test_an_all_zero_image_is_left_out_with_a_warning(tmp_path, capsys):
     assert dataset.run() == 0
     assert "warning: empty: constant volume, left out of training" in capsys.readouterr().out
     assert dataset.prepared_cases == ["a", "b"]
+    warnings = dataset.json("dataset_fingerprint.json")["warnings"]
+    assert "empty: constant volume, left out of training" in warnings
 
 
 def test_it_can_be_prepared_for_prediction_and_its_parts_carried_back():
@@ -29,6 +32,15 @@ def test_it_can_be_prepared_for_prediction_and_its_parts_carried_back():
     assert not restore_probabilities(single, prepared.properties).any()
     labels = np.zeros((16, 16, 16), np.uint8)
     np.testing.assert_array_equal(restore_labels(labels, prepared.properties), labels)
+
+
+def test_the_command_predicts_it_beside_others(tmp_path):
+    toy = make_toy(tmp_path)
+    toy.add_image("empty", np.zeros((12, 14, 16)))
+    toy.add_image("full", noise())
+    assert toy.predict() == 0
+    assert toy.states == {"empty": "done", "full": "done"}
+    assert toy.record["cases"]["empty"]["voxels_per_part"]["level2"] == [12 * 14 * 16, 0, 0]
 
 
 class Checkered(torch.nn.Module):

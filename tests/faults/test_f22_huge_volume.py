@@ -1,18 +1,22 @@
 """F22: volumes are prepared and predicted within a memory limit; what cannot fit is refused before it is begun."""
 
+import shutil
 import sys
 
 import numpy as np
 import pytest
-from limited_memory import run_limited
+from limited_memory import run_limited, run_within
+from planned import NAME, Faulty
 from predicting import make_toy, noise
 from small_plan import AT_1_MM
-from small_volumes import volume_of
+from small_volumes import cell, volume_of, write_volume
 from whole_volume import convolution, whole_volume
 
 from dd_nnunet.core.plan import LevelPlan
 from dd_nnunet.preprocessing.case import preprocess_case
 from dd_nnunet.storage import hardware
+from dd_nnunet.storage.atomic import read_json, write_json
+from dd_nnunet.storage.case_store import read_properties
 from dd_nnunet.storage.volume import read_label_map
 
 MB = 10**6
@@ -115,6 +119,37 @@ def test_the_command_predicts_256_voxels_in_8_parts(tmp_path):
     assert done.returncode == 0, done.stderr[-2000:]
     assert toy.labels(1, "large").shape == (256, 256, 256)
     assert toy.states == {"small": "done", "large": "done"}
+
+
+@linux
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_512_voxels_are_prepared_and_predicted_in_an_address_space_of_max_ram(tmp_path):
+    """Float32, resampled to 569³ and in 8 parts, in 6 GB; its probabilities alone would be 4.3 GB."""
+    dataset = Faulty.below(tmp_path / "dataset", NAME)
+    described = {"channel_names": {"0": "light"}, "numTraining": 1, "file_ending": ".nii"}
+    write_json(dataset.raw / "dataset.json", described)
+    raw = dataset.raw / "imagesTr" / "large_0000.nii"
+    write_volume(raw, np.tile(cell(shape=(64, 64, 64)), (8, 8, 8)), (2.0, 1.0, 1.0))
+    toy = make_toy(tmp_path / "toy", levels=(LevelPlan(1, 8, (1,)),), patch_zyx=(64, 64, 64))
+    described = read_json(toy.model / "dataset.json") | {"file_ending": ".nii"}
+    write_json(toy.model / "dataset.json", described)
+    (toy.images / raw.name).hardlink_to(raw)
+    try:
+        flags = ["-d", "5", "--no_pbar", *dataset.flags, "-np", "1", "--preset", "fast"]
+        spacing = ["-overwrite_target_spacing", "1.8", "0.9", "0.9"]
+        done = run_within(6, "plan_and_preprocess:main", *flags, *spacing)
+        assert done.returncode == 0, done.stderr[-2000:]
+        prepared = read_properties(dataset.preprocessed / "ddPlans_3d_fullres", "large")
+        assert prepared.prepared_shape_zyx == (569, 569, 569)
+        done = run_within(6, "predict:main_from_modelfolder", *toy.command, "-step_size", "1.0", "-q")
+        assert done.returncode == 0, done.stderr[-2000:]
+        labels = read_label_map(toy.out / "level1" / "large.nii")[0]
+        assert labels.shape == (512, 512, 512) and len(np.unique(labels)) > 1
+        assert toy.states == {"large": "done"}
+    finally:
+        # not for the next runs of pytest to keep
+        shutil.rmtree(tmp_path)
 
 
 def test_a_limit_below_a_single_patch_is_refused_at_once(tmp_path, capsys):

@@ -1,7 +1,7 @@
 """F31: a dataset without labelsTr is a normal case; evaluation says that there are no labels."""
 
 import pytest
-from small_dataset import CASES, make_dataset
+from small_dataset import CASES, make_dataset, make_trainable
 
 from dd_nnunet.commands import accumulate, baseline, evaluate
 
@@ -22,6 +22,15 @@ def test_a_baseline_runs_without_labels(dataset, capsys):
     assert "no labels" in capsys.readouterr().out
     gathered = output / "crossval_results_folds_0_1_2_3_4" / "level1"
     assert sorted(path.name for path in gathered.iterdir()) == [f"{case}.nii.gz" for case in CASES]
+
+
+def test_it_is_trained_and_predicted_and_says_so(tmp_path, monkeypatch, capsys):
+    trainable = make_trainable(tmp_path, monkeypatch, labels=False)
+    assert trainable.train("-l", "1") == 0
+    assert "no labels" in capsys.readouterr().out
+    validation = trainable.fold / "level1" / "validation"
+    assert sorted(path.name for path in validation.glob("*.nii.gz")) == [f"{case}.nii.gz" for case in CASES]
+    assert not (validation / "summary.json").exists()
 
 
 def test_evaluation_without_labels_is_one_line(dataset, tmp_path, capsys):

@@ -9,6 +9,7 @@ import pytest
 from evaluated import evaluate_arrays
 from fault_files import ENDINGS, VOXELS, description, geometry, write_voxels
 from planned import make_faulty
+from predicting import make_toy, noise
 from small_volumes import cell
 
 from dd_nnunet.commands import verify
@@ -84,6 +85,14 @@ def test_label_maps_are_scored_there(folder):
     summary = evaluate_arrays(folder, {CASE_ID: labels}, {CASE_ID: labels}, named, n_parts=2)
     assert summary["label_map"]["größe 患者"] == 1
     assert read_json(folder / "out" / "label_map.json") == {"Hintergrund": 0, "größe 患者": 1}
+
+
+def test_they_are_predicted_there(folder):
+    toy = make_toy(folder)
+    toy.add_image(CASE_ID, noise())
+    assert toy.predict() == 0
+    assert toy.labels(2, CASE_ID).shape == (12, 14, 16)
+    assert toy.states == {CASE_ID: "done"}
 
 
 @pytest.mark.parametrize("encoding", ["cp1252"])

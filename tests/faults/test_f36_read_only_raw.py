@@ -1,12 +1,13 @@
-"""F36: a read-only raw dataset is verified, planned and prepared, and nothing in it is touched."""
+"""F36: a read-only raw dataset is verified, planned, prepared, trained and predicted; nothing in it is touched."""
 
 import json
 
 import pytest
 from fault_files import write_voxels
+from small_dataset import make_trainable
 from small_volumes import cell
 
-from dd_nnunet.commands import plan_and_preprocess, verify
+from dd_nnunet.commands import plan_and_preprocess, predict, verify
 from dd_nnunet.storage.raw_dataset import find_cases, load_description
 from dd_nnunet.storage.volume import read_geometry, read_volume
 from dd_nnunet.storage.workspace import Workspace
@@ -47,4 +48,16 @@ def test_it_is_verified_planned_and_prepared(raw, tmp_path, capsys):
     assert verify.main(arguments) == 0
     assert plan_and_preprocess.main([*arguments, "--preset", "fast"]) == 0
     assert (tmp_path / "p" / "Dataset001_Cells" / "ddPlans_3d_fullres" / "a.b2nd").is_file()
+    assert state(raw) == before
+
+
+def test_training_scoring_and_prediction_leave_it_as_it_is(tmp_path, monkeypatch):
+    trainable = make_trainable(tmp_path, monkeypatch)
+    raw = trainable.folders.raw
+    before = state(raw)
+    assert trainable.train("-q", "-l", "1") == 0
+    assert (trainable.fold / "level1" / "validation" / "summary.json").is_file()
+    arguments = ["-d", "7", "-f", "all", "-l", "1", "-i", str(raw / "imagesTr"), "-o", str(tmp_path / "out")]
+    flags = ["-device", "cpu", "--disable_tta", "-q", *trainable.flags]
+    assert predict.main([*arguments, *flags]) == 0
     assert state(raw) == before

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -95,6 +96,8 @@ def press_ctrl_c(program: str, arguments: list[str]) -> tuple[int, str]:
         stderr=subprocess.PIPE,
         encoding="utf-8",
         start_new_session=True,
+        # a shell starts what runs in the background with SIGINT ignored, and that is inherited
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
     )
     try:
         assert process.stdout.readline() == "busy\n", process.stderr.read()
@@ -132,7 +135,9 @@ def test_preparation(dataset: Faulty, program: str) -> None:
     ],
 )
 def test_training_with_workers(dataset: Faulty, program: str) -> None:
-    code, error = press_ctrl_c(WITH_WORKERS + program, [*TRAIN, *dataset.flags])
+    # fold 0 is there already, for the prediction
+    fold_1 = [*TRAIN[:2], "1", *TRAIN[3:]]
+    code, error = press_ctrl_c(WITH_WORKERS + program, [*fold_1, *dataset.flags])
     assert (code, error) == (75, "dd_train: error: stopped; the same command continues\n")
 
 

@@ -1,7 +1,10 @@
 """F47: a finished fold says so and exits 0; another run's fold is an error saying what differs; --fresh keeps it."""
 
+import shutil
+
 import pytest
 from small_dataset import make_trainable
+from small_model import contents_of, make_model
 from small_plan import CONFIGURATION
 from trained_fold import STAGES
 
@@ -62,3 +65,21 @@ def test_fresh_moves_the_old_fold_aside(finished):
     (moved,) = finished.model.glob("fold_all.bak_*")
     assert files_of(moved) == before
     assert not (finished.fold / "level1").exists()
+
+
+def test_an_installed_model_is_not_trained_over(tmp_path, monkeypatch, capsys):
+    trainable = make_trainable(tmp_path, monkeypatch)
+    make_model(trainable.workspace.results, folds=("all",))
+    shutil.copy(trainable.folders.plans_json("ddPlans"), trainable.model / "plans.json")
+    before = contents_of(trainable.model)
+    assert trainable.train("-q") == 2
+    assert capsys.readouterr().err == (
+        f"dd_train: error: {trainable.fold}: holds a model that was not trained here (diffusion, level1, "
+        "level2; installed from a zip, say); --fresh moves it aside and starts anew, or choose another folder "
+        "with --results\n"
+    )
+    assert contents_of(trainable.model) == before
+    assert trainable.train("-q", "--fresh", "--stage", "diffusion") == 0
+    (moved,) = trainable.model.glob("fold_all.bak_*")
+    kept = {f"fold_all/{name}": content for name, content in contents_of(moved).items() if name != ".lock"}
+    assert kept == {name: content for name, content in before.items() if name.startswith("fold_all/")}

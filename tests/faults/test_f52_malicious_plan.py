@@ -64,7 +64,7 @@ def test_a_plan_has_no_place_for_a_network_name(tmp_path, place):
 @pytest.mark.parametrize(
     ("place", "allowed"),
     [
-        (("normalization", 0, "scheme"), "'percentile'"),
+        (("normalization", 0, "scheme"), "'percentile', 'min_max', 'ct_window'"),
         (("precision",), "'bfloat16', 'float32'"),
         (("features", "scaling"), "'none', 'standardise'"),
         (("features", "visual_target"), "'image', 'denoised'"),

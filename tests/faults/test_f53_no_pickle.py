@@ -28,6 +28,8 @@ CALLS = {"read_pickle", "to_pickle", "load_pickle", "save_pickle", "load_state_d
 BLOSC2_CALLS = {"asarray", "open"}
 NEEDED = {"torch.load": ("weights_only", True), "blosc2.open": ("deserialize", "safe")}
 NEVER = {"torch.jit.load", "torch.hub.load", "torch.package.PackageImporter"}
+# reads the pickles of others: takes them apart, and never runs them (tests/dataset_conversion/test_numpy_pickle.py)
+ONE_ROOM = {"dataset_conversion/numpy_pickle.py": ["pickletools"]}
 
 
 def faults_of(source: str) -> list[str]:
@@ -78,7 +80,8 @@ def test_the_search_finds(source, fault):
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_there_is_none(path):
-    assert faults_of(path.read_text(encoding="utf-8")) == []
+    allowed = ONE_ROOM.get(path.relative_to(ROOT).as_posix(), [])
+    assert faults_of(path.read_text(encoding="utf-8")) == allowed
 
 
 def hostile_array(path: Path, mark: Path) -> None:

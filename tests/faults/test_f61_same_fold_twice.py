@@ -1,4 +1,4 @@
-"""F61: a fold that is started twice is refused the second time; the lock of a dead process is taken over, told."""
+"""F61: a fold started twice is refused; a dead process's lock is taken over, told (without flock: at home only)."""
 
 import os
 import signal

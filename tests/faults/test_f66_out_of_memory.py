@@ -1,5 +1,7 @@
 """F66: out of GPU memory: an error with estimate and -gpu_memory_target to use (not testable here: a real GPU)."""
 
+import re
+
 import pytest
 import torch
 from small_dataset import make_trainable
@@ -32,6 +34,35 @@ def test_the_way_out_is_named_and_nothing_is_made_smaller(tmp_path, monkeypatch,
     )
     assert calls == [1]  # not tried again, not with another batch
     assert read_json(trainable.folders.plans_json("ddPlans")) == plan
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+def test_a_gpu_that_is_really_full(tmp_path, monkeypatch, capsys):
+    """A step that needs twice the GPU's memory; the diffusion model before it fits."""
+    trainable = make_trainable(tmp_path, monkeypatch)
+    _, total = torch.cuda.mem_get_info()
+    loss = _LevelTrainer.loss
+
+    def hungry(self, batch):
+        ballast = torch.empty(2 * total, dtype=torch.uint8, device="cuda")
+        return loss(self, batch), ballast
+
+    monkeypatch.setattr(_LevelTrainer, "loss", hungry)
+    assert trainable.train("-q", "-device", "cuda") == 2
+    (error,) = capsys.readouterr().err.splitlines()
+    assert "estimated to need 1.0 GB of the 8 GB that -gpu_memory_target allowed" in error
+    found = re.search(
+        r"; there are (\d+\.\d) GB here for it \(CUDA out of memory\. Tried to allocate ", error
+    )
+    assert found and 0 < float(found[1]) <= total / 1024**3
+    assert re.search(
+        r"dd_plan_and_preprocess -d 7 -gpu_memory_target [\d.]+ -overwrite_plans_name ddPlans_", error
+    )
+    assert not (trainable.fold / "level1" / "finished.json").exists()
+    # what was trained before is kept, and with memory the same command goes on
+    monkeypatch.setattr(_LevelTrainer, "loss", loss)
+    assert trainable.train("-q", "-device", "cuda") == 0
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import logging
 
 import pytest
 import torch
+from predicting import make_toy, noise
 from small_dataset import make_trainable
 
 from dd_nnunet.commands import train
@@ -46,3 +47,12 @@ def test_the_command_refuses_it_before_anything_is_trained(tmp_path, monkeypatch
     (line,) = capsys.readouterr().err.splitlines()
     assert line == "dd_train: error: -device cuda: is not available to torch here; use -device auto or cpu"
     assert not trainable.fold.exists()
+
+
+def test_prediction_refuses_it_too(tmp_path, capsys):
+    toy = make_toy(tmp_path)
+    toy.add_image("a", noise())
+    assert toy.predict("-device", "cuda") == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.endswith("error: -device cuda: is not available to torch here; use -device auto or cpu")
+    assert not [path for path in toy.out.rglob("*") if path.is_file()]

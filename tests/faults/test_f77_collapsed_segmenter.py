@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from small_dataset import make_trainable
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "report"))
@@ -60,3 +61,21 @@ def test_a_collapsed_level_says_so_at_its_end_and_in_the_report(trainable, monke
     assert report.main(["-d", "7", "-f", "all", "-o", str(page), *trainable.flags]) == 0
     shown = PageReader(page.read_text(encoding="utf-8")).text
     assert "Level 2 has collapsed: only 2 of 3 planned parts won any voxel" in shown
+
+
+def test_a_network_that_puts_all_into_one_part_is_found_by_its_own_voxels(trainable, monkeypatch):
+    logits = _LevelTrainer._logits
+
+    def collapsed(self, image, mirrored):
+        return logits(self, image, mirrored) + torch.tensor([100.0, 0.0, 0.0]).reshape(1, 3, 1, 1, 1)
+
+    monkeypatch.setattr(_LevelTrainer, "_logits", collapsed)
+    assert trainable.train("-q", "-l", "2") == 0
+    folder = trainable.fold / "level2"
+    log = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    assert [entry["alive_parts"] for entry in log] == [1] * 4
+    # exp of the entropy of the shares 1, 0, 0
+    assert [entry["effective_parts"] for entry in log] == [1.0] * 4
+    text = "".join(path.read_text() for path in folder.glob("training_log_*.txt"))
+    assert "only 1 of 3 parts are alive (1.0 effective ones); no voxels for output 1, 2" in text
+    assert "COLLAPSED" in text

@@ -25,7 +25,7 @@ def test_training_keeps_off_the_network(tmp_path, monkeypatch):
     trainable = make_trainable(tmp_path, monkeypatch)
     trainable.write_plan(diffusion={"iterations": 1}, segmenter={"epochs": 1})
     command = [sys.executable, "-c", WATCHED, *trainable.arguments("-q", "-l", "1")]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", timeout=240, check=False)
     assert done.returncode == 0, done.stderr
     seen, imported = done.stdout.splitlines()[-2:]
     assert seen == "SEEN []"
@@ -37,5 +37,5 @@ def test_the_watch_would_see_a_socket():
     code = WATCHED.replace("from dd_nnunet.commands.train import main", "import socket").replace(
         "code = main(sys.argv[1:])", "socket.socket(); code = 0"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, encoding="utf-8", check=True)
     assert "socket.__new__" in done.stdout

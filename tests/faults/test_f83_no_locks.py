@@ -1,4 +1,4 @@
-"""F83: without locks a marker file keeps others out, told. Not testable here: a real NFS, late renames on it."""
+"""F83: without locks a marker file keeps others out, told, however old. Not testable here: NFS, its late renames."""
 
 import errno
 import fcntl
@@ -9,10 +9,14 @@ import pytest
 from other_processes import start, wait_for
 
 from dd_nnunet.core.errors import UserError
+from dd_nnunet.storage import folder_lock
+from dd_nnunet.storage.atomic import write_json
 from dd_nnunet.storage.folder_lock import locked, why_no_locks
 
 HOLD_WITHOUT_LOCKS = """
 import fcntl, pathlib, sys
+from dd_nnunet.storage import folder_lock
+from dd_nnunet.storage.atomic import write_json
 from dd_nnunet.storage.folder_lock import locked
 def flock(descriptor, operation):
     raise OSError(int(sys.argv[2]), "injected")
@@ -72,6 +76,42 @@ def test_the_marker_of_a_killed_process_on_this_machine_is_taken_over(holder, tm
     with locked(tmp_path / "folder"):
         text = f"process {holder.pid} on {os.uname().nodename} ended without freeing its lock; taken over"
         assert caplog.messages[-1] == f"warning: {tmp_path / 'folder'}: {text}"
+
+
+@pytest.fixture
+def of_another_machine(code, tmp_path):
+    """The marker of a process that nobody has heard of since 2001."""
+    marker = tmp_path / (".lock" if code == errno.ENOSYS else ".lock_marker")
+    marker.write_text("4242\nelsewhere\n")
+    os.utime(marker, (10**9, 10**9))
+    write_json(tmp_path / ".lock_holder.json", {"host": "elsewhere", "pid": 4242})
+    return marker
+
+
+def test_the_marker_of_another_machine_is_kept_however_old(of_another_machine, tmp_path):
+    """Two that write one fold are worse than a marker that a person removes."""
+    before = of_another_machine.read_bytes()
+    with pytest.raises(UserError) as caught, locked(tmp_path):
+        pass
+    assert caught.value.reason == "is in use by process 4242 on elsewhere"
+    assert caught.value.remedy.endswith(f"if it was killed, remove {of_another_machine}")
+    assert of_another_machine.read_bytes() == before
+
+
+def test_who_waits_for_it_is_told_so_too_and_gets_in(of_another_machine, tmp_path, monkeypatch):
+    said = []
+
+    def warning(message, *values):
+        said.append(message % values)
+        # a person comes and does so
+        if "waiting" in message:
+            of_another_machine.unlink()
+
+    monkeypatch.setattr(folder_lock._logger, "warning", warning)
+    with locked(tmp_path, wait=True):
+        pass
+    in_use = f"{tmp_path} is in use by process 4242 on elsewhere; waiting for it to end"
+    assert f"{in_use}; if it was killed, remove {of_another_machine}" in said
 
 
 def test_other_errors_of_the_lock_are_not_swallowed(tmp_path, monkeypatch):

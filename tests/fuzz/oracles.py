@@ -99,7 +99,8 @@ def nrrd_says(path, data):
     if "data file" in fields:
         body = (path.parent / fields["data file"].strip()).read_bytes()
     if fields["encoding"].strip() in ("gzip", "gz"):
-        body = gzip.decompress(body)
+        # what follows the stream is no data
+        body = zlib.decompressobj(31).decompress(body)
     dtype = NRRD_TYPES.get(fields["type"].strip())
     if dtype is None or fields.get("line skip", "0").strip() != "0":
         return None

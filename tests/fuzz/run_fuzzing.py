@@ -84,7 +84,7 @@ def fuzz_in_child(name, seconds, seed, folder):
     # one thread and one heap, so that what an input takes of memory can be bounded closely
     more = {"TMPDIR": str(folder), "OMP_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1"}
     done = subprocess.run(
-        command, capture_output=True, text=True, check=False, env={**os.environ, **more}, cwd=folder
+        command, capture_output=True, encoding="utf-8", check=False, env={**os.environ, **more}, cwd=folder
     )
     if done.returncode == 0:
         return json.loads(done.stdout)

@@ -9,7 +9,11 @@ from dd_nnunet.core.plan import SegmenterPlan
 from dd_nnunet.objectives.consistency import represent_voxels
 from dd_nnunet.objectives.denoising import denoising_loss
 from dd_nnunet.objectives.discovery import discovery_loss
-from dd_nnunet.objectives.invariance import gamma_transform, photometric_invariance
+from dd_nnunet.objectives.invariance import (
+    gamma_transform,
+    photometric_invariance,
+    photometric_invariance_of_sums,
+)
 
 PLAN = SegmenterPlan(
     features_per_stage=(4, 8), strides_zyx=((1, 1, 1), (2, 2, 2)), kernel_sizes_zyx=((3, 3, 3), (3, 3, 3)),
@@ -52,3 +56,36 @@ def test_total_is_the_weighted_sum() -> None:
     assert float(loss.named()["visual"]) == pytest.approx(0.5)
     free = discovery_loss(masks, masks, [h], h, dataclasses.replace(PLAN, scale_free=True))
     assert float(free.feature) == pytest.approx(1 / 3, abs=1e-6)
+
+
+def test_invariance_of_sums_against_a_slow_loop() -> None:
+    generator = torch.Generator().manual_seed(0)
+    masks, transformed = (torch.randn(2, 3, 2, 2, 2, generator=generator).softmax(dim=1) for _ in range(2))
+    loss = photometric_invariance_of_sums(masks, transformed)
+    for b in range(2):
+        terms = []
+        for k in range(3):
+            pairs = list(
+                zip(masks[b, k].flatten().tolist(), transformed[b, k].flatten().tolist(), strict=True)
+            )
+            terms.append(2 * sum(f * g for f, g in pairs) / sum(f + g for f, g in pairs))
+        assert float(loss[b]) == pytest.approx(1 - sum(terms) / 3, abs=1e-5)
+
+
+def test_without_squares_unsure_and_empty_parts_cost_something() -> None:
+    half = torch.full((1, 2, 1, 1, 4), 0.5)
+    assert float(photometric_invariance(half, half)) == pytest.approx(0, abs=1e-6)
+    assert float(photometric_invariance_of_sums(half, half)) == pytest.approx(0.5, abs=1e-5)
+    # a part of 1e-6 everywhere in 50³ voxels, beside one that is sure: its term is 1.00, or 0.00 under Eq. 8
+    empty = torch.full((1, 1, 50, 50, 50), 1e-6)
+    masks = torch.cat((empty, 1 - empty), dim=1)
+    assert float(photometric_invariance_of_sums(masks, masks)) == pytest.approx(0.5, abs=1e-3)
+    assert float(photometric_invariance(masks, masks)) == pytest.approx(0, abs=1e-3)
+
+
+def test_the_plan_says_which_invariance() -> None:
+    h = represent_voxels(torch.tensor([0.0, 0.0, 1.0, 3.0]).reshape(1, 1, 1, 1, 4))
+    half = torch.full((1, 2, 1, 1, 4), 0.5)
+    plan = dataclasses.replace(PLAN, invariance="masks")
+    assert float(discovery_loss(half, half, [h], h, plan).invariance) == pytest.approx(0.5, abs=1e-5)
+    assert float(discovery_loss(half, half, [h], h, PLAN).invariance) == pytest.approx(0, abs=1e-5)

@@ -16,6 +16,7 @@ from dd_nnunet.planning.fingerprinting import (
     merge_fingerprints,
     orientation_code,
 )
+from dd_nnunet.planning.levels import measured_parts
 from dd_nnunet.planning.stage_choice import choose_stages, choose_timesteps
 
 
@@ -178,6 +179,31 @@ def synthcell():
 def test_synthetic_cells_are_measured_as_they_are_made(synthcell):
     # radii 18-22, 4-6 and 2.5-3.8 voxels
     assert synthcell.diameters_mm == pytest.approx((36, 10, 5.5), rel=0.15)
+
+
+def test_synthetic_cells_have_two_parts_and_then_three(synthcell):
+    """Vesicles and mitochondria share their intensities, so that the true four classes cannot be told apart."""
+    found = measured_parts(synthcell.cases)
+    assert (found.n_parts, found.children) == ((2, 3), ((2,), (1, 2)))
+
+
+def test_noise_is_planned_as_two_parts_with_a_warning():
+    noise = [np.random.default_rng(seed).normal(size=(24, 24, 24)) for seed in range(3)]
+    merged = merge_fingerprints([fingerprint_case(volume_of(v), f"c{i}") for i, v in enumerate(noise)], "x")
+    assert merged.warnings == (
+        "in most cases no part stands out from noise; unless you give --parts, 2 are planned",
+    )
+    assert measured_parts(merged.cases).n_parts == (2,)
+
+
+def test_what_is_split_is_the_first_channel_that_varies():
+    grid = np.indices((40, 40, 40)) - 19.5
+    ball = 2.0 * ((grid**2).sum(axis=0) < 12**2) + np.random.default_rng(0).normal(size=(40, 40, 40))
+    noise = np.random.default_rng(1).normal(size=ball.shape)
+    case = fingerprint_case(volume_of(np.stack([np.zeros_like(ball), ball, noise])), "x")
+    assert case.splits[0].children == 2
+    assert fingerprint_case(volume_of(np.stack([noise, ball])), "x").splits[0].children == 1
+    assert fingerprint_case(volume_of(np.zeros((9, 9, 9))), "x").splits == ()
 
 
 def test_synthetic_cells_reproduce_the_papers_stages(synthcell):

@@ -87,6 +87,12 @@ def nested_balls(noise=0.0):
     return np.clip(volume + np.random.default_rng(0).normal(0, noise, volume.shape), 0, 1)
 
 
+def test_values_that_differ_by_rounding_only_are_one_class():
+    values = np.array([1, 1 + 2**-23, 1, 1], np.float32)
+    assert otsu_threshold(values) == values.max()
+    assert otsu_threshold(values[:0]) == 0
+
+
 @pytest.mark.parametrize("noise", [0.0, 0.05])
 def test_nested_balls_are_measured_from_the_outside_in(noise):
     diameters = characteristic_diameters(nested_balls(noise), UNIT)

@@ -91,7 +91,9 @@ def test_the_segmenter_keeps_what_is_estimated():
 
 def test_real_training_steps_stay_within_15_percent_of_the_estimate():
     script = Path(__file__).parents[2] / "benchmarks" / "memory_model.py"
-    done = subprocess.run([sys.executable, script, "--row", "0"], check=True, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, script, "--row", "0"], check=True, capture_output=True, encoding="utf-8"
+    )
     row = json.loads(done.stdout.splitlines()[-1])
     assert row["patch_zyx"] == [16, 16, 16]
     for step in ("diffusion_gb", "segmenter_gb"):

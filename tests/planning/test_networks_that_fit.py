@@ -3,7 +3,7 @@ import math
 import pytest
 
 from dd_nnunet.core.errors import UserError
-from dd_nnunet.planning.memory import GB
+from dd_nnunet.core.units import GB
 from dd_nnunet.planning.networks import Task, plan_networks
 from dd_nnunet.planning.presets import PRESETS, Budget
 

@@ -6,6 +6,7 @@ from dd_nnunet.planning.stage_choice import (
     choose_stages,
     choose_timesteps,
     diameter_of_level,
+    noise_after_averaging,
 )
 
 PAPER = DiffusionPlan((64, 128, 256, 512), ((2, 2, 2),) * 3, ((3, 3, 3),) * 4, 250, 4, 50_000, 1e-4, 0.995)
@@ -49,3 +50,11 @@ def test_timesteps_stay_within_a_tenth_and_four_tenths(noise_sd, first):
 
 def test_timesteps_scale_with_the_schedule():
     assert choose_timesteps(0.0, 1000) == (100, 150)
+
+
+def test_averaging_leaves_the_noise_below_the_new_cut_off():
+    # white: the mean of 2 x 2 x 2 voxels; pink: share 2^-2 of the power; brown and smoother: all of it
+    assert noise_after_averaging(0.1, 0.0, 2.0) == pytest.approx(0.1 / 8**0.5)
+    assert noise_after_averaging(0.1, -1.0, 2.0) == pytest.approx(0.05)
+    assert noise_after_averaging(0.1, -4.0, 2.0) == 0.1
+    assert noise_after_averaging(0.1, 0.0, 1.0) == 0.1

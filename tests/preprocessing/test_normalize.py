@@ -36,3 +36,17 @@ def test_one_voxel_does_not_decide_the_scale():
         channel, np.ones(channel.shape, bool), NormalizationPlan("percentile", 0.5, 99.5)
     )
     assert (low, high) == pytest.approx((0.005, 0.995), abs=0.005)
+
+
+def test_minimum_and_maximum_of_all_voxels():
+    channel = np.arange(22, dtype=np.float32).reshape(1, 2, 11)
+    plan = NormalizationPlan("min_max", 0, 100)
+    assert intensity_range(channel, channel >= 11, plan) == (0.0, 21.0)
+    with pytest.raises(ValueError, match="percentiles 0 and 100"):
+        NormalizationPlan("min_max", 0.5, 99.5)
+
+
+def test_a_window_is_the_same_in_every_case():
+    plan = NormalizationPlan("ct_window", 0.5, 99.5, (-1000.0, 1000.0))
+    for channel in (np.full((2, 2, 2), -2000.0), np.arange(8.0).reshape(2, 2, 2)):
+        assert intensity_range(channel, channel > 3, plan) == (-1000.0, 1000.0)

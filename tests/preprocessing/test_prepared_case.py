@@ -1,4 +1,5 @@
 import weakref
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -7,6 +8,7 @@ from small_volumes import volume_of
 
 from dd_nnunet.core.case import CaseProperties
 from dd_nnunet.core.json_record import record_from_json, record_to_json
+from dd_nnunet.core.plan import NormalizationPlan
 from dd_nnunet.preprocessing import case as case_module
 from dd_nnunet.preprocessing.case import (
     preprocess_case,
@@ -195,3 +197,14 @@ def test_what_was_odd_about_the_files_stays_with_the_case():
 def test_properties_survive_json():
     properties = preprocess_case(cropped_volume(), "one", AT_1_MM).properties
     assert record_from_json(CaseProperties, record_to_json(properties), "x") == properties
+
+
+def test_a_volume_may_be_taken_whole():
+    volume = cropped_volume(background=-7.0)
+    plan = replace(AT_1_MM, crop=False, normalization=(NormalizationPlan("min_max", 0, 100),))
+    prepared = preprocess_case(volume, "a", plan)
+    assert prepared.properties.prepared_shape_zyx == volume.array.shape[1:]
+    low, high = volume.array.min(), volume.array.max()
+    np.testing.assert_allclose(prepared.array, (volume.array - low) / (high - low), atol=1e-6)
+    labels = np.random.default_rng(0).integers(0, 3, volume.array.shape[1:]).astype(np.uint8)
+    np.testing.assert_array_equal(restore_labels(labels, prepared.properties), labels)

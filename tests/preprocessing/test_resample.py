@@ -5,6 +5,7 @@ from scipy import ndimage
 from dd_nnunet.preprocessing.resample import (
     LINEAR,
     NEAREST,
+    average_axis,
     coarse_axis,
     neighbours,
     resample_axis,
@@ -107,3 +108,30 @@ def test_a_constant_stays_a_constant():
     constant = np.full((5, 6, 7), 0.25, np.float32)
     for apart in (None, 0, 2):
         np.testing.assert_allclose(resample_image(constant, (9, 3, 7), apart), 0.25, rtol=1e-6)
+
+
+def test_averages_by_hand():
+    volume = np.array([1, 3, 5, 7, 9], np.float32).reshape(1, 5, 1)
+    # two voxels of 2.5 old ones: (1 + 3 + 5/2) / 2.5 and (5/2 + 7 + 9) / 2.5
+    np.testing.assert_allclose(average_axis(volume, 1, 2).ravel(), [2.6, 7.4], rtol=1e-6)
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_averages_against_a_slow_loop(axis):
+    volume = noise(7, 9, 11)
+    old = volume.shape[axis]
+    lines = np.moveaxis(volume, axis, -1).astype(np.float64)
+    expected = np.zeros((*lines.shape[:-1], 3))
+    for new in range(3):
+        for voxel in range(old):
+            covered = max(0.0, min(voxel + 1, (new + 1) * old / 3) - max(voxel, new * old / 3))
+            expected[..., new] += lines[..., voxel] * covered * 3 / old
+    np.testing.assert_allclose(average_axis(volume, axis, 3), np.moveaxis(expected, -1, axis), atol=1e-6)
+
+
+def test_an_axis_is_averaged_where_voxels_would_be_left_out():
+    volume = noise(32, 32, 32)
+    # the mean of 8 x 8 x 8 white voxels has a sd smaller by 8^1.5
+    assert resample_image(volume, (4, 4, 4), None).std() == pytest.approx(8**-1.5, rel=0.3)
+    # the coarse axis still takes whole slices
+    assert resample_image(volume, (4, 32, 32), 0).std() == pytest.approx(1, rel=0.1)

@@ -37,7 +37,7 @@ def shoot(page, folder, width, *flags):
         f"--user-data-dir={folder / 'profile'}", "--force-device-scale-factor=1",
         f"--window-size={width},{HEIGHT}", f"--screenshot={picture}", *flags, page.as_uri(),
     ]  # fmt: skip
-    result = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    result = subprocess.run(command, capture_output=True, encoding="utf-8", timeout=120)
     assert picture.exists(), result.stderr[-2000:]
     return np.round(imread(picture)[..., :3] * 255).astype(int)
 

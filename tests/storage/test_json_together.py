@@ -26,7 +26,7 @@ def test_no_reader_sees_a_torn_file(tmp_path):
     writers = [
         subprocess.Popen(
             [sys.executable, "-c", WRITE, str(path), str(number), str(N_VERSIONS)],
-            stdin=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stdin=subprocess.PIPE, encoding="utf-8", env={**os.environ, "PYTHONPATH": str(ROOT)},
         )
         for number in range(1, N_WRITERS + 1)
     ]  # fmt: skip

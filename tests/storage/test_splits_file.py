@@ -3,7 +3,7 @@ import pytest
 from dd_nnunet.core.errors import UserError
 from dd_nnunet.core.splits import Fold, make_folds
 from dd_nnunet.storage.atomic import write_json
-from dd_nnunet.storage.splits import read_splits
+from dd_nnunet.storage.splits import read_given_splits, read_splits
 
 
 def test_folds_come_back_as_written(tmp_path):
@@ -34,3 +34,17 @@ def test_wrong_folds_are_refused(tmp_path, data, message):
 def test_missing_splits_are_refused(tmp_path):
     with pytest.raises(UserError):
         read_splits(tmp_path / "splits_final.json")
+
+
+def test_folds_of_a_raw_dataset(tmp_path):
+    assert read_given_splits(None, ("a", "b")) == ()
+    assert read_given_splits(tmp_path, ("a", "b")) == ()
+    write_json(tmp_path / "splits_final.json", [{"train": ["a"], "val": ["b"]}])
+    assert read_given_splits(tmp_path, ("b", "a")) == (Fold(("a",), ("b",)),)
+
+
+def test_folds_of_another_raw_dataset(tmp_path):
+    write_json(tmp_path / "splits_final.json", [{"train": ["a"], "val": ["b"]}])
+    for case_ids in (("a",), ("a", "b", "c")):
+        with pytest.raises(UserError, match="does not name the cases of imagesTr"):
+            read_given_splits(tmp_path, case_ids)

@@ -80,7 +80,9 @@ def test_importing_it_loads_nothing_heavy():
         "import sys, dd_nnunet.storage.workspace\n"
         "print([m for m in ('numpy', 'torch', 'SimpleITK', 'scipy', 'blosc2') if m in sys.modules])"
     )
-    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    result = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, encoding="utf-8", check=True
+    )
     assert result.stdout.strip() == "[]"
 
 

@@ -45,7 +45,7 @@ def test_global_random_states_change_no_weight(trained: Path, tmp_path: Path) ->
 def test_repeatable_algorithms_are_asked_for_and_are_the_same_on_a_cpu(
     trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """On CUDA --deterministic makes the difference; that cannot be tested without a GPU."""
+    """On CUDA --deterministic makes the difference; test_deterministic.py has the test for a GPU."""
     import argparse
 
     class Folders:

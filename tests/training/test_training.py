@@ -2,17 +2,20 @@
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from small_fold import CONFIGURATION, make_setup, train_diffusion, train_level
-from trained_fold import load_weights_of
+from trained_fold import assert_same_weights, load_weights_of
 
 from dd_nnunet.networks.checkpoint import load_checkpoint
 from dd_nnunet.networks.trained_segmenter import load_segmenter
 from dd_nnunet.storage.run_folder import open_run_folder
 from dd_nnunet.training import train_segmenter as segmenter_module
 from dd_nnunet.training.feature_cache import FeatureCache
+
+FINAL = "checkpoint_final.pth"
 
 
 @pytest.fixture(scope="module")
@@ -80,3 +83,23 @@ def test_an_anchor_keeps_the_pseudo_labels_beside_the_losses(trained: Path, tmp_
             last = run.read_log()[-1]
         assert last["phase"] == "discovery"
         assert (last["cross_entropy"] is not None) == beside
+
+
+def test_what_resumes_behind_the_warm_start_fits_none_and_ends_alike(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    setup, level = make_setup(trained / "prepared"), CONFIGURATION.levels[1]
+    train_diffusion(setup, tmp_path)
+    end_epoch = segmenter_module._LevelTrainer.end_epoch
+
+    def fail_in_the_third(trainer: Any, epoch: int, *rest: Any) -> Any:
+        if epoch == 2:  # the warm start's are 0 and 1, saved before this
+            raise InterruptedError
+        return end_epoch(trainer, epoch, *rest)
+
+    with monkeypatch.context() as patch, pytest.raises(InterruptedError):
+        patch.setattr(segmenter_module._LevelTrainer, "end_epoch", fail_in_the_third)
+        train_level(setup, tmp_path, level)
+    monkeypatch.setattr(segmenter_module, "WarmStart", None)
+    train_level(setup, tmp_path, level)
+    assert_same_weights(tmp_path / "level2" / FINAL, trained / "fold_0" / "level2" / FINAL)

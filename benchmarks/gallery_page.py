@@ -1,0 +1,202 @@
+"""documentation/explanation/gallery.md, made from the rows in benchmarks/results/gallery; no number is made here."""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from gallery_data import EXHIBITS, Exhibit
+
+from dd_nnunet.evaluation.table import score_row, score_table
+from dd_nnunet.storage.atomic import read_json
+
+ROOT = Path(__file__).parent.parent
+ROWS = ROOT / "benchmarks" / "results" / "gallery"
+PAGE = ROOT / "documentation" / "explanation" / "gallery.md"
+PICTURES = ROOT / "documentation" / "pictures" / "gallery"
+OURS = "dd_nnunet"
+NOT_EXAMINED = "Why was not examined."
+# why a baseline wins, by data set: written by people who looked
+REMARKS: Mapping[str, str] = {}
+Row = Mapping[str, Any]
+
+HEAD = """\
+# Gallery
+
+Data sets of many kinds, each planned by `dd_plan_and_preprocess --preset fast` with nothing edited, and fold 0
+trained from that plan. `parts` stands in the dataset.json of those whose number of parts is known. What was measured
+of each is kept in [tests/golden](../../tests/golden), with the plan that must follow from it on a machine without
+bfloat16 instructions; a test repeats that.
+
+Scores are Dice on the held-out cases of that fold, by the two [protocols](evaluation.md), beside the training-free
+[baselines](../how-to/compare-with-baselines.md) on the same cases. A fold holds out one to two cases in ten, so that
+the second digit means little. Data of which the truth names one thing only (a tumour, say) are scored at every level
+against that.
+
+Made by `benchmarks/gallery.py`; [the rows](../../benchmarks/results/gallery) hold devices, versions and times.
+"""
+
+
+def page(rows: Path, pictures: Path, page_folder: Path) -> str:
+    """The whole page.
+
+    Args:
+        rows: folder with a JSON file per data set; what is missing is shown as missing.
+        pictures: folder with a PNG per data set; what is missing is left out.
+        page_folder: where the page will lie; links to pictures start there.
+    """
+    found = {name: read_json(rows / f"{name}.json") for name in EXHIBITS if (rows / f"{name}.json").exists()}
+    parts = [HEAD, _overview(found)]
+    for name, exhibit in EXHIBITS.items():
+        picture = pictures / f"{name}.png"
+        shown = os.path.relpath(picture, page_folder) if picture.exists() else None
+        parts.append(_section(name, exhibit, found.get(name), shown))
+    return "\n".join(parts)
+
+
+def _overview(found: Mapping[str, Row]) -> str:
+    lines = [
+        "| data set | volumes | spacing, mm | patch | parts (stage) | timesteps | minutes | ahead at level |",
+        "|---|---|---|---|---|---|---:|---|",
+    ]
+    for name, exhibit in EXHIBITS.items():
+        anchor = f"[{exhibit.title}](#{_anchor(exhibit.title)})"
+        row = found.get(name)
+        if row is None:
+            lines.append(f"| {anchor} | not planned yet | | | | | | |")
+            continue
+        measured, full = row["measured"], list(row["plan"]["configurations"].values())
+        cells = [
+            anchor,
+            f"{measured['n_cases']} of {_product(measured['median_crop_shape_zyx'])}",
+            "; ".join(_product(c["spacing_zyx_mm"]) for c in full),
+            "; ".join(_product(c["patch_size_zyx"]) for c in full),
+            ", ".join(_level(level) for c in full for level in c["levels"]),
+            "; ".join(" ".join(map(str, c["timesteps"])) for c in full),
+            _minutes(row),
+            _ahead(row),
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _section(name: str, exhibit: Exhibit, row: Row | None, picture: str | None) -> str:
+    lines = [f"## {exhibit.title}", "", exhibit.about, ""]
+    if row is None:
+        return "\n".join(
+            [*lines, f"Not planned yet: `python benchmarks/gallery.py plan --work DIR {name}`.", ""]
+        )
+    measured = row["measured"]
+    diameters = ", ".join(f"{d:.3g}" for d in measured["diameters_mm"])
+    shape, spacing = _product(measured["median_crop_shape_zyx"]), _product(measured["median_spacing_zyx_mm"])
+    lines += [
+        f"**Measured**: {measured['n_cases']} volumes, median {shape} voxels of {spacing} mm; noise of sd "
+        f"{measured['noise_sd']:.3f} of the intensity "
+        f"range, spectral slope {measured['noise_slope']:.1f}, signal to noise {measured['snr']:.2g}; objects of "
+        f"{diameters} mm.",
+        "",
+        *_plan_lines(name, exhibit, row),
+        "",
+    ]
+    if picture is not None:
+        lines += [
+            f"![{exhibit.title}: a held-out volume, its truth, and the parts of each level]({picture})",
+            "",
+        ]
+    return "\n".join([*lines, *_results(name, row)])
+
+
+def _plan_lines(name: str, exhibit: Exhibit, row: Row) -> Iterator[str]:
+    golden = f"../../tests/golden/plan_gallery_{name.replace('-', '_')}.json"
+    yield f"**Planned** ([all decisions]({golden})):"
+    yield ""
+    for configuration, planned in row["plan"]["configurations"].items():
+        levels = ", ".join(_level(level) for level in planned["levels"])
+        yield (
+            f"- `{configuration}`: patch {_product(planned['patch_size_zyx'])} at "
+            f"{_product(planned['spacing_zyx_mm'])} mm; parts (decoder stage) {levels}; timesteps "
+            f"{' and '.join(map(str, planned['timesteps']))}; intensities by {_normalization(planned)}"
+        )
+    for wanted in exhibit.telling:
+        for decision in row["plan"]["decisions"]:
+            if decision["name"] == wanted:
+                yield f"- {wanted}: {decision['value']}, because: {decision['because']}"
+
+
+def _results(name: str, row: Row) -> list[str]:
+    run = row["run"]
+    if run is None:
+        return [f"Not trained yet: `{row['command']}`.", ""]
+    lines = [_how_it_went(run), ""]
+    if not row["scores"]:
+        return [*lines, "There are no labels of the held-out cases, so nothing is scored.", ""]
+    rows = [score_row(method, level) for method, levels in row["scores"].items() for level in levels.values()]
+    lines += [score_table(rows, "markdown"), *_baselines_that_win(name, row)]
+    return lines
+
+
+def _how_it_went(run: Mapping[str, Any]) -> str:
+    minutes = run["wall_seconds_training"] / 60
+    collapsed = [key for key, end in run["finished"].items() if end.get("collapsed")]
+    expected = "; ".join(run["expected_minutes"]) or "no estimate was printed"
+    device = next(iter(run["finished"].values()))["device"]
+    ended = f"**collapsed** at {', '.join(collapsed)}" if collapsed else "no level collapsed"
+    return (
+        f"**Trained** in {minutes:.1f} minutes on {run['machine']['cpu']}, {run['machine']['threads']} threads "
+        f"({device}; the machine's load was {run['machine']['load_before']}), commit {run['commit']}; {ended}. "
+        f"Said at the start: {expected}."
+    )
+
+
+def _baselines_that_win(name: str, row: Row) -> list[str]:
+    sentences = []
+    for level in row["scores"][OURS]:
+        ours = _strict(row, OURS, level)
+        better = {
+            m: _strict(row, m, level) for m in row["scores"] if m != OURS and _strict(row, m, level) > ours
+        }
+        if better:
+            shown = ", ".join(f"{method} {score:.3f}" for method, score in better.items())
+            sentences.append(f"At {level.replace('level', 'level ')} {shown} against {ours:.3f} (`strict`).")
+    if not sentences:
+        return ["No baseline is ahead in `strict` Dice.", ""]
+    return [" ".join(["A baseline wins.", *sentences, REMARKS.get(name, NOT_EXAMINED)]), ""]
+
+
+def _ahead(row: Row) -> str:
+    """The method with the best strict Dice at every level."""
+    if row["run"] is None:
+        return "not trained yet"
+    levels = row["scores"].get(OURS, {})
+    best = {level: max(row["scores"], key=lambda m, level=level: _strict(row, m, level)) for level in levels}
+    return (
+        ", ".join(f"{level.removeprefix('level')}: {method}" for level, method in best.items()) or "no labels"
+    )
+
+
+def _strict(row: Row, method: str, level: str) -> float:
+    score = row["scores"].get(method, {}).get(level)
+    value = None if score is None else score["protocols"]["strict"]["dice"]
+    return -1.0 if value is None else float(value)
+
+
+def _minutes(row: Row) -> str:
+    return "" if row["run"] is None else f"{row['run']['wall_seconds_training'] / 60:.1f}"
+
+
+def _level(level: Mapping[str, Any]) -> str:
+    return f"{level['n_parts']} ({' '.join(map(str, level['stages']))})"
+
+
+def _normalization(planned: Mapping[str, Any]) -> str:
+    names = {"percentile": "percentiles of each case", "ct_window": "one window for all cases"}
+    return ", ".join(dict.fromkeys(names[rule["scheme"]] for rule in planned["normalization"]))
+
+
+def _product(values: Sequence[float]) -> str:
+    return " × ".join(f"{value:.3g}" for value in values)
+
+
+def _anchor(title: str) -> str:
+    kept = "".join(c for c in title.lower() if c.isalnum() or c in " -_")
+    return kept.replace(" ", "-")

@@ -1,0 +1,173 @@
+"""The networks of a plan: the diffusion U-Net, what is read from it, and the segmenter."""
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+Zyx = tuple[int, int, int]
+Recipe = Literal["full", "plain"]
+
+
+def check_lengths(name: str, *lengths_zyx: Zyx) -> None:
+    """Refuse lengths below 1.
+
+    Raises:
+        ValueError: names the list.
+    """
+    for lengths in lengths_zyx:
+        if min(lengths) < 1:
+            raise ValueError(f"{name} has {list(lengths)}; at least 1")
+
+
+def check_multiple(name: str, lengths_zyx: Zyx, divisors_zyx: Zyx) -> None:
+    """Refuse lengths that cannot be halved as often as the network does.
+
+    Raises:
+        ValueError: names the axis.
+    """
+    for axis, (length, divisor) in enumerate(zip(lengths_zyx, divisors_zyx, strict=True)):
+        if length % divisor:
+            raise ValueError(f"{name}[{axis}] is {length}; must be a multiple of {divisor}")
+
+
+@dataclass(frozen=True)
+class DiffusionPlan:
+    """The diffusion U-Net and its pretraining (x0-prediction, L1, cosine schedule).
+
+    Args:
+        channels: per resolution, finest first.
+        strides_zyx: per down-sampling, finest first; one fewer than `channels`.
+        kernel_sizes_zyx: per resolution, finest first.
+        n_timesteps: length T of the noise schedule.
+        batch_size: volumes per iteration.
+        iterations: optimizer steps.
+        learning_rate: of Adam.
+        ema_decay: of the exponential moving average of the weights; 0 = the weights themselves.
+        recipe: "full": the rate warms up and falls with a cosine, gradients are clipped, volumes are mirrored;
+            "plain": nothing of that.
+        grid_zyx: every volume is resized to it (trilinearly) before the network sees it; null = the volumes as they
+            are prepared, in patches.
+    """
+
+    channels: tuple[int, ...]
+    strides_zyx: tuple[Zyx, ...]
+    kernel_sizes_zyx: tuple[Zyx, ...]
+    n_timesteps: int
+    batch_size: int
+    iterations: int
+    learning_rate: float
+    ema_decay: float
+    recipe: Recipe = "full"
+    grid_zyx: Zyx | None = None
+
+    def __post_init__(self) -> None:
+        if not len(self.channels) == len(self.strides_zyx) + 1 == len(self.kernel_sizes_zyx):
+            raise ValueError("channels, strides_zyx (one fewer) and kernel_sizes_zyx differ in length")
+        check_lengths("strides_zyx", *self.strides_zyx)
+        check_lengths("kernel_sizes_zyx", *self.kernel_sizes_zyx)
+        if self.grid_zyx is not None:
+            check_lengths("grid_zyx", self.grid_zyx)
+            check_multiple("grid_zyx", self.grid_zyx, self.stage_reduction_zyx(1))
+
+    @property
+    def n_stages(self) -> int:
+        """Decoder stages, 1 = coarsest … n = full resolution."""
+        return len(self.channels)
+
+    def stage_reduction_zyx(self, stage: int) -> Zyx:
+        """Voxels per feature cell and axis at a decoder stage."""
+        reduction = [1, 1, 1]
+        for stride in self.strides_zyx[: self.n_stages - stage]:
+            reduction = [r * s for r, s in zip(reduction, stride, strict=True)]
+        return (reduction[0], reduction[1], reduction[2])
+
+
+@dataclass(frozen=True)
+class FeaturePlan:
+    """What is taken from the frozen diffusion model, once per case.
+
+    Args:
+        timesteps: noise levels t at which features are read; their features are averaged.
+        n_draws: noise draws averaged per timestep.
+        scaling: of each channel before the projection; "standardise" gives it unit variance over the dataset.
+        n_components: principal components kept per stage; 0 keeps all channels.
+        visual_target: what visual consistency (Eq. 7) compares: the "image" or its "denoised" x0-prediction.
+    """
+
+    timesteps: tuple[int, ...]
+    n_draws: int
+    scaling: Literal["none", "standardise"]
+    n_components: int
+    visual_target: Literal["image", "denoised"]
+
+
+@dataclass(frozen=True)
+class SegmenterPlan:
+    """The segmentation U-Net of a level and its training (Eq. 4–8).
+
+    Args:
+        features_per_stage: channels per resolution, finest first.
+        strides_zyx: per resolution, finest first; the first is 1, 1, 1.
+        kernel_sizes_zyx: per resolution, finest first.
+        n_convs_per_stage: convolutions per encoder and decoder stage.
+        batch_size: patches per iteration.
+        epochs: all epochs, the warm start included.
+        iterations_per_epoch: optimizer steps per epoch.
+        warm_start_epochs: epochs of cross-entropy on k-means pseudo-labels before the losses.
+        learning_rate: of Adam.
+        feature_weight: λ_f of Eq. 4.
+        visual_weight: λ_v of Eq. 4.
+        invariance_weight: λ_inv of Eq. 4.
+        scale_free: divide each consistency by the variance of its representation.
+        gamma_range: γ of the photometric transformation is uniform in it.
+        anchor_weight: of the warm start's pseudo-labels beside the losses; 0 = the losses alone.
+        recipe: "full": the rate falls with a cosine, gradients are clipped, patches are mirrored and changed
+            photometrically, mirrored copies are averaged in prediction, dead parts are seeded again; "plain": nothing
+            of that.
+        kept_epoch: "alive": the most living parts come first, then certainty (mean largest part probability of up to
+            16 training cases); "certain": certainty alone, of all training cases.
+        invariance: the denominator of Eq. 8 sums "squares", or the "masks" themselves.
+        feature_grid: where cells stand when features are up-sampled: in the "centres" of the voxels they cover, or
+            spread such that the outermost ones stand on the "corners" of the volume.
+        inner_multiple: inside the network, patches are resized (nearest neighbour) to the largest multiple of it on
+            each axis; 1 = not at all.
+        norm: of the convolutions, over each "instance" or over the "batch".
+        dropout: share of channels dropped while training.
+    """
+
+    features_per_stage: tuple[int, ...]
+    strides_zyx: tuple[Zyx, ...]
+    kernel_sizes_zyx: tuple[Zyx, ...]
+    n_convs_per_stage: int
+    batch_size: int
+    epochs: int
+    iterations_per_epoch: int
+    warm_start_epochs: int
+    learning_rate: float
+    feature_weight: float
+    visual_weight: float
+    invariance_weight: float
+    scale_free: bool
+    gamma_range: tuple[float, float]
+    anchor_weight: float = 0.0
+    recipe: Recipe = "full"
+    kept_epoch: Literal["alive", "certain"] = "alive"
+    invariance: Literal["squares", "masks"] = "squares"
+    feature_grid: Literal["centres", "corners"] = "centres"
+    inner_multiple: int = 1
+    norm: Literal["instance", "batch"] = "instance"
+    dropout: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.inner_multiple < 1:
+            raise ValueError(f"inner_multiple is {self.inner_multiple}; at least 1")
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"dropout is {self.dropout:g}; at least 0 and below 1")
+
+    @property
+    def total_stride_zyx(self) -> Zyx:
+        """What a patch must be a multiple of; anything where the network resizes it."""
+        if self.inner_multiple > 1:
+            return (1, 1, 1)
+        z, y, x = (math.prod(stride[axis] for stride in self.strides_zyx) for axis in range(3))
+        return (z, y, x)

@@ -1,0 +1,70 @@
+from dataclasses import replace
+
+import pytest
+import torch
+from small_fold import CONFIGURATION, make_setup
+
+from dd_nnunet.training import probe
+from dd_nnunet.training.probe import ExpectedTime, expect_time
+
+
+@pytest.fixture
+def setup(tmp_path):
+    return make_setup(tmp_path / "cases")
+
+
+@pytest.fixture
+def counted(monkeypatch):
+    """Every step and pass takes a second, as far as the probe can tell."""
+    monkeypatch.setattr(probe, "_seconds", lambda work, budget_s: 1.0)
+
+
+def test_what_is_counted(setup, counted, monkeypatch):
+    monkeypatch.setattr(probe, "SHORT_SECONDS", 0.0)
+    # 4 iterations; 4 training cases of one tile, 1 timestep, 1 draw, batches of 2; 2 levels of 4 x 3 steps;
+    # 2 validation cases of one tile and 8 mirrored copies at 2 levels
+    expected = expect_time(setup, CONFIGURATION.levels, with_diffusion=True)
+    iterations = CONFIGURATION.diffusion.iterations
+    assert expected == ExpectedTime(iterations, 4 * 1 / 2, 2 * 12, 2 * 2 * 8)
+
+
+def test_what_is_left_out(setup, counted, monkeypatch):
+    monkeypatch.setattr(probe, "SHORT_SECONDS", 0.0)
+    only_levels = expect_time(setup, CONFIGURATION.levels[:1], with_diffusion=False)
+    assert (only_levels.diffusion, only_levels.levels) == (0, 12)
+    only_diffusion = expect_time(setup, (), with_diffusion=True)
+    assert (only_diffusion.levels, only_diffusion.features, only_diffusion.validation) == (0, 0, 0)
+
+
+def test_larger_volumes_take_more_tiles(setup, counted, monkeypatch):
+    monkeypatch.setattr(probe, "SHORT_SECONDS", 0.0)
+    large = replace(setup, configuration=replace(CONFIGURATION, median_shape_zyx=(32, 16, 16)))
+    once, twice = (expect_time(s, CONFIGURATION.levels, with_diffusion=False) for s in (setup, large))
+    # tiles of 16 at steps of 8: three along z
+    assert twice.validation == 3 * once.validation
+
+
+def test_a_short_training_says_nothing(setup):
+    assert expect_time(setup, CONFIGURATION.levels, with_diffusion=True) is None
+
+
+def test_the_random_numbers_of_training_are_left_alone(setup):
+    torch.manual_seed(3)
+    expected = torch.rand(4)
+    torch.manual_seed(3)
+    expect_time(setup, CONFIGURATION.levels, with_diffusion=True)
+    assert torch.equal(torch.rand(4), expected)
+
+
+def test_the_time_of_some_work():
+    done = []
+    assert probe._seconds(lambda: done.append(1), budget_s=0.0) >= 0
+    # once to warm up, once timed
+    assert len(done) == 2
+
+
+def test_the_line_on_screen():
+    line = ExpectedTime(diffusion=240.0, features=0.0, levels=90.0, validation=30.0).line()
+    assert (
+        line == "about 6 minutes on this machine by a short probe: diffusion 4.0, levels 1.5, validation 0.5"
+    )
