@@ -151,7 +151,9 @@ def test_a_tiff_spacing_beyond_floats(tmp_path, spacing):
 
 def with_values(data, tag, values):
     """The TIFF with another value of a tag, per page."""
-    return changed(data, *((tiff_entry(data, page, tag) + 8, "I", value) for page, value in enumerate(values)))
+    return changed(
+        data, *((tiff_entry(data, page, tag) + 8, "I", value) for page, value in enumerate(values))
+    )
 
 
 @pytest.mark.parametrize("kinds", [(0, 2), (2, 0)])
