@@ -1,86 +1,39 @@
-"""A dataset of five tiny noisy cells, planned by hand and prepared."""
+"""A dataset of five tiny noisy cells, planned by hand and prepared, which dd_train goes through in a second."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from dataset_place import DatasetPlace
+from small_plan import DESCRIPTION, FINGERPRINT, NAME, SPACING_ZYX_MM, make_plan
+from small_volumes import write_label_map, write_volume
 
-from dd_nnunet.core.case import Geometry
-from dd_nnunet.core.plan import (
-    ConfigurationPlan,
-    DiffusionPlan,
-    FeaturePlan,
-    LevelPlan,
-    NormalizationPlan,
-    Plan,
-    SegmenterPlan,
-)
+from dd_nnunet.commands import train
 from dd_nnunet.core.splits import make_folds
 from dd_nnunet.preprocessing.case import preprocess_case
 from dd_nnunet.storage.atomic import write_json
 from dd_nnunet.storage.case_store import Manifest, record_case, write_case
 from dd_nnunet.storage.raw_dataset import find_cases, load_description
-from dd_nnunet.storage.volume import read_volume, write_image, write_labels
-from dd_nnunet.storage.workspace import Workspace
+from dd_nnunet.storage.volume import read_volume
 
-NAME = "Dataset007_Cells"
 CASES = ("a", "b", "c", "d", "e")
-SPACING_XYZ_MM = (1.0, 1.0, 2.0)
-DESCRIPTION = {
-    "channel_names": {"0": "light"},
-    "labels": {"background": 0, "cell": 1, "nucleus": 2},
-    "levels": {
-        "level1": {"background": [0], "cell": [1, 2]},
-        "level2": {"background": [0], "cytoplasm": [1], "nucleus": [2]},
-    },
-    "numTraining": 5,
-    "file_ending": ".nii.gz",
-}
-KERNELS = ((3, 3, 3), (3, 3, 3))
+ORIGIN_XYZ_MM = (5.0, -3.0, 2.0)
 
 
-def make_plan():
-    diffusion = DiffusionPlan((8, 16), ((2, 2, 2),), KERNELS, 250, 1, 1, 1e-4, 0.9)
-    features = FeaturePlan((50,), 1, "standardise", 0, "denoised")
-    segmenter = SegmenterPlan(
-        (8, 16), ((1, 1, 1), (2, 2, 2)), KERNELS, 1, 1, 1, 1, 0, 1e-3, 1.0, 1.0, 1.0, True, (0.9, 1.1)
-    )
-    configuration = ConfigurationPlan(
-        spacing_zyx_mm=SPACING_XYZ_MM[::-1],
-        median_shape_zyx=(12, 14, 16),
-        patch_size_zyx=(12, 14, 16),
-        normalization=(NormalizationPlan("percentile", 0.5, 99.5),),
-        precision="float32",
-        diffusion=diffusion,
-        features=features,
-        segmenter=segmenter,
-        levels=(LevelPlan(1, 2, (1,)), LevelPlan(2, 3, (2,))),
-        gpu_memory_target_gb=8.0,
-        estimated_gpu_memory_gb=1.0,
-    )
-    return Plan(NAME, "ddPlans", "default", "fast", ("light",), {"3d_fullres": configuration}, ())
-
-
-@dataclass(frozen=True)
-class SmallDataset:
-    workspace: Workspace
-
+class SmallDataset(DatasetPlace):
     @property
-    def folders(self):
-        return self.workspace.dataset(7)
+    def fold(self):
+        """What `train` trains."""
+        return self.model / "fold_all"
 
-    @property
-    def flags(self):
-        w = self.workspace
-        return [
-            "--raw",
-            str(w.raw),
-            "--preprocessed",
-            str(w.preprocessed),
-            "--results",
-            str(w.results),
-            "--no_pbar",
-        ]
+    def arguments(self, *more):
+        return ["7", "3d_fullres", "all", "-device", "cpu", *self.flags, *more]
+
+    def train(self, *more):
+        return train.main(self.arguments(*more))
+
+    def write_plan(self, **changes):
+        """The tiny plan with other values."""
+        write_json(self.folders.plans_json("ddPlans"), make_plan(**changes))
 
 
 def true_labels(number):
@@ -91,29 +44,24 @@ def true_labels(number):
 
 
 def make_dataset(root: Path, labels=True):
-    workspace = Workspace(root / "raw", root / "preprocessed", root / "results")
-    raw, prepared = workspace.raw / NAME, workspace.preprocessed / NAME
-    description = (
-        dict(DESCRIPTION)
-        if labels
-        else {k: v for k, v in DESCRIPTION.items() if k not in ("labels", "levels")}
-    )
-    write_json(raw / "dataset.json", description)
-    geometry = Geometry(
-        (16, 14, 12), SPACING_XYZ_MM, (5.0, -3.0, 2.0), (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
-    )
+    dataset = SmallDataset.below(root, NAME)
+    description = {k: v for k, v in DESCRIPTION.items() if labels or k not in ("labels", "levels")}
+    for folder in (dataset.raw, dataset.preprocessed):
+        write_json(folder / "dataset.json", description)
     for number, case in enumerate(CASES):
         truth = true_labels(number)
-        image = np.array([100.0, 500.0, 900.0])[truth] + np.random.default_rng(number).normal(
-            0, 60, truth.shape
-        )
-        write_image(raw / "imagesTr" / f"{case}_0000.nii.gz", image.astype(np.float32), geometry)
+        noise = np.random.default_rng(number).normal(0, 60, truth.shape)
+        image = (np.array([100.0, 500.0, 900.0])[truth] + noise).astype(np.float32)
+        path = dataset.raw / "imagesTr" / f"{case}_0000.nii.gz"
+        write_volume(path, image, SPACING_ZYX_MM, ORIGIN_XYZ_MM)
         if labels:
-            write_labels(raw / "labelsTr" / f"{case}.nii.gz", truth, geometry)
-    write_json(prepared / "ddPlans.json", make_plan())
-    write_json(prepared / "splits_final.json", make_folds(CASES))
-    _prepare(raw, prepared / "ddPlans_3d_fullres")
-    return SmallDataset(workspace)
+            path = dataset.raw / "labelsTr" / f"{case}.nii.gz"
+            write_label_map(path, truth, SPACING_ZYX_MM, ORIGIN_XYZ_MM)
+    dataset.write_plan()
+    write_json(dataset.folders.fingerprint_json, FINGERPRINT)
+    write_json(dataset.folders.splits_json, make_folds(CASES))
+    _prepare(dataset.raw, dataset.folders.prepared("ddPlans", "3d_fullres"))
+    return dataset
 
 
 def _prepare(raw, folder):
@@ -125,3 +73,9 @@ def _prepare(raw, folder):
             case.case_id, record_case(case.case_id, case.channel_files, folder, "0" * 64)
         )
     manifest.save(folder)
+
+
+def make_trainable(root, monkeypatch):
+    """The dataset, with diffusion epochs of three steps instead of one, so that there is a middle to stop in."""
+    monkeypatch.setattr("dd_nnunet.training.pretrain_diffusion.BLOCKS", 2)
+    return make_dataset(root)

@@ -1,52 +1,48 @@
-"""A model folder as dd_train leaves it, with random weights instead of trained ones: made in a moment."""
+"""A model folder as dd_train leaves it, of networks that were never trained: made in a moment."""
 
 from pathlib import Path
 
 import torch
-from small_dataset import DESCRIPTION, NAME, make_plan
+from dataset_place import MODEL_FOLDER
+from small_plan import DESCRIPTION, FINGERPRINT, NAME, make_plan
 
-from dd_nnunet.core.fingerprint import CaseFingerprint, ChannelFingerprint, DatasetFingerprint
 from dd_nnunet.networks.checkpoint import save_checkpoint
 from dd_nnunet.networks.diffusion_unet import DiffusionUNet
 from dd_nnunet.networks.segmentation_unet import build_segmenter
 from dd_nnunet.storage.atomic import write_json
 
-MODEL = f"{NAME}/ddTrainer__ddPlans__3d_fullres"
+MODEL = f"{NAME}/{MODEL_FOLDER}"
 
 
-def make_model(results: Path, folds=("0", "1"), seed=0) -> Path:
-    """Levels 1 (2 parts) and 2 (3 parts) of each fold, and its diffusion model."""
-    folder = results / MODEL
-    plan = make_plan()
-    configuration = plan.configuration("3d_fullres")
-    write_json(folder / "plans.json", plan)
-    write_json(folder / "dataset.json", DESCRIPTION)
-    write_json(folder / "dataset_fingerprint.json", make_fingerprint())
-    torch.manual_seed(seed)
+def make_model(results: Path, folds=(0, 1), seed=0) -> Path:
+    """The tiny plan's: levels 1 (2 parts) and 2 (3 parts) of each fold, in turned order, and its diffusion model."""
+    folder, plan = results / MODEL, make_plan()
+    levels = plan.configuration("3d_fullres").levels
+    turned = {(fold, level.level): range(level.n_parts)[::-1] for fold in folds for level in levels}
+    write_segmenters(folder, plan, DESCRIPTION, folds, turned, seed)
+    write_json(folder / "dataset_fingerprint.json", FINGERPRINT)
     for fold in folds:
-        for level in configuration.levels:
-            network = build_segmenter(configuration.segmenter, 1, level.n_parts)
-            content = {
-                "network": network.state_dict(),
-                "order": list(range(level.n_parts))[::-1],
-                "epoch": 0,
-                "shares": [1 / level.n_parts] * level.n_parts,
-            }
-            save_checkpoint(folder / f"fold_{fold}" / f"level{level.level}" / "checkpoint_final.pth", content)
-        diffusion = DiffusionUNet(configuration.diffusion, 1).state_dict()
+        diffusion = DiffusionUNet(plan.configuration("3d_fullres").diffusion, 1).state_dict()
         path = folder / f"fold_{fold}" / "diffusion" / "checkpoint_final.pth"
         save_checkpoint(path, {"network": diffusion, "iteration": 1})
     return folder
 
 
-def make_fingerprint():
-    channel = ChannelFingerprint(0.0, 50.0, 300.0, 800.0, 950.0, 350.0, 250.0, 0.08, -1.0, 3.0, 1.1, 2, 4.0)
-    shape = (12, 14, 16)
-    case = CaseFingerprint(
-        "a", shape, (2.0, 1.0, 1.0), "LPS", ("float32",), (0, 0, 0), shape, (channel,),
-        1.0, (8.0,), 4.0, 9.0, (0.3, 0.2, 0.1), False,
-    )  # fmt: skip
-    return DatasetFingerprint((case,), shape, (2.0, 1.0, 1.0), 2.0, 0.08, -1.0, 3.0, (8.0,), ())
+def write_segmenters(folder: Path, plan, description, folds=(0,), orders=None, seed=0) -> None:
+    """As much of any plan's model as prediction needs; a level has the same weights in all folds.
+
+    `orders` gives, by (fold, level), which output of the network is which part.
+    """
+    write_json(folder / "plans.json", plan)
+    write_json(folder / "dataset.json", description)
+    configuration = plan.configuration("3d_fullres")
+    for level in configuration.levels:
+        torch.manual_seed(seed + level.level)
+        weights = build_segmenter(configuration.segmenter, 1, level.n_parts).state_dict()
+        for fold in folds:
+            order = list((orders or {}).get((fold, level.level), range(level.n_parts)))
+            content = {"network": weights, "order": order, "epoch": 0}
+            save_checkpoint(folder / f"fold_{fold}" / f"level{level.level}" / "checkpoint_final.pth", content)
 
 
 def contents_of(folder: Path) -> dict[str, bytes | None]:

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 from gallery_data import EXHIBITS, NotAtHandError, Request
 from gallery_phantoms import KINDS, scattered
-from small_dataset import make_plan
-from small_model import make_fingerprint
+from small_plan import FINGERPRINT, make_plan
 
 from dd_nnunet.core.fingerprint import DatasetFingerprint
 from dd_nnunet.core.json_record import record_from_json
@@ -246,10 +245,10 @@ def test_results_are_gathered_from_what_the_commands_leave(tmp_path, monkeypatch
     monkeypatch.setattr(gallery.Workshop, "folders", lambda shop, exhibit: folders)
     monkeypatch.setattr(gallery, "_run", lambda shop, name, *command: leave_results(shop, folders, command))
     write_json(folders.preprocessed / "ddPlans.json", make_plan())
-    write_json(folders.fingerprint_json, make_fingerprint())
+    write_json(folders.fingerprint_json, FINGERPRINT)
     gallery.train_exhibit(shop, "pet")
     row = read_json(tmp_path / "rows" / "pet.json")
-    assert row["dataset"] == exhibit.folder and row["measured"]["n_cases"] == 1
+    assert row["dataset"] == exhibit.folder and row["measured"]["n_cases"] == 5
     assert [level["n_parts"] for level in row["plan"]["configurations"]["3d_fullres"]["levels"]] == [2, 3]
     found = {
         method: levels["level1"]["protocols"]["strict"]["dice"] for method, levels in row["scores"].items()

@@ -2,7 +2,8 @@ import json
 
 import numpy as np
 import pytest
-from small_dataset import CASES, DESCRIPTION, make_dataset, true_labels
+from small_dataset import CASES, make_dataset, true_labels
+from small_plan import DESCRIPTION
 
 from dd_nnunet.commands import evaluate
 from dd_nnunet.core.case import Geometry

@@ -8,13 +8,13 @@ from offline import run_offline
 WHOLE_WAY = """
 from pathlib import Path
 from dd_nnunet.commands import plan_and_preprocess, predict, report, train
-from test_whole_way import Way, shorten_the_plan, write_dataset
+from balls import shorten, way_below, write_balls
 
-way = Way(Path({root!r}))
-write_dataset(way.raw)
+way = way_below(Path({root!r}))
+write_balls(way.raw)
 images, out = str(way.raw / "imagesTr"), str(way.root / "out")
 assert plan_and_preprocess.main(["-d", "42", "--preset", "fast", "-np", "1", *way.flags]) == 0
-shorten_the_plan(way)
+shorten(way)
 assert train.main(["42", "3d_fullres", "0", "-l", "1", "-device", "cpu", *way.flags]) == 0
 assert predict.main(["-d", "42", "-f", "0", "-l", "1", "-i", images, "-o", out, "-device", "cpu", *way.flags]) == 0
 assert report.main(["-d", "42", "-f", "0", *way.flags]) == 0

@@ -1,6 +1,7 @@
 """`-pl paper` with all departures of the released code, by the real commands: plan, train one level, predict."""
 
-from faults.planned import cells, make_faulty
+from faults.planned import make_faulty
+from small_volumes import cells
 
 from dd_nnunet.commands import plan_and_preprocess, predict, train
 from dd_nnunet.storage.atomic import write_json

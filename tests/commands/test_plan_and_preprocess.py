@@ -7,7 +7,8 @@ import time
 from pathlib import Path
 
 import pytest
-from small_dataset import CASES, NAME, make_dataset
+from small_dataset import CASES, make_dataset
+from small_plan import NAME
 
 from dd_nnunet.commands import plan_and_preprocess as command
 from dd_nnunet.core.fingerprint import DatasetFingerprint

@@ -5,7 +5,8 @@ import subprocess
 import sys
 
 import pytest
-from small_dataset import NAME, make_dataset
+from small_dataset import make_dataset
+from small_plan import NAME
 
 from dd_nnunet.commands import verify
 from dd_nnunet.storage.atomic import read_json, sha256_of, write_json

@@ -1,12 +1,13 @@
 """The real commands, end to end, on 16³ volumes: raw folder -> plan -> folds -> prediction -> scores -> report."""
 
-import json
+import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
+from balls import GEOMETRY, Way, shorten, way_below, write_balls
+from trained_fold import assert_same_weights
 
 from dd_nnunet.commands import (
     accumulate,
@@ -18,80 +19,17 @@ from dd_nnunet.commands import (
     report,
     train,
 )
-from dd_nnunet.core.case import Geometry
-from dd_nnunet.storage.atomic import read_json, sha256_of, write_json
-from dd_nnunet.storage.volume import read_geometry, read_label_map, write_image, write_labels
-
-NAME = "Dataset042_Balls"
-MODEL = "ddTrainer__ddPlans__3d_fullres"
-GEOMETRY = Geometry((16, 18, 20), (1.0, 1.5, 2.0), (5.0, -3.0, 7.0), (-1.0, 0, 0, 0, -1.0, 0, 0, 0, 1.0))
-
-
-@dataclass(frozen=True)
-class Way:
-    root: Path
-
-    @property
-    def flags(self) -> list[str]:
-        folders = ("raw", "preprocessed", "results")
-        return [item for f in folders for item in (f"--{f}", str(self.root / f))] + ["--no_pbar", "-q"]
-
-    @property
-    def raw(self) -> Path:
-        return self.root / "raw" / NAME
-
-    @property
-    def model(self) -> Path:
-        return self.root / "results" / NAME / MODEL
-
-
-def write_dataset(raw: Path) -> None:
-    random = np.random.default_rng(0)
-    grid = np.indices((20, 18, 16)).astype(float)
-    for index in range(5):
-        centre = random.uniform(7, 10, 3)[:, None, None, None]
-        distance = np.sqrt(((grid - centre) ** 2).sum(axis=0))
-        labels = (distance < 6).astype(np.uint8) + (distance < 2.5)
-        image = 100 * labels + random.normal(0, 10, labels.shape)
-        write_image(raw / "imagesTr" / f"ball_{index}_0000.nii.gz", image.astype(np.float32), GEOMETRY)
-        write_labels(raw / "labelsTr" / f"ball_{index}.nii.gz", labels, GEOMETRY)
-    description = {
-        "channel_names": {"0": "light"},
-        "labels": {"background": 0, "shell": 1, "core": 2},
-        "levels": {
-            "level1": {"background": [0], "ball": [1, 2]},
-            "level2": {"background": [0], "shell": [1], "core": [2]},
-        },
-        "parts": {"level1": 2, "level2": 3},
-        "numTraining": 5,
-        "file_ending": ".nii.gz",
-    }
-    write_json(raw / "dataset.json", description)
-
-
-def shorten_the_plan(way: Way) -> None:
-    """What a user does by hand: fewer iterations, narrower networks."""
-    path = way.root / "preprocessed" / NAME / "ddPlans.json"
-    plan = read_json(path)
-    configuration = plan["configurations"]["3d_fullres"]
-    n_stages = len(configuration["diffusion"]["channels"])
-    configuration["diffusion"] |= {"iterations": 4, "channels": [4 * 2**i for i in range(n_stages)]}
-    n_features = len(configuration["segmenter"]["features_per_stage"])
-    configuration["segmenter"] |= {
-        "epochs": 2, "iterations_per_epoch": 2, "warm_start_epochs": 1,
-        "features_per_stage": [4 * 2**i for i in range(n_features)],
-    }  # fmt: skip
-    configuration["features"] |= {"n_draws": 1}
-    write_json(path, plan)
+from dd_nnunet.storage.atomic import read_json, sha256_of
+from dd_nnunet.storage.volume import read_geometry, read_label_map, write_image
 
 
 @pytest.fixture(scope="module")
 def way(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Way]:
-    way = Way(tmp_path_factory.mktemp("way"))
-    write_dataset(way.raw)
+    way = way_below(tmp_path_factory.mktemp("way"))
+    write_balls(way.raw)
     before = {path: sha256_of(path) for path in way.raw.rglob("*") if path.is_file()}
     assert plan_and_preprocess.main(["-d", "42", "--preset", "fast", "-np", "0", *way.flags]) == 0
-    shorten_the_plan(way)
+    shorten(way)
     for fold in ("0", "1"):
         assert train.main(["42", "3d_fullres", fold, "--seed", "3", "-device", "cpu", *way.flags]) == 0
     yield way
@@ -100,7 +38,7 @@ def way(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Way]:
 
 
 def test_validation_lies_on_the_raw_grid(way: Way) -> None:
-    splits = read_json(way.root / "preprocessed" / NAME / "splits_final.json")
+    splits = read_json(way.folders.splits_json)
     for level, n_parts in ((1, 2), (2, 3)):
         folder = way.model / "fold_0" / f"level{level}" / "validation"
         cases = {path.name.removesuffix(".nii.gz") for path in folder.glob("*.nii.gz")}
@@ -124,19 +62,17 @@ def test_model_folder_has_plan_dataset_and_fingerprint(way: Way) -> None:
 
 
 def test_same_seed_same_weights(way: Way, tmp_path: Path) -> None:
-    flags = [*way.flags]
-    flags[flags.index("--results") + 1] = str(tmp_path)
-    assert train.main(["42", "3d_fullres", "0", "--seed", "3", "-l", "2", "-device", "cpu", *flags]) == 0
-    again = tmp_path / NAME / MODEL / "fold_0" / "level2" / "checkpoint_final.pth"
+    other = way.with_results(tmp_path)
+    assert (
+        train.main(["42", "3d_fullres", "0", "--seed", "3", "-l", "2", "-device", "cpu", *other.flags]) == 0
+    )
+    again = other.model / "fold_0" / "level2" / "checkpoint_final.pth"
     first = way.model / "fold_0" / "level2" / "checkpoint_final.pth"
-    import torch
-
-    a, b = (torch.load(path, weights_only=True)["network"] for path in (first, again))
-    assert all(torch.equal(a[name], b[name]) for name in a)
+    assert_same_weights(first, again)
 
 
 def test_prediction_with_one_fold_is_the_validation(way: Way, tmp_path: Path) -> None:
-    splits = read_json(way.root / "preprocessed" / NAME / "splits_final.json")
+    splits = read_json(way.folders.splits_json)
     case = splits[0]["val"][0]
     arguments = ["-d", "42", "-f", "0", "-i", str(way.raw / "imagesTr"), "-o", str(tmp_path)]
     assert predict.main([*arguments, *way.flags]) == 0
@@ -209,44 +145,28 @@ def test_baselines_evaluation_and_report(
 def test_a_diffusion_model_of_another_plan_is_refused(
     way: Way, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    flags = [*way.flags]
-    flags[flags.index("--results") + 1] = str(tmp_path)
+    other = way.with_results(tmp_path)
     level = way.model / "fold_0" / "level1" / "checkpoint_final.pth"
-    assert train.main(["42", "3d_fullres", "0", "-pretrained_diffusion", str(level), *flags]) == 2
+    assert train.main(["42", "3d_fullres", "0", "-pretrained_diffusion", str(level), *other.flags]) == 2
     assert "is of another network" in capsys.readouterr().err
     assert not list(tmp_path.rglob("checkpoint_*.pth"))
 
 
 def test_a_pretrained_diffusion_model_is_taken(way: Way, tmp_path: Path) -> None:
-    import torch
-
-    flags = [*way.flags]
-    flags[flags.index("--results") + 1] = str(tmp_path)
+    other = way.with_results(tmp_path)
     given = way.model / "fold_0" / "diffusion" / "checkpoint_final.pth"
     arguments = ["42", "3d_fullres", "1", "--stage", "diffusion", "-pretrained_diffusion", str(given)]
-    assert train.main([*arguments, *flags]) == 0
-    taken = tmp_path / NAME / MODEL / "fold_1" / "diffusion" / "checkpoint_final.pth"
-    a, b = (torch.load(path, weights_only=True)["network"] for path in (given, taken))
-    assert all(torch.equal(a[name], b[name]) for name in a)
-
-
-def test_segmenters_alone_need_a_diffusion_model(
-    way: Way, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    flags = [*way.flags]
-    flags[flags.index("--results") + 1] = str(tmp_path)
-    assert train.main(["42", "3d_fullres", "0", "--stage", "segmenter", *flags]) == 2
-    assert "--stage diffusion" in capsys.readouterr().err
+    assert train.main([*arguments, *other.flags]) == 0
+    taken = other.model / "fold_1" / "diffusion" / "checkpoint_final.pth"
+    assert_same_weights(given, taken)
 
 
 def test_other_volumes_under_the_same_names_are_another_run(
     way: Way, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    import shutil
-
-    other = Way(tmp_path)
+    other = way_below(tmp_path)
     shutil.copytree(way.root, other.root, dirs_exist_ok=True)
-    train_case = read_json(other.root / "preprocessed" / NAME / "splits_final.json")[0]["train"][0]
+    train_case = read_json(other.folders.splits_json)[0]["train"][0]
     image = np.random.default_rng(1).normal(0, 1, (20, 18, 16)).astype(np.float32)
     write_image(other.raw / "imagesTr" / f"{train_case}_0000.nii.gz", image, GEOMETRY)
     flags = ["-d", "42", "-c", "3d_fullres", "-np", "0", *other.flags]
@@ -259,9 +179,7 @@ def test_other_volumes_under_the_same_names_are_another_run(
 def test_a_fold_that_is_not_finished_is_left_out(
     way: Way, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    import shutil
-
-    model = tmp_path / MODEL
+    model = tmp_path / way.model.name
     shutil.copytree(way.model, model)
     for path in (model / "fold_1" / "level2").glob("checkpoint_final*"):
         path.unlink()
@@ -287,47 +205,16 @@ def test_crossval_needs_all_folds(way: Way, capsys: pytest.CaptureFixture[str]) 
     assert len(summary["metric_per_case"]) == 2
 
 
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
-        (["42", "3d_fullres", "7"], "choose one of: 0, 1, 2, 3, 4, all"),
-        (["42", "3d_fullres", "00"], "choose one of: 0, 1, 2, 3, 4, all"),
-        (["42", "3d_fullres", "0", "--fresh", "--val"], "exclude each other"),
-        (["42", "2d", "0"], "planned: 3d_fullres"),
-        (["43", "3d_fullres", "0"], "known datasets: Dataset042_Balls"),
-        (["42", "3d_fullres", "0", "-l", "9"], "planned levels: 1, 2"),
-        (["42", "3d_fullres", "0", "--sed", "1"], "did you mean --seed?"),
-    ],
-)
-def test_what_does_not_exist_is_named(
-    way: Way, arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    try:
-        code = train.main([*arguments, *way.flags])
-    except SystemExit as stop:
-        code = int(str(stop.code))
-    error = capsys.readouterr().err
-    assert code == 2
-    assert said in error
-    assert error.count("\n") == 1
-
-
 def test_labels_change_no_bit(way: Way, tmp_path: Path) -> None:
     """G4: without labelsTr the same plan, prepared arrays and weights."""
-    import shutil
-
-    import torch
-
-    other = Way(tmp_path)
+    other = way_below(tmp_path)
     shutil.copytree(way.raw, other.raw, ignore=shutil.ignore_patterns("labelsTr"))
     assert plan_and_preprocess.main(["-d", "42", "--preset", "fast", "-np", "0", *other.flags]) == 0
-    shorten_the_plan(other)
+    shorten(other)
     assert (
         train.main(["42", "3d_fullres", "0", "--seed", "3", "-l", "1", "-device", "cpu", *other.flags]) == 0
     )
-    plans = [(w.root / "preprocessed" / NAME / "ddPlans.json").read_text() for w in (way, other)]
-    assert json.loads(plans[0]) == json.loads(plans[1])
-    paths = [w.model / "fold_0" / "level1" / "checkpoint_final.pth" for w in (way, other)]
-    a, b = (torch.load(path, weights_only=True)["network"] for path in paths)
-    assert all(torch.equal(a[name], b[name]) for name in a)
+    plans = [read_json(w.folders.plans_json("ddPlans")) for w in (way, other)]
+    assert plans[0] == plans[1]
+    assert_same_weights(*(w.model / "fold_0" / "level1" / "checkpoint_final.pth" for w in (way, other)))
     assert not (other.model / "fold_0" / "level1" / "validation" / "summary.json").exists()

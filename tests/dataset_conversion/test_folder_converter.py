@@ -6,6 +6,7 @@ import math
 import numpy as np
 import pytest
 import SimpleITK
+from small_volumes import straight_grid
 
 from dd_nnunet.commands import convert
 from dd_nnunet.core.case import Geometry
@@ -13,11 +14,10 @@ from dd_nnunet.storage.atomic import read_json
 from dd_nnunet.storage.raw_dataset import find_cases, load_description
 from dd_nnunet.storage.volume import read_label_map, read_volume, write_image, write_labels
 
-IDENTITY = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
 SIN, COS = math.sin(0.3), math.cos(0.3)
 # anisotropic, shifted and turned about z
 TILTED = Geometry((5, 4, 3), (0.5, 0.75, 3.0), (10.0, -20.0, 7.5), (COS, -SIN, 0, SIN, COS, 0, 0, 0, 1.0))
-PLAIN = Geometry((5, 4, 3), (1.0, 1.0, 1.0), (0.0, 0.0, 0.0), IDENTITY)
+PLAIN = straight_grid((3, 4, 5))
 VOXELS = np.arange(60).reshape(3, 4, 5)
 
 

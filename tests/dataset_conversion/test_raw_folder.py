@@ -4,15 +4,13 @@ import errno
 
 import numpy as np
 import pytest
+from small_volumes import straight_grid
 
 from dataset_conversion.raw_folder import dataset_name, new_dataset, write_channels, write_dataset_json
-from dd_nnunet.core.case import Geometry
 from dd_nnunet.core.errors import DiskError, UserError
 from dd_nnunet.storage.raw_dataset import find_cases, load_description
 from dd_nnunet.storage.volume import read_volume
 from dd_nnunet.storage.workspace import Workspace
-
-IDENTITY = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
 
 
 @pytest.fixture
@@ -33,7 +31,7 @@ def test_names():
 
 
 def test_a_dataset_that_reads_back(workspace):
-    geometry = Geometry((3, 2, 4), (0.5, 0.75, 2.0), (1.0, -2.0, 3.0), IDENTITY)
+    geometry = straight_grid((4, 2, 3), (2.0, 0.75, 0.5), (1.0, -2.0, 3.0))
     channels = [np.arange(24, dtype=np.int16).reshape(4, 2, 3) * k for k in (1, -5)]
     with new_dataset(workspace, "Dataset007_Cells", overwrite=False) as folder:
         write_channels(folder / "imagesTr", "a", channels, geometry)

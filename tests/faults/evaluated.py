@@ -1,19 +1,16 @@
 """Score arrays as if they were folders of label maps."""
 
-from dd_nnunet.core.case import Geometry
+from small_volumes import write_label_map
+
 from dd_nnunet.core.dataset import describe_dataset
 from dd_nnunet.evaluation.folder import evaluate_folder, write_summary
-from dd_nnunet.storage.volume import write_labels
-
-IDENTITY = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
 
 
 def evaluate_arrays(folder, truth, predictions, labels, n_parts):
     """Write both as case -> [Z,Y,X] with 1 mm voxels, evaluate, and write the summary."""
     for kind, maps in (("truth", truth), ("out", predictions)):
         for case, array in maps.items():
-            geometry = Geometry(array.shape[::-1], (1.0, 1.0, 1.0), (0.0, 0.0, 0.0), IDENTITY)
-            write_labels(folder / kind / f"{case}.nii.gz", array, geometry)
+            write_label_map(folder / kind / f"{case}.nii.gz", array)
     (folder / "out").mkdir(exist_ok=True)
     data = {"channel_names": {"0": "x"}, "file_ending": ".nii.gz", "labels": labels}
     description = describe_dataset(data, "dataset.json")

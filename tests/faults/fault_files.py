@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from small_volumes import STRAIGHT
 
 from dd_nnunet.core.case import Geometry
 from dd_nnunet.core.dataset import DatasetDescription
@@ -11,7 +12,6 @@ from dd_nnunet.core.errors import UserError
 from dd_nnunet.storage.volume import write_image
 
 VOXELS = (np.arange(4 * 5 * 6, dtype=np.int16) * 7 % 101).reshape(4, 5, 6)
-STRAIGHT = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
 ENDINGS = (".nii.gz", ".nii", ".nrrd", ".mha", ".mhd", ".tif", ".tiff", ".mrc", ".rec")
 
 
@@ -21,7 +21,7 @@ def geometry(
     return Geometry(size_xyz, spacing_xyz_mm, origin_xyz_mm, direction)
 
 
-def write_volume(path, array=VOXELS, **changes):
+def write_voxels(path, array=VOXELS, **changes):
     z, y, x = array.shape
     write_image(path, array, geometry(size_xyz=(x, y, z), **changes))
     return path

@@ -3,8 +3,9 @@
 import gzip
 
 import pytest
-from fault_files import VOXELS, error_of, write_volume
-from planned import cells, make_faulty
+from fault_files import VOXELS, error_of, write_voxels
+from planned import make_faulty
+from small_volumes import cells
 
 from dd_nnunet.storage.integrity import check_integrity
 from dd_nnunet.storage.volume import read_volume
@@ -13,7 +14,7 @@ EXPECTED_BYTES = 352 + 2 * VOXELS.size
 
 
 def test_every_prefix_is_refused(tmp_path):
-    path = write_volume(tmp_path / "case_0000.nii.gz")
+    path = write_voxels(tmp_path / "case_0000.nii.gz")
     whole = path.read_bytes()
     check_integrity(path)
     for length in range(len(whole)):
@@ -22,7 +23,7 @@ def test_every_prefix_is_refused(tmp_path):
 
 
 def test_the_error_says_how_many_bytes_are_missing(tmp_path):
-    path = write_volume(tmp_path / "case_0000.nii.gz")
+    path = write_voxels(tmp_path / "case_0000.nii.gz")
     path.write_bytes(path.read_bytes()[:-30])
     error = error_of(read_volume, [path])
     assert error.reason.startswith(f"is cut off ({EXPECTED_BYTES} bytes expected, ")
@@ -31,7 +32,7 @@ def test_the_error_says_how_many_bytes_are_missing(tmp_path):
 
 @pytest.mark.parametrize("n_found", [352, 400, EXPECTED_BYTES - 1])
 def test_a_sound_gzip_of_a_short_file_is_refused(tmp_path, n_found):
-    plain = write_volume(tmp_path / "whole.nii").read_bytes()
+    plain = write_voxels(tmp_path / "whole.nii").read_bytes()
     path = tmp_path / "case_0000.nii.gz"
     path.write_bytes(gzip.compress(plain[:n_found]))
     assert (

@@ -1,7 +1,7 @@
 """F02: a truncated .nii is an error with the bytes expected and found."""
 
 import pytest
-from fault_files import VOXELS, error_of, write_volume
+from fault_files import VOXELS, error_of, write_voxels
 
 from dd_nnunet.storage.volume import read_volume
 
@@ -10,7 +10,7 @@ EXPECTED_BYTES = 352 + 2 * VOXELS.size
 
 @pytest.mark.parametrize("n_found", [352, 400, EXPECTED_BYTES - 1])
 def test_missing_voxels_are_counted(tmp_path, n_found):
-    path = write_volume(tmp_path / "case_0000.nii")
+    path = write_voxels(tmp_path / "case_0000.nii")
     path.write_bytes(path.read_bytes()[:n_found])
     error = error_of(read_volume, [path])
     assert error.where == str(path)
@@ -19,6 +19,6 @@ def test_missing_voxels_are_counted(tmp_path, n_found):
 
 @pytest.mark.parametrize("n_found", [1, 100, 347])
 def test_half_a_header_is_no_nifti(tmp_path, n_found):
-    path = write_volume(tmp_path / "case_0000.nii")
+    path = write_voxels(tmp_path / "case_0000.nii")
     path.write_bytes(path.read_bytes()[:n_found])
     assert "is no NIfTI file" in error_of(read_volume, [path]).reason

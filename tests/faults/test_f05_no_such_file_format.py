@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
-from fault_files import ENDINGS, error_of, write_volume
-from planned import cell, make_faulty
+from fault_files import ENDINGS, error_of, write_voxels
+from planned import make_faulty
+from small_volumes import cell
 
 from dd_nnunet.storage.integrity import check_integrity
 from dd_nnunet.storage.volume import read_volume
@@ -42,7 +43,7 @@ def test_a_missing_file(tmp_path):
 def test_all_bad_files_are_listed_at_once(tmp_path):
     files = [tmp_path / f"case_000{channel}.nii.gz" for channel in range(3)]
     files[0].write_bytes(b"")
-    write_volume(files[1])
+    write_voxels(files[1])
     files[2].write_bytes(b"no volume")
     first, second = error_of(read_volume, files).lines
     assert first.startswith(f"{files[0]}: is empty (0 bytes)")

@@ -5,9 +5,10 @@ import struct
 
 import numpy as np
 import pytest
-from fault_files import ENDINGS, VOXELS, error_of, write_volume
-from planned import cell, cells, make_faulty
-from toy_model import make_model
+from fault_files import ENDINGS, VOXELS, error_of, write_voxels
+from planned import make_faulty
+from predicting import make_toy
+from small_volumes import cell, cells
 
 from dd_nnunet.commands import convert, plan_and_preprocess
 from dd_nnunet.core.json_record import record_from_json
@@ -20,7 +21,7 @@ from dd_nnunet.storage.volume import read_volume
 def test_nan_voxels_are_counted(tmp_path, ending):
     array = VOXELS.astype(np.float32)
     array[0, 0, :3] = np.nan
-    path = write_volume(tmp_path / f"case_0000{ending}", array)
+    path = write_voxels(tmp_path / f"case_0000{ending}", array)
     error = error_of(read_volume, [path])
     assert error.where == str(path)
     assert error.reason == "3 of 120 voxels are not finite (3 NaN, 0 infinite)"
@@ -42,7 +43,7 @@ def test_every_kind_of_float_in_nifti(tmp_path, ending, number_type):
 def test_more_voxels_than_one_piece(tmp_path):
     array = np.zeros((70, 70, 70), np.float32)
     array[0, 0, 0] = array[35, 0, 1] = array[-1, -1, -1] = np.nan
-    path = write_volume(tmp_path / "case_0000.nii.gz", array)
+    path = write_voxels(tmp_path / "case_0000.nii.gz", array)
     assert error_of(read_volume, [path]).reason == "3 of 343000 voxels are not finite (3 NaN, 0 infinite)"
 
 
@@ -55,7 +56,7 @@ MEDIAN = float(np.nanmedian(REPLACED))
 @pytest.mark.parametrize(("nan", "value"), [("zero", 0.0), ("median", MEDIAN)])
 @pytest.mark.parametrize("ending", ENDINGS)
 def test_with_the_flag_they_become_a_number_and_a_warning(tmp_path, ending, nan, value):
-    path = write_volume(tmp_path / f"case_0000{ending}", REPLACED)
+    path = write_voxels(tmp_path / f"case_0000{ending}", REPLACED)
     volume = read_volume([path], ReadingPlan(nan=nan))
     expected = VOXELS.astype(np.float32)
     expected[0, 0, :3] = value
@@ -81,14 +82,14 @@ def test_rescaled_voxels_too(tmp_path, nan, value):
 
 
 def test_a_sound_volume_stays_as_it_is(tmp_path):
-    path = write_volume(tmp_path / "case_0000.nii.gz")
+    path = write_voxels(tmp_path / "case_0000.nii.gz")
     volume = read_volume([path], ReadingPlan(nan="zero"))
     np.testing.assert_array_equal(volume.array[0], VOXELS)
     assert volume.warnings == ()
 
 
 def test_a_channel_without_any_number_has_no_median(tmp_path):
-    path = write_volume(tmp_path / "case_0000.nii.gz", np.full((2, 2, 2), np.nan, np.float32))
+    path = write_voxels(tmp_path / "case_0000.nii.gz", np.full((2, 2, 2), np.nan, np.float32))
     error = error_of(read_volume, [path], ReadingPlan(nan="median"))
     assert error.reason == "8 of 8 voxels are not finite (8 NaN, 0 infinite)"
     assert not read_volume([path], ReadingPlan(nan="zero")).array.any()
@@ -156,11 +157,11 @@ def test_a_fingerprint_read_in_another_way_is_not_trusted(tmp_path, capsys):
 
 @pytest.mark.parametrize(("nan", "state"), [("refuse", "failed"), ("zero", "done")])
 def test_prediction_reads_new_volumes_as_the_plan_says(tmp_path, nan, state):
-    toy = make_model(tmp_path)
+    toy = make_toy(tmp_path)
     plan = read_json(toy.model / "plans.json")
     plan["configurations"]["3d_fullres"]["reading"]["nan"] = nan
     write_json(toy.model / "plans.json", plan)
-    write_volume(toy.images / "new_0000.nii.gz", with_hole(0))
+    write_voxels(toy.images / "new_0000.nii.gz", with_hole(0))
     toy.predict()
     assert toy.states == {"new": state}
     record = toy.record["cases"]["new"]

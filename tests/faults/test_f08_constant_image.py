@@ -1,7 +1,8 @@
 """F08: a constant volume is left out of training with a warning; only constant volumes are an error."""
 
 import numpy as np
-from planned import cell, make_faulty
+from planned import make_faulty
+from small_volumes import cell
 
 CONSTANT = np.full((16, 16, 16), 42.0, np.float32)
 

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 import torch
-from planned import cell, make_faulty
-from prepared_volume import CONFIGURATION, volume_of
-from toy_model import make_model, noise
+from planned import make_faulty
+from predicting import make_toy, noise
+from small_plan import AT_1_MM
+from small_volumes import cell, volume_of
 
 from dd_nnunet.networks.device import choose_runtime
 from dd_nnunet.prediction.predict_case import FoldEnsemble, PredictionSettings
@@ -25,7 +26,7 @@ def test_an_all_zero_image_is_left_out_with_a_warning(tmp_path, capsys):
 
 
 def test_it_can_be_prepared_for_prediction_and_its_parts_carried_back():
-    prepared = preprocess_case(volume_of(ZEROS), "empty", CONFIGURATION)
+    prepared = preprocess_case(volume_of(ZEROS), "empty", AT_1_MM)
     assert prepared.array.shape == (1, 16, 16, 16) and not prepared.array.any()
     single = np.ones((1, 16, 16, 16), np.float32)
     assert not restore_probabilities(single, prepared.properties).any()
@@ -34,7 +35,7 @@ def test_it_can_be_prepared_for_prediction_and_its_parts_carried_back():
 
 
 def test_the_command_predicts_it_beside_others(tmp_path):
-    toy = make_model(tmp_path)
+    toy = make_toy(tmp_path)
     toy.add_image("empty", np.zeros((12, 14, 16)))
     toy.add_image("full", noise())
     assert toy.predict() == 0
@@ -52,9 +53,9 @@ class Checkered(torch.nn.Module):
 
 @pytest.mark.parametrize(("array", "found"), [(ZEROS, [0]), (ZEROS + 42, [0]), (cell(0), [0, 1])])
 def test_it_is_predicted_as_a_single_part(tmp_path, array, found):
-    settings = PredictionSettings(CONFIGURATION, choose_runtime("cpu", "float32"), mirror=False)
+    settings = PredictionSettings(AT_1_MM, choose_runtime("cpu", "float32"), mirror=False)
     ensemble = FoldEnsemble([Checkered()], settings, n_parts=2)
-    ensemble.write(preprocess_case(volume_of(array), "empty", CONFIGURATION), tmp_path / "empty.nii.gz")
+    ensemble.write(preprocess_case(volume_of(array), "empty", AT_1_MM), tmp_path / "empty.nii.gz")
     labels, _ = read_label_map(tmp_path / "empty.nii.gz")
     assert labels.shape == array.shape
     assert np.unique(labels).tolist() == found

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import SimpleITK
 from fault_files import VOXELS, description, error_of
-from planned import cell, make_faulty
+from planned import make_faulty
+from small_volumes import cell
 
 from dd_nnunet.core.plan import ReadingPlan
 from dd_nnunet.storage.case_store import read_case

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 import SimpleITK
-from fault_files import VOXELS, error_of, write_volume
-from planned import cell, make_faulty
+from fault_files import VOXELS, error_of, write_voxels
+from planned import make_faulty
+from small_volumes import cell
 
 from dd_nnunet.storage.integrity import check_integrity
 from dd_nnunet.storage.volume import read_volume
@@ -22,14 +23,14 @@ def test_complex_numbers_are_refused(tmp_path, ending):
 def test_whole_numbers_beyond_float32_are_warned_of(tmp_path):
     array = VOXELS.astype(np.int32)
     array[0, 0, 0] = 2**24 + 1
-    path = write_volume(tmp_path / "case_0000.nii.gz", array)
+    path = write_voxels(tmp_path / "case_0000.nii.gz", array)
     assert read_volume([path]).warnings == (f"{path}: int32 values up to 16777217 are rounded to float32",)
 
 
 def test_whole_numbers_within_float32_are_not(tmp_path):
     array = VOXELS.astype(np.int32)
     array[0, 0, 0] = -(2**24)
-    volume = read_volume([write_volume(tmp_path / "case_0000.nii.gz", array)])
+    volume = read_volume([write_voxels(tmp_path / "case_0000.nii.gz", array)])
     assert volume.warnings == ()
     assert volume.array[0, 0, 0, 0] == -(2**24)
 
@@ -41,7 +42,7 @@ def test_whole_numbers_of_any_type_are_warned_of_and_the_report_is_told(tmp_path
     dataset = make_faulty(tmp_path, {}, description={"file_ending": ending, "numTraining": 1})
     array = cell(0).astype(np.int64).clip(0).astype(number_type)
     array[0, 0, 0] = 2**24 + 1
-    path = write_volume(dataset.raw / "imagesTr" / f"a_0000{ending}", array)
+    path = write_voxels(dataset.raw / "imagesTr" / f"a_0000{ending}", array)
     assert dataset.run("--no_pp") == 0
     warning = f"{path}: {np.dtype(number_type)} values up to 16777217 are rounded to float32"
     assert warning in dataset.json("dataset_fingerprint.json")["warnings"]

@@ -1,15 +1,16 @@
 """F14: channels whose spacings differ by over a thousandth are an error, below that a warning."""
 
-from fault_files import error_of, write_volume
-from planned import cell, make_faulty
+from fault_files import error_of, write_voxels
+from planned import make_faulty
+from small_volumes import cell
 
 from dd_nnunet.storage.volume import read_volume
 
 
 def two_channels(folder, z_spacing_mm):
     return [
-        write_volume(folder / "case_0000.nrrd"),
-        write_volume(folder / "case_0001.nrrd", spacing_xyz_mm=(1.0, 2.0, z_spacing_mm)),
+        write_voxels(folder / "case_0000.nrrd"),
+        write_voxels(folder / "case_0001.nrrd", spacing_xyz_mm=(1.0, 2.0, z_spacing_mm)),
     ]
 
 
@@ -32,8 +33,8 @@ def test_the_warning_is_told_and_reaches_the_report(tmp_path, capsys):
     dataset = make_faulty(tmp_path, {}, description=described)
     images = dataset.raw / "imagesTr"
     lies = {"origin_xyz_mm": (0.0, 0.0, 0.0)}
-    write_volume(images / "a_0000.nii.gz", cell(0), spacing_xyz_mm=(1.0, 1.0, 1.0), **lies)
-    write_volume(images / "a_0001.nii.gz", cell(1), spacing_xyz_mm=(1.0, 1.0, 1.0005), **lies)
+    write_voxels(images / "a_0000.nii.gz", cell(0), spacing_xyz_mm=(1.0, 1.0, 1.0), **lies)
+    write_voxels(images / "a_0001.nii.gz", cell(1), spacing_xyz_mm=(1.0, 1.0, 1.0005), **lies)
     assert dataset.run() == 0
     warning = f"{images / 'a_0001.nii.gz'}: its spacing differs by 0.0005 from that of a_0000.nii.gz"
     assert f"warning: {warning}" in capsys.readouterr().out

@@ -4,15 +4,16 @@ import math
 
 import numpy as np
 import pytest
-from fault_files import VOXELS, error_of, geometry, write_volume
-from planned import cell, make_faulty
+from fault_files import VOXELS, error_of, geometry, write_voxels
+from planned import make_faulty
+from small_volumes import cell
 
 from dd_nnunet.core.plan import ReadingPlan
 from dd_nnunet.storage.volume import read_volume
 
 
 def two_channels(folder, **changes):
-    return [write_volume(folder / "case_0000.nrrd"), write_volume(folder / "case_0001.nrrd", **changes)]
+    return [write_voxels(folder / "case_0000.nrrd"), write_voxels(folder / "case_0001.nrrd", **changes)]
 
 
 def turned(angle):
@@ -63,8 +64,8 @@ def test_the_flag_is_kept_in_the_plan_and_the_warning_is_told(tmp_path, capsys):
     dataset = make_faulty(tmp_path, {}, description=described)
     images = dataset.raw / "imagesTr"
     lies = {"spacing_xyz_mm": (1.0, 1.0, 1.0), "origin_xyz_mm": (0.0, 0.0, 0.0)}
-    write_volume(images / "a_0000.nii.gz", cell(0), **lies)
-    write_volume(images / "a_0001.nii.gz", cell(1), **{**lies, "origin_xyz_mm": (0.0, 0.0, 3.0)})
+    write_voxels(images / "a_0000.nii.gz", cell(0), **lies)
+    write_voxels(images / "a_0001.nii.gz", cell(1), **{**lies, "origin_xyz_mm": (0.0, 0.0, 3.0)})
     assert dataset.run() == 2
     assert "the other, or plan with --allow_geometry_mismatch" in capsys.readouterr().err
     assert dataset.written == []

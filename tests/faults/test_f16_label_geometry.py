@@ -5,9 +5,9 @@ import logging
 
 import numpy as np
 import pytest
+from small_volumes import straight_grid
 
 from dd_nnunet.commands import evaluate
-from dd_nnunet.core.case import Geometry
 from dd_nnunet.core.dataset import describe_dataset
 from dd_nnunet.core.errors import ManyErrors
 from dd_nnunet.evaluation.folder import EvaluationRules, evaluate_folder
@@ -17,7 +17,7 @@ from dd_nnunet.storage.volume import write_labels
 
 DATA = {"channel_names": {"0": "x"}, "file_ending": ".nii.gz", "labels": {"background": 0, "cell": 1}}
 DESCRIPTION = describe_dataset(DATA, "dataset.json")
-GRID = Geometry((5, 4, 3), (1.0, 1.0, 2.0), (0.0, 0.0, 0.0), (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0))
+GRID = straight_grid((3, 4, 5), (2.0, 1.0, 1.0))
 
 
 def volume(shape=(3, 4, 5)):

@@ -5,8 +5,9 @@ import logging
 import struct
 
 import pytest
-from fault_files import VOXELS, error_of, write_volume
-from planned import cell, make_faulty
+from fault_files import VOXELS, error_of, write_voxels
+from planned import make_faulty
+from small_volumes import cell
 
 from dd_nnunet.storage.integrity import check_integrity
 from dd_nnunet.storage.volume import read_volume
@@ -16,7 +17,7 @@ PIXDIM_Y = 84
 
 def write_with_pixdim(path, value, array=VOXELS):
     packed = path.name.endswith(".gz")
-    content = write_volume(path, array).read_bytes()
+    content = write_voxels(path, array).read_bytes()
     content = bytearray(gzip.decompress(content) if packed else content)
     struct.pack_into("<f", content, PIXDIM_Y, value)
     path.write_bytes(gzip.compress(content) if packed else content)
@@ -47,7 +48,7 @@ def test_a_negative_length_is_warned_of(tmp_path, caplog):
     ],
 )
 def test_other_formats_too(tmp_path, ending, sound, broken):
-    path = write_volume(tmp_path / f"case_0000{ending}")
+    path = write_voxels(tmp_path / f"case_0000{ending}")
     content = path.read_bytes()
     assert sound in content
     path.write_bytes(content.replace(sound, broken))

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from fault_files import VOXELS, error_of, write_volume
+from fault_files import VOXELS, error_of, write_voxels
 
 from dd_nnunet.storage.integrity import check_integrity
 from dd_nnunet.storage.volume import read_volume
@@ -68,7 +68,7 @@ def test_beside_a_qform_it_is_a_warning(tmp_path):
     ],
 )
 def test_other_formats_too(tmp_path, ending, straight, sheared):
-    path = write_volume(tmp_path / f"case_0000{ending}")
+    path = write_voxels(tmp_path / f"case_0000{ending}")
     content = path.read_bytes()
     assert straight in content
     path.write_bytes(content.replace(straight, sheared))

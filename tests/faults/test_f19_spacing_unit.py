@@ -1,6 +1,7 @@
 """F19: a spacing over 20 times off the dataset's median is suspected to be in another unit."""
 
-from planned import cells, make_faulty
+from planned import make_faulty
+from small_volumes import cells
 
 
 def test_a_spacing_20_times_off_is_suspected_of_another_unit(tmp_path, capsys):

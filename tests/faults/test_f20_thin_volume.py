@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
-from planned import cell, cells, make_faulty
-from prepared_volume import CONFIGURATION, volume_of
-from toy_model import make_model, noise
+from planned import make_faulty
+from predicting import make_toy, noise
+from small_plan import AT_1_MM
+from small_volumes import cell, cells, volume_of
 
 from dd_nnunet.preprocessing.case import preprocess_case, restore_labels
 
@@ -35,7 +36,7 @@ def test_an_axis_never_gets_zero_voxels(axis):
     # a fifth of a prepared voxel
     shape[axis], spacing[axis] = 1, 0.2
     volume = volume_of(cell(0, shape), tuple(spacing))
-    prepared = preprocess_case(volume, "thin", CONFIGURATION)
+    prepared = preprocess_case(volume, "thin", AT_1_MM)
     assert prepared.array.shape == (1, *shape)
     labels = np.ones(shape, np.uint8)
     np.testing.assert_array_equal(restore_labels(labels, prepared.properties), labels)
@@ -52,7 +53,7 @@ def test_a_median_below_8_voxels_on_any_axis_is_2d(tmp_path, capsys, edge, code,
 
 
 def test_a_thin_volume_is_predicted_on_its_own_grid(tmp_path):
-    toy = make_model(tmp_path)
+    toy = make_toy(tmp_path)
     # prepared at 2 mm along z: a tenth of a voxel
     toy.add_image("thin", noise(0, (1, 20, 20)), spacing_zyx=(0.2, 1.0, 1.0))
     assert toy.predict() == 0

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 import torch
-from planned import cell, cells, make_faulty
-from prepared_volume import CONFIGURATION, volume_of
-from toy_model import make_model, noise
+from planned import make_faulty
+from predicting import make_toy, noise
+from small_plan import AT_1_MM
+from small_volumes import cell, cells, volume_of
 
 from dd_nnunet.networks.device import choose_runtime
 from dd_nnunet.prediction.predict_case import FoldEnsemble, PredictionSettings
@@ -38,7 +39,7 @@ def test_padding_to_the_patch_and_back(shape):
 
 
 def test_the_command_predicts_it_on_its_own_grid(tmp_path):
-    toy = make_model(tmp_path, patch_zyx=(16, 16, 16))
+    toy = make_toy(tmp_path, patch_zyx=(16, 16, 16))
     for number, shape in enumerate(SHAPES):
         toy.add_image(f"case_{number}", noise(number, shape))
     assert toy.predict() == 0
@@ -49,8 +50,8 @@ def test_the_command_predicts_it_on_its_own_grid(tmp_path):
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_it_is_predicted_on_its_own_grid(tmp_path, shape):
-    settings = PredictionSettings(CONFIGURATION, choose_runtime("cpu", "float32"))
-    case = preprocess_case(volume_of(cell(0, shape)), "small", CONFIGURATION)
+    settings = PredictionSettings(AT_1_MM, choose_runtime("cpu", "float32"))
+    case = preprocess_case(volume_of(cell(0, shape)), "small", AT_1_MM)
     # one voxel alone is constant, which is another story (F09)
     case.array[0, 0, 0, 0] = 1.0
     FoldEnsemble([Threshold()], settings, n_parts=2).write(case, tmp_path / "small.nii.gz")

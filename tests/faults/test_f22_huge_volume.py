@@ -6,12 +6,12 @@ import sys
 import numpy as np
 import pytest
 from limited_memory import run_limited, run_within
-from planned import Faulty, cell
-from prepared_volume import CONFIGURATION, STRAIGHT, volume_of
-from toy_model import make_model, noise
+from planned import NAME, Faulty
+from predicting import make_toy, noise
+from small_plan import AT_1_MM
+from small_volumes import cell, straight_grid, volume_of
 from whole_volume import convolution, whole_volume
 
-from dd_nnunet.core.case import Geometry
 from dd_nnunet.core.plan import LevelPlan
 from dd_nnunet.preprocessing.case import preprocess_case
 from dd_nnunet.storage import hardware
@@ -26,13 +26,14 @@ LONG_VOLUME = """
 import numpy as np
 from dataclasses import replace
 from pathlib import Path
-from prepared_volume import CONFIGURATION, STRAIGHT, volume_of
+from small_plan import AT_1_MM
+from small_volumes import volume_of
 from whole_volume import convolution, whole_volume
 from dd_nnunet.networks.device import choose_runtime
 from dd_nnunet.prediction.predict_case import FoldEnsemble, PredictionSettings
 from dd_nnunet.preprocessing.case import preprocess_case, restore_probabilities
 
-configuration = replace(CONFIGURATION, patch_size_zyx=(16, 16, 16))
+configuration = replace(AT_1_MM, patch_size_zyx=(16, 16, 16))
 settings = PredictionSettings(configuration, choose_runtime("cpu", "float32"), mirror=False)
 
 def predict(depth):
@@ -47,12 +48,13 @@ predict(16)
 PREPARE = """
 import numpy as np
 from dataclasses import replace
-from prepared_volume import CONFIGURATION, STRAIGHT, volume_of
+from small_plan import AT_1_MM
+from small_volumes import volume_of
 from dd_nnunet.preprocessing.case import preprocess_case
 
 def prepare(edge, spacing):
     array = np.random.default_rng(0).random((edge, edge, edge), dtype=np.float32)
-    configuration = replace(CONFIGURATION, spacing_zyx_mm=(spacing, spacing, spacing))
+    configuration = replace(AT_1_MM, spacing_zyx_mm=(spacing, spacing, spacing))
     return preprocess_case(volume_of(array), "x", configuration).array.shape
 
 prepare(16, 0.9)
@@ -82,7 +84,7 @@ except RuntimeError as error:
     done = run_limited(LONG_VOLUME.replace("@folder", str(tmp_path)), work, 70 * MB)
     assert done.stdout == "True\n", done.stderr[-2000:]
     array = np.random.default_rng(0).random((160, 48, 48), dtype=np.float32)
-    case = preprocess_case(volume_of(array), "long", CONFIGURATION)
+    case = preprocess_case(volume_of(array), "long", AT_1_MM)
     expected = whole_volume(convolution(64, seed=1), case.array, (16, 16, 16), 0.5).argmax(axis=0)
     found = read_label_map(tmp_path / "160.nii.gz")[0]
     assert len(np.unique(found)) > 2
@@ -107,7 +109,7 @@ def test_a_volume_of_256_voxels_is_prepared_in_an_eighth_of_what_512_may_take():
 @pytest.mark.slow
 def test_the_command_predicts_256_voxels_in_8_parts(tmp_path):
     """Its probabilities are 0.54 GB, of which the plain way holds four copies."""
-    toy = make_model(tmp_path, levels=(LevelPlan(1, 8, (1,)),), patch_zyx=(64, 64, 64))
+    toy = make_toy(tmp_path, levels=(LevelPlan(1, 8, (1,)),), patch_zyx=(64, 64, 64))
     toy.add_image("small", noise(0, (64, 64, 64)), spacing_zyx=(2.0, 1.0, 1.0))
     path = toy.add_image("large", noise(1, (256, 256, 256)), spacing_zyx=(2.0, 1.0, 1.0))
     hidden = path.rename(tmp_path / path.name)
@@ -124,13 +126,13 @@ def test_the_command_predicts_256_voxels_in_8_parts(tmp_path):
 @pytest.mark.timeout(3600)
 def test_512_voxels_are_prepared_and_predicted_in_an_address_space_of_max_ram(tmp_path):
     """Float32, resampled to 569³ and in 8 parts, in 6 GB; its probabilities alone would be 4.3 GB."""
-    dataset = Faulty(tmp_path / "dataset")
+    dataset = Faulty.below(tmp_path / "dataset", NAME)
     described = {"channel_names": {"0": "light"}, "numTraining": 1, "file_ending": ".nii"}
     write_json(dataset.raw / "dataset.json", described)
-    geometry = Geometry((512, 512, 512), (1.0, 1.0, 2.0), (0.0, 0.0, 0.0), STRAIGHT)
+    geometry = straight_grid((512, 512, 512), (2.0, 1.0, 1.0))
     raw = dataset.raw / "imagesTr" / "large_0000.nii"
     write_image(raw, np.tile(cell(shape=(64, 64, 64)), (8, 8, 8)), geometry)
-    toy = make_model(tmp_path / "toy", levels=(LevelPlan(1, 8, (1,)),), patch_zyx=(64, 64, 64))
+    toy = make_toy(tmp_path / "toy", levels=(LevelPlan(1, 8, (1,)),), patch_zyx=(64, 64, 64))
     described = read_json(toy.model / "dataset.json") | {"file_ending": ".nii"}
     write_json(toy.model / "dataset.json", described)
     (toy.images / raw.name).hardlink_to(raw)
@@ -152,7 +154,7 @@ def test_512_voxels_are_prepared_and_predicted_in_an_address_space_of_max_ram(tm
 
 
 def test_a_limit_below_a_single_patch_is_refused_at_once(tmp_path, capsys):
-    toy = make_model(tmp_path)
+    toy = make_toy(tmp_path)
     toy.add_image("a", noise())
     assert toy.predict("--max_ram", "0.3") == 2
     assert capsys.readouterr().err == (
@@ -163,7 +165,7 @@ def test_a_limit_below_a_single_patch_is_refused_at_once(tmp_path, capsys):
 
 
 def test_a_case_too_large_for_the_limit_is_refused_and_the_others_are_done(tmp_path):
-    toy = make_model(tmp_path)
+    toy = make_toy(tmp_path)
     toy.add_image("large", noise(0, (150, 128, 128)))
     toy.add_image("small", noise(1))
     # 0.42 GB for the process; 28 bytes for each of 2.5 million raw voxels and 12 for each prepared one, 0.09
@@ -174,7 +176,7 @@ def test_a_case_too_large_for_the_limit_is_refused_and_the_others_are_done(tmp_p
 
 
 def test_what_is_free_is_the_limit_unless_one_is_given(tmp_path, monkeypatch, capsys):
-    toy = make_model(tmp_path)
+    toy = make_toy(tmp_path)
     toy.add_image("a", noise())
     monkeypatch.setattr(hardware, "available_ram_bytes", lambda: 100 * 1024**2)
     assert toy.predict() == 2
@@ -184,6 +186,6 @@ def test_what_is_free_is_the_limit_unless_one_is_given(tmp_path, monkeypatch, ca
 
 @pytest.mark.parametrize("value", ["0", "-1", "nan", "inf"])
 def test_a_limit_is_a_number_above_0(tmp_path, value, capsys):
-    toy = make_model(tmp_path)
+    toy = make_toy(tmp_path)
     assert toy.predict("--max_ram", value) == 2
     assert f"--max_ram: is {value}; allowed: above 0" in capsys.readouterr().err

@@ -3,7 +3,8 @@
 import logging
 
 from fault_files import description, touch
-from planned import cells, make_faulty
+from planned import make_faulty
+from small_volumes import cells
 
 from dd_nnunet.storage.raw_dataset import find_cases
 

@@ -3,13 +3,13 @@
 import argparse
 
 import pytest
-from planned import cell, cells, make_faulty
+from planned import make_faulty
+from small_volumes import cell, cells
 
 from dd_nnunet.commands.train_setup import load_fold
 from dd_nnunet.core.errors import UserError
 from dd_nnunet.storage.atomic import write_json
 from dd_nnunet.storage.case_store import Manifest, write_array
-from dd_nnunet.storage.workspace import Workspace
 
 STRAYS = ("notes.txt", "._cell_0.b2nd", "cell_9.npz", "cell_0.b2nd.bak", "Thumbs.db")
 
@@ -36,8 +36,7 @@ def add_strays(dataset):
 
 def fold(dataset, name):
     args = argparse.Namespace(plans_name="ddPlans", configuration="3d_fullres", dataset="5", fold=name)
-    workspace = Workspace(dataset.root / "raw", dataset.root / "preprocessed", dataset.root / "results")
-    return load_fold(args, workspace.dataset(5))
+    return load_fold(args, dataset.folders)
 
 
 def test_they_train_no_fold(dataset):

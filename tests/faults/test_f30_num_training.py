@@ -1,6 +1,7 @@
 """F30: a wrong numTraining is a warning that reaches the report; the cases are counted."""
 
-from planned import cells, make_faulty
+from planned import make_faulty
+from small_volumes import cells
 
 
 def test_a_wrong_number_is_a_warning(tmp_path, capsys):

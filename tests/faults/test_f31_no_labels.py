@@ -3,8 +3,8 @@
 import shutil
 
 import pytest
-from small_dataset import CASES, DESCRIPTION, make_dataset
-from trainable import make_trainable
+from small_dataset import CASES, make_dataset, make_trainable
+from small_plan import DESCRIPTION
 
 from dd_nnunet.commands import accumulate, baseline, evaluate
 from dd_nnunet.storage.atomic import write_json

@@ -2,7 +2,8 @@
 
 import pytest
 from fault_files import error_of
-from planned import NAME, cells, make_faulty
+from planned import NAME, make_faulty
+from small_volumes import cells
 
 from dd_nnunet.commands import convert
 from dd_nnunet.storage.workspace import Workspace

@@ -7,9 +7,10 @@ import sys
 import numpy as np
 import pytest
 from evaluated import evaluate_arrays
-from fault_files import ENDINGS, VOXELS, description, geometry, write_volume
-from planned import cell, make_faulty
-from toy_model import make_model, noise
+from fault_files import ENDINGS, VOXELS, description, geometry, write_voxels
+from planned import make_faulty
+from predicting import make_toy, noise
+from small_volumes import cell
 
 from dd_nnunet.commands import verify
 from dd_nnunet.core.case import CaseProperties, PreparedCase
@@ -33,7 +34,7 @@ def folder(tmp_path):
 
 @pytest.mark.parametrize("ending", ENDINGS)
 def test_volumes(folder, ending):
-    write_volume(folder / f"{CASE_ID}_0000{ending}")
+    write_voxels(folder / f"{CASE_ID}_0000{ending}")
     (case,) = find_cases(folder, description(ending=ending))
     assert case.case_id == CASE_ID
     np.testing.assert_array_equal(read_volume(case.channel_files).array[0], VOXELS)
@@ -61,7 +62,7 @@ def test_run_folders(folder):
 
 def test_a_name_as_long_as_the_file_system_allows(tmp_path):
     path = tmp_path / ("n" * (255 - len(".nii.gz")) + ".nii.gz")
-    write_volume(path)
+    write_voxels(path)
     np.testing.assert_array_equal(read_volume([path]).array[0], VOXELS)
 
 
@@ -87,7 +88,7 @@ def test_label_maps_are_scored_there(folder):
 
 
 def test_they_are_predicted_there(folder):
-    toy = make_model(folder)
+    toy = make_toy(folder)
     toy.add_image(CASE_ID, noise())
     assert toy.predict() == 0
     assert toy.labels(2, CASE_ID).shape == (12, 14, 16)

@@ -3,9 +3,9 @@
 import json
 
 import pytest
-from fault_files import write_volume
-from planned import cell
-from trainable import make_trainable
+from fault_files import write_voxels
+from small_dataset import make_trainable
+from small_volumes import cell
 
 from dd_nnunet.commands import plan_and_preprocess, predict, verify
 from dd_nnunet.storage.raw_dataset import find_cases, load_description
@@ -17,7 +17,7 @@ from dd_nnunet.storage.workspace import Workspace
 def raw(tmp_path):
     """A raw folder without write permission anywhere."""
     dataset = tmp_path / "raw" / "Dataset001_Cells"
-    write_volume(dataset / "imagesTr" / "a_0000.nrrd", cell(0))
+    write_voxels(dataset / "imagesTr" / "a_0000.nrrd", cell(0))
     text = json.dumps({"channel_names": {"0": "EM"}, "numTraining": 1, "file_ending": ".nrrd"})
     (dataset / "dataset.json").write_text(text, encoding="utf-8")
     entries = [tmp_path / "raw", *(tmp_path / "raw").rglob("*")]
@@ -58,6 +58,6 @@ def test_training_scoring_and_prediction_leave_it_as_it_is(tmp_path, monkeypatch
     assert trainable.train("-q", "-l", "1") == 0
     assert (trainable.fold / "level1" / "validation" / "summary.json").is_file()
     arguments = ["-d", "7", "-f", "all", "-l", "1", "-i", str(raw / "imagesTr"), "-o", str(tmp_path / "out")]
-    flags = ["-device", "cpu", "--disable_tta", "--no_pbar", "-q", *trainable.spaces]
+    flags = ["-device", "cpu", "--disable_tta", "-q", *trainable.flags]
     assert predict.main([*arguments, *flags]) == 0
     assert state(raw) == before

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from planned import NAME, Faulty
-from short_training import MODEL, PREDICT, TRAIN, prepare_training, write_untrained_model
+from planned import Faulty
+from short_training import PREDICT, TRAIN, prepare_training, write_untrained_model
 
 from dd_nnunet.commands import (
     accumulate,
@@ -58,11 +58,11 @@ COMMANDS: dict[str, Command] = {
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> Faulty:
     dataset = prepare_training(tmp_path_factory.mktemp("dataset"))
-    model = write_untrained_model(dataset)
+    write_untrained_model(dataset)
     (case,) = dataset.json("splits_final.json")[0]["val"]
     truth = (dataset.raw / "labelsTr" / f"{case}.nii.gz").read_bytes()
     for level in (1, 2):
-        validation = model / "fold_0" / f"level{level}" / "validation"
+        validation = dataset.model / "fold_0" / f"level{level}" / "validation"
         validation.mkdir()
         (validation / f"{case}.nii.gz").write_bytes(truth)
         (validation / "summary.json").write_text(f'{{"metric_per_case": [{{"case": "{case}"}}]}}')
@@ -103,7 +103,7 @@ def test_read_only(
         "root": dataset.root,
         "images": dataset.raw / "imagesTr",
         "labels": dataset.raw / "labelsTr",
-        "validated": dataset.root / "results" / NAME / MODEL / "fold_0",
+        "validated": dataset.model / "fold_0",
     }
     before = sorted(dataset.root.rglob("*"))
     make_read_only(monkeypatch, dataset.root / folder)

@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 from full_disk import fill_disk, from_the_nth_on, needs_dev_full
 from killing import different
-from planned import STRAIGHT, Faulty, cells, make_faulty
+from planned import Faulty, make_faulty
+from small_volumes import cells, write_volume
 
-from dd_nnunet.core.case import Geometry
 from dd_nnunet.core.dataset import CaseFiles
 from dd_nnunet.core.errors import DiskError
 from dd_nnunet.preprocessing.parallel import Workers, map_cases
-from dd_nnunet.storage.volume import IMAGE_IO, write_image
+from dd_nnunet.storage.volume import IMAGE_IO
 
 FULL = re.compile(
     r"dd_plan_and_preprocess: error: (?P<path>.+): no space left on the disk "
@@ -84,15 +84,14 @@ def test_a_volume_that_does_not_fit_is_an_error(
 ) -> None:
     """Of NIfTI too, whose writer in ITK says nothing."""
     voxels = np.random.default_rng(0).normal(size=(16, 16, 16)).astype(np.float32)
-    geometry = Geometry((16, 16, 16), (1.0, 1.0, 1.0), (0.0, 0.0, 0.0), STRAIGHT)
     path = tmp_path / f"a{ending}"
-    write_image(path, voxels, geometry)
+    write_volume(path, voxels)
     old = path.read_bytes()
     fill_disk(monkeypatch, lambda file: file.name == path.name)
     # the others say only that writing has failed; then it is the free space that tells why
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=7))
     with pytest.raises(DiskError, match=r"no space left on the disk \(16384 bytes needed, 7 free\)"):
-        write_image(path, voxels + 1, geometry)
+        write_volume(path, voxels + 1)
     monkeypatch.undo()
     assert path.read_bytes() == old
     assert list(tmp_path.glob(".dd_tmp_*")) == []

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from killing import different, kill_and_repeat
 from other_processes import end, start
-from planned import cells, make_faulty
+from planned import make_faulty
+from small_volumes import cells
 
 FLAGS = ["-d", "5", "-np", "0", "--no_pbar", "-q", "--preset", "fast"]
 FLAGS += [text for name in ("raw", "preprocessed", "results") for text in (f"--{name}", f"{{root}}/{name}")]

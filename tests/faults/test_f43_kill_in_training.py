@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from trainable import log_of, saved_iteration
-from training.toy_fold import CONFIGURATION, assert_same_weights, make_setup, train_diffusion, train_level
+from small_fold import CONFIGURATION, make_setup, train_diffusion, train_level
+from trained_fold import assert_same_fold, saved_iteration
 
 from dd_nnunet.storage.run_folder import is_finished
 from dd_nnunet.training import pretrain_diffusion
@@ -19,7 +19,7 @@ N_STEPS = CONFIGURATION.diffusion.iterations + 4 * 3
 KILLED = f"""
 import dataclasses, os, pathlib, signal, sys
 sys.path.insert(0, {str(TESTS)!r})
-from training.toy_fold import CONFIGURATION, make_setup, train_diffusion, train_level
+from small_fold import CONFIGURATION, make_setup, train_diffusion, train_level
 from dd_nnunet.training import loop, pretrain_diffusion
 pretrain_diffusion.BLOCKS = 2
 root, steps_left, save_seconds = pathlib.Path(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])
@@ -66,10 +66,7 @@ def killed(root, step, save_seconds):
 
 def assert_finishes_as(root, fold, whole):
     train(root, fold)
-    for stage in ("diffusion", "level2"):
-        for name in ("checkpoint_final.pth", "checkpoint_best.pth", "checkpoint_latest.pth"):
-            assert_same_weights(fold / stage / name, whole / "whole" / stage / name)
-        assert log_of(fold / stage) == log_of(whole / "whole" / stage)
+    assert_same_fold(fold, whole / "whole", ("diffusion", "level2"))
 
 
 def test_a_kill_in_the_middle_of_an_epoch_loses_one_save_interval(whole, tmp_path):

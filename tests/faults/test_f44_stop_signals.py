@@ -4,7 +4,8 @@ import os
 import signal
 
 import pytest
-from trainable import STAGES, assert_same_fold, log_of, make_trainable, saved_iteration
+from small_dataset import make_trainable
+from trained_fold import assert_same_fold, saved_iteration
 
 from dd_nnunet.training import loop
 
@@ -38,7 +39,7 @@ def train_with_signal(trainable, monkeypatch, name, number, signal_number):
 
 
 def test_signals_stop_and_the_same_command_continues(whole, tmp_path, monkeypatch, capsys):
-    trainable = whole.elsewhere(tmp_path)
+    trainable = whole.with_results(tmp_path)
     usr1 = signal.getsignal(signal.SIGUSR1)
     # in the middle of epochs of three steps, once at the end of one
     for name, folder, number, asked in (
@@ -56,8 +57,6 @@ def test_signals_stop_and_the_same_command_continues(whole, tmp_path, monkeypatc
         assert saved_iteration(trainable.fold / folder) == number
     assert trainable.train("-q") == 0
     assert_same_fold(trainable.fold, whole.fold)
-    for stage in STAGES:
-        assert log_of(trainable.fold / stage) == log_of(whole.fold / stage)
     assert signal.getsignal(signal.SIGUSR1) == usr1
 
 
@@ -65,7 +64,7 @@ def test_features_and_predictions_are_stopped_too(whole, tmp_path, monkeypatch, 
     from dd_nnunet.prediction.predict_case import FoldEnsemble
     from dd_nnunet.training.feature_cache import FeatureCache
 
-    trainable = whole.elsewhere(tmp_path)
+    trainable = whole.with_results(tmp_path)
     for owner, method, written in (
         (FeatureCache, "_write", "features/*_denoised.b2nd"),
         (FoldEnsemble, "write", "level1/validation/*.nii.gz"),

@@ -1,6 +1,6 @@
 """F46: the same command resumes; with --resume must it is an error to have nothing to resume from."""
 
-from trainable import make_trainable
+from small_dataset import make_trainable
 
 
 def test_nothing_to_resume_is_an_error_and_leaves_nothing(tmp_path, monkeypatch, capsys):
@@ -9,7 +9,7 @@ def test_nothing_to_resume_is_an_error_and_leaves_nothing(tmp_path, monkeypatch,
     assert capsys.readouterr().err == (
         f"dd_train: error: {trainable.fold}: holds nothing to resume; leave out --resume must to start training\n"
     )
-    assert not trainable.results.exists()
+    assert not trainable.workspace.results.exists()
 
 
 def test_what_was_begun_is_resumed(tmp_path, monkeypatch, capsys):

@@ -3,9 +3,10 @@
 import shutil
 
 import pytest
-from small_dataset import make_plan
+from small_dataset import make_trainable
 from small_model import contents_of, make_model
-from trainable import STAGES, make_trainable
+from small_plan import CONFIGURATION
+from trained_fold import STAGES
 
 from dd_nnunet.core.plan import LevelPlan
 from dd_nnunet.storage.atomic import sha256_of
@@ -47,7 +48,7 @@ def test_another_seed_is_another_run(finished, capsys):
 
 def test_another_plan_is_another_run(finished, capsys):
     before = files_of(finished.fold)
-    levels = make_plan().configurations["3d_fullres"].levels
+    levels = CONFIGURATION.levels
     finished.write_plan(levels=(levels[0], LevelPlan(2, 5, (2,))))
     assert finished.train("-q", "--seed", "3") == 2
     finished.write_plan()

@@ -3,7 +3,7 @@
 import shutil
 
 import pytest
-from trainable import make_trainable
+from small_dataset import make_trainable
 
 from dd_nnunet.networks.checkpoint import load_checkpoint, save_checkpoint
 
@@ -20,8 +20,8 @@ def stopped(tmp_path_factory):
 
 def resumed_from(stopped, tmp_path, capsys, *source):
     """Continue level 1 from another file; what the error says."""
-    trainable = stopped.elsewhere(tmp_path)
-    shutil.copytree(stopped.results, tmp_path, dirs_exist_ok=True)
+    trainable = stopped.with_results(tmp_path)
+    shutil.copytree(stopped.workspace.results, tmp_path, dirs_exist_ok=True)
     path = trainable.fold / "level1" / "checkpoint_latest.pth"
     save_checkpoint(path, load_checkpoint(trainable.fold.joinpath(*source)))
     assert trainable.train("-q", "-l", "1") == 2
@@ -55,7 +55,7 @@ def test_another_optimizer(stopped, tmp_path, capsys):
 
 
 def test_a_diffusion_model_of_another_plan(stopped, tmp_path, capsys):
-    trainable = stopped.elsewhere(tmp_path)
+    trainable = stopped.with_results(tmp_path)
     given = stopped.fold / "level2" / "checkpoint_final.pth"
     assert trainable.train("-q", "--stage", "diffusion", "-pretrained_diffusion", str(given)) == 2
     assert f"{given}: is of another network" in capsys.readouterr().err

@@ -90,7 +90,7 @@ def test_reading_does_not_run_it(write, tmp_path):
 def test_predicting_does_not_run_it(write, tmp_path, capsys):
     mark = tmp_path / "was_run"
     dataset = make_dataset(tmp_path, labels=False)
-    model = make_model(tmp_path / "results", folds=("0",))
+    model = make_model(tmp_path / "results", folds=(0,))
     plant(model / "fold_0" / "level1" / "checkpoint_final.pth", write, mark)
     images, out = str(dataset.folders.images_tr), tmp_path / "out"
     arguments = ["-m", str(model), "-i", images, "-o", str(out), "-device", "cpu", "-q"]
@@ -102,10 +102,8 @@ def test_predicting_does_not_run_it(write, tmp_path, capsys):
 
 def test_a_pretrained_diffusion_model_does_not_run(tmp_path, capsys):
     mark = tmp_path / "was_run"
-    dataset = make_dataset(tmp_path, labels=False)
+    dataset = make_dataset(tmp_path)
     model = make_model(tmp_path / "results", folds=())
-    for name in ("dataset.json", "dataset_fingerprint.json"):
-        (dataset.folders.preprocessed / name).write_bytes((model / name).read_bytes())
     plant(tmp_path / "given.pth", torch_zip, mark)
     arguments = [
         "7",
@@ -124,10 +122,8 @@ def test_a_pretrained_diffusion_model_does_not_run(tmp_path, capsys):
 
 def test_a_checkpoint_to_continue_from_does_not_run(tmp_path, capsys):
     mark = tmp_path / "was_run"
-    dataset = make_dataset(tmp_path, labels=False)
+    dataset = make_dataset(tmp_path)
     model = make_model(tmp_path / "results", folds=())
-    for name in ("dataset.json", "dataset_fingerprint.json"):
-        (dataset.folders.preprocessed / name).write_bytes((model / name).read_bytes())
     plant(model / "fold_0" / "diffusion" / "checkpoint_latest.pth", torch_zip, mark)
     arguments = ["7", "3d_fullres", "0", "--stage", "diffusion", "-device", "cpu", "-q"]
     assert train.main([*arguments, *dataset.flags]) == 2

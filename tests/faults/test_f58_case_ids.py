@@ -5,7 +5,8 @@ import os
 
 import pytest
 from fault_files import VOXELS, description, error_of, geometry, touch
-from planned import cell, make_faulty
+from planned import make_faulty
+from small_volumes import cell
 
 from dd_nnunet.core.case import CaseProperties, PreparedCase
 from dd_nnunet.core.dataset import check_case_id, describe_dataset

@@ -4,7 +4,8 @@ import os
 
 import pytest
 from other_processes import end, start, wait_for
-from planned import NAME, cells, make_faulty
+from planned import NAME, make_faulty
+from small_volumes import cells
 
 PLAN_WHEN_TOLD = """
 import sys

@@ -3,8 +3,8 @@
 import shutil
 
 from other_processes import end, start
-from small_dataset import NAME, make_dataset
-from small_model import make_fingerprint
+from small_dataset import make_dataset
+from small_plan import NAME
 
 from dd_nnunet.core.plan import Plan
 from dd_nnunet.storage.atomic import read_json, read_record, write_json
@@ -42,25 +42,17 @@ def start_at_once(folds, flags_of_each):
     return [end(process) for process in processes]
 
 
-def planned(root):
-    dataset = make_dataset(root)
-    folders = dataset.folders
-    write_json(folders.preprocessed / "dataset.json", read_json(folders.raw / "dataset.json"))
-    write_json(folders.fingerprint_json, make_fingerprint())
-    return dataset
-
-
 def files_of(folder):
     return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
 
 
 def test_eight_folds_started_at_once_share_one_plan(tmp_path):
-    dataset = planned(tmp_path)
+    dataset = make_dataset(tmp_path)
     folds = ("0", "1", "2", "3", "4", "all", "0", "1")[:N_PROCESSES]
     ends = start_at_once(folds, [dataset.flags] * N_PROCESSES)
     # two of the eight are a fold that another one trains, unless that one has ended already
     assert all(code == 0 or "is in use by process" in errors for code, _, errors in ends), ends
-    prepared, model = dataset.folders.preprocessed, dataset.folders.model("ddPlans", "3d_fullres")
+    prepared, model = dataset.folders.preprocessed, dataset.model
     assert files_of(model) == {
         ".lock": b"",
         "plans.json": (prepared / "ddPlans.json").read_bytes(),
@@ -70,7 +62,7 @@ def test_eight_folds_started_at_once_share_one_plan(tmp_path):
 
 
 def test_of_eight_plans_one_wins_and_the_others_are_refused(tmp_path):
-    dataset = planned(tmp_path)
+    dataset = make_dataset(tmp_path)
     flags = []
     for number in range(N_PROCESSES):
         copy = tmp_path / f"preprocessed_{number}"
@@ -85,5 +77,5 @@ def test_of_eight_plans_one_wins_and_the_others_are_refused(tmp_path):
     for number, (code, _, errors) in enumerate(ends):
         if number != winner:
             assert code == 2 and "these folds were trained with another plan: " in errors
-    written = read_record(Plan, dataset.folders.model("ddPlans", "3d_fullres") / "plans.json")
+    written = read_record(Plan, dataset.model / "plans.json")
     assert written.configuration("3d_fullres").diffusion.iterations == 100 + winner

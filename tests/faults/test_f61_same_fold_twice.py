@@ -6,10 +6,8 @@ import signal
 import pytest
 from other_processes import end, start, wait_for
 from small_dataset import make_dataset
-from small_model import make_fingerprint
 
 from dd_nnunet.commands import train
-from dd_nnunet.storage.atomic import read_json, write_json
 
 TRAIN_WHEN_TOLD = """
 import sys
@@ -27,11 +25,7 @@ sys.exit(train.main(sys.argv[1:]))
 
 @pytest.fixture
 def dataset(tmp_path):
-    dataset = make_dataset(tmp_path)
-    folders = dataset.folders
-    write_json(folders.preprocessed / "dataset.json", read_json(folders.raw / "dataset.json"))
-    write_json(folders.fingerprint_json, make_fingerprint())
-    return dataset
+    return make_dataset(tmp_path)
 
 
 @pytest.fixture
@@ -45,7 +39,7 @@ def first(dataset):
 
 @pytest.fixture
 def fold(dataset):
-    return dataset.folders.model("ddPlans", "3d_fullres") / "fold_0"
+    return dataset.model / "fold_0"
 
 
 @pytest.mark.parametrize("flags", [(), ("--val",), ("--stage", "diffusion"), ("--fresh",)])

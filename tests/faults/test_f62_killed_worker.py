@@ -11,9 +11,10 @@ import numpy as np
 import preprocessing.worker_functions as worker_functions
 import pytest
 from other_processes import end, start
-from planned import cells, make_faulty
-from training.toy_fold import CASES as BALLS
-from training.toy_fold import make_setup
+from planned import make_faulty
+from small_fold import CASES as BALLS
+from small_fold import make_setup
+from small_volumes import cells
 
 from dd_nnunet.core.dataset import CaseFiles
 from dd_nnunet.core.errors import UserError

@@ -6,8 +6,9 @@ from functools import partial
 import pytest
 import workers_that_fail
 from other_processes import end, start
-from planned import cells, make_faulty
-from training.toy_fold import CASES, make_setup
+from planned import make_faulty
+from small_fold import CASES, make_setup
+from small_volumes import cells
 
 from dd_nnunet.training.batches import BatchSource, iterate_batches, photometric
 

@@ -7,9 +7,10 @@ import re
 from pathlib import Path
 
 import pytest
-from planned import cells, make_faulty
+from planned import make_faulty
 from small_dataset import make_dataset
-from training.toy_fold import CASES, make_setup
+from small_fold import CASES, make_setup
+from small_volumes import cells
 
 from dd_nnunet.commands import train
 from dd_nnunet.commands.checks import check_shared_memory

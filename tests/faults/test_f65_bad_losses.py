@@ -7,7 +7,8 @@ import signal
 
 import pytest
 import torch
-from trainable import make_trainable, saved_iteration
+from small_dataset import make_trainable
+from trained_fold import saved_iteration
 
 from dd_nnunet.networks.checkpoint import load_checkpoint
 from dd_nnunet.training import loss_guard
@@ -18,7 +19,7 @@ from dd_nnunet.training.pretrain_diffusion import _DiffusionTrainer
 def trainable(tmp_path, monkeypatch):
     """Sixteen steps of diffusion, in epochs of eight; patience for five bad losses."""
     trainable = make_trainable(tmp_path, monkeypatch)
-    trainable.write_plan(iterations=16)
+    trainable.write_plan(diffusion={"iterations": 16})
     monkeypatch.setattr(loss_guard, "MOST_IN_A_ROW", 5)
     return trainable
 
@@ -77,7 +78,8 @@ def test_too_many_in_a_row_lead_back_to_the_saved_state_with_a_lower_rate(traina
     bad = range(10, 15)
     code, seen = train(trainable, monkeypatch, lambda i, loss: loss * (math.inf if i in bad else 1))
     assert code == 0
-    _, healthy = train(trainable.elsewhere(trainable.results / "again"), monkeypatch, lambda i, loss: loss)
+    other = trainable.with_results(trainable.root / "again")
+    _, healthy = train(other, monkeypatch, lambda i, loss: loss)
     for i in range(10):
         assert torch.equal(seen[i][1], healthy[i][1]) and seen[i][0] == healthy[i][0]
     assert torch.equal(seen[14][1], healthy[10][1])  # nothing was learnt since
@@ -128,7 +130,7 @@ def test_a_stop_among_bad_losses_keeps_the_state_before_them(trainable, monkeypa
             os.kill(os.getpid(), signal.SIGTERM)
         return spoil(i, loss)
 
-    other = trainable.elsewhere(trainable.results / "again")
+    other = trainable.with_results(trainable.root / "again")
     assert train(other, monkeypatch, interrupted)[0] == 75
     assert saved_iteration(other.fold / "diffusion") == 8
     assert train(other, monkeypatch, spoil)[0] == 0

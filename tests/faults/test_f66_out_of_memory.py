@@ -4,7 +4,7 @@ import re
 
 import pytest
 import torch
-from trainable import make_trainable
+from small_dataset import make_trainable
 
 from dd_nnunet.storage.atomic import read_json
 from dd_nnunet.training.memory_error import suggested_target_gb

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from toy_model import make_model, noise
+from predicting import make_toy, noise
 
 from dd_nnunet.core.errors import UserError
 from dd_nnunet.networks.device import choose_runtime
@@ -52,7 +52,7 @@ def test_any_other_error_comes_through(error):
 
 
 def test_it_ends_the_command_and_is_not_recorded_as_a_bad_case(tmp_path, monkeypatch):
-    toy = make_model(tmp_path)
+    toy = make_toy(tmp_path)
     toy.add_image("a", noise())
 
     def segmenter(*_):

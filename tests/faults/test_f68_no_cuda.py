@@ -4,8 +4,8 @@ import logging
 
 import pytest
 import torch
-from toy_model import make_model, noise
-from trainable import make_trainable
+from predicting import make_toy, noise
+from small_dataset import make_trainable
 
 from dd_nnunet.commands import train
 from dd_nnunet.core.errors import UserError
@@ -50,7 +50,7 @@ def test_the_command_refuses_it_before_anything_is_trained(tmp_path, monkeypatch
 
 
 def test_prediction_refuses_it_too(tmp_path, capsys):
-    toy = make_model(tmp_path)
+    toy = make_toy(tmp_path)
     toy.add_image("a", noise())
     assert toy.predict("-device", "cuda") == 2
     (line,) = capsys.readouterr().err.splitlines()

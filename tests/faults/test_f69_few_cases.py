@@ -1,7 +1,8 @@
 """F69: n cases give min(5, n) folds; one case gives fold all only."""
 
 import pytest
-from planned import cells, make_faulty
+from planned import make_faulty
+from small_volumes import cells
 
 from dd_nnunet.core.errors import UserError
 from dd_nnunet.core.splits import make_folds, select_fold

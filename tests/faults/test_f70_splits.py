@@ -1,8 +1,7 @@
 """F70: splits that name unknown cases, or train and validate on the same ones, are refused, and all are named."""
 
 import pytest
-from small_dataset import CASES
-from trainable import make_trainable
+from small_dataset import CASES, make_trainable
 
 from dd_nnunet.commands import train
 from dd_nnunet.storage.atomic import write_json
@@ -17,7 +16,7 @@ def trainable(tmp_path, monkeypatch):
 
 def train_fold_0(trainable, folds, capsys):
     write_json(trainable.folders.splits_json, folds)
-    arguments = ["7", "3d_fullres", "0", "-device", "cpu", "--no_pbar", *trainable.spaces]
+    arguments = ["7", "3d_fullres", "0", "-device", "cpu", *trainable.flags]
     assert train.main(arguments) == 2
     assert not trainable.model.exists()
     (line,) = capsys.readouterr().err.splitlines()

@@ -1,7 +1,7 @@
 """F71: images of other channels or of another file ending than the model's are refused before it is loaded."""
 
 import pytest
-from toy_model import make_model, noise
+from predicting import make_toy, noise
 
 from dd_nnunet.prediction.model_folder import ModelFolder
 
@@ -12,7 +12,7 @@ def toy(tmp_path, monkeypatch):
         pytest.fail("the model was loaded")
 
     monkeypatch.setattr(ModelFolder, "segmenter", segmenter)
-    toy = make_model(tmp_path)
+    toy = make_toy(tmp_path)
     toy.add_image("a", noise())
     return toy
 

@@ -1,7 +1,7 @@
 """F72: of several cases to predict one bad one is recorded with its reason, the others are done; exit code 3."""
 
 import pytest
-from toy_model import make_model, noise
+from predicting import make_toy, noise
 
 from dd_nnunet.core.errors import DiskError
 from dd_nnunet.prediction import predict_folder
@@ -9,7 +9,7 @@ from dd_nnunet.prediction import predict_folder
 
 @pytest.fixture
 def toy(tmp_path):
-    toy = make_model(tmp_path)
+    toy = make_toy(tmp_path)
     for number, case_id in enumerate("abc"):
         toy.add_image(case_id, noise(number))
     return toy

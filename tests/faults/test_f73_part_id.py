@@ -1,7 +1,7 @@
 """F73: -part_id is at most -num_parts minus 1; anything else is refused and nothing is predicted."""
 
 import pytest
-from toy_model import make_model, noise
+from predicting import make_toy, noise
 
 
 @pytest.mark.parametrize(
@@ -14,7 +14,7 @@ from toy_model import make_model, noise
     ],
 )
 def test_a_share_that_does_not_exist(tmp_path, capsys, flags, said):
-    toy = make_model(tmp_path)
+    toy = make_toy(tmp_path)
     toy.add_image("a", noise())
     assert toy.predict(*flags) == 2
     assert capsys.readouterr().err == f"dd_predict_from_modelfolder: error: {said}\n"
@@ -22,7 +22,7 @@ def test_a_share_that_does_not_exist(tmp_path, capsys, flags, said):
 
 
 def test_the_shares_together_are_the_folder(tmp_path):
-    toy = make_model(tmp_path)
+    toy = make_toy(tmp_path)
     for number, case_id in enumerate("abc"):
         toy.add_image(case_id, noise(number))
     for part_id, cases in (("0", ["a", "c"]), ("1", ["b"])):

@@ -1,14 +1,14 @@
 """F74: with --continue_prediction a whole output of the same image and arguments is kept; any other is made again."""
 
 import pytest
-from toy_model import make_model, noise
+from predicting import make_toy, noise
 
 from dd_nnunet.storage.atomic import write_json
 
 
 @pytest.fixture
 def toy(tmp_path):
-    toy = make_model(tmp_path)
+    toy = make_toy(tmp_path)
     toy.add_image("a", noise(0))
     toy.add_image("b", noise(1))
     assert toy.predict() == 0

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from trainable import make_trainable
+from small_dataset import make_trainable
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "report"))
 
@@ -21,7 +21,7 @@ from dd_nnunet.training.train_segmenter import _LevelTrainer
 def trainable(tmp_path, monkeypatch):
     """Level 2 has four epochs, the first of them a warm start."""
     trainable = make_trainable(tmp_path, monkeypatch)
-    trainable.write_plan(epochs=4)
+    trainable.write_plan(segmenter={"epochs": 4})
     return trainable
 
 
@@ -58,7 +58,7 @@ def test_a_collapsed_level_says_so_at_its_end_and_in_the_report(trainable, monke
     finished = json.loads((trainable.fold / "level2" / "finished.json").read_text())
     assert finished["collapsed"] is True and finished["alive_parts"] == 2
     page = tmp_path / "report.html"
-    assert report.main(["-d", "7", "-f", "all", "-o", str(page), *trainable.spaces]) == 0
+    assert report.main(["-d", "7", "-f", "all", "-o", str(page), *trainable.flags]) == 0
     shown = PageReader(page.read_text(encoding="utf-8")).text
     assert "Level 2 has collapsed: only 2 of 3 planned parts won any voxel" in shown
 

@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
-from toy_model import make_model, noise
+from predicting import make_toy, noise
 
 from dd_nnunet.prediction.align_parts import align_to_reference, overlap_matrix
 
@@ -12,7 +12,7 @@ PERMUTED = {(1, 1): (1, 0), (1, 2): (2, 0, 1)}
 
 
 def test_a_permuted_fold_changes_no_voxel(tmp_path):
-    alone, both = make_model(tmp_path / "one"), make_model(tmp_path / "two", n_folds=2, orders=PERMUTED)
+    alone, both = make_toy(tmp_path / "one"), make_toy(tmp_path / "two", n_folds=2, orders=PERMUTED)
     for number, case_id in enumerate("ab"):
         alone.add_image(case_id, noise(number))
         both.add_image(case_id, noise(number))
@@ -26,7 +26,7 @@ def test_a_permuted_fold_changes_no_voxel(tmp_path):
 
 
 def test_every_share_of_a_folder_gets_the_same_numbers(tmp_path):
-    toy = make_model(tmp_path, n_folds=2, orders=PERMUTED)
+    toy = make_toy(tmp_path, n_folds=2, orders=PERMUTED)
     for number, case_id in enumerate("abc"):
         toy.add_image(case_id, noise(number))
     (toy.images / "a_0000.nii.gz").write_bytes(b"no volume")

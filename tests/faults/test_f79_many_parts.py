@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from evaluated import evaluate_arrays
 from fault_files import ENDINGS, geometry
-from prepared_volume import CONFIGURATION, volume_of
+from small_plan import AT_1_MM
+from small_volumes import volume_of
 
 from dd_nnunet.preprocessing.case import preprocess_case, restore_probabilities
 from dd_nnunet.storage.volume import read_label_map, write_labels
@@ -26,7 +27,7 @@ def test_300_parts_come_back_in_every_format(tmp_path, ending, labels, dtype):
 
 def test_300_probabilities_become_300_parts(tmp_path):
     image = np.random.default_rng(1).normal(size=LABELS.shape).astype(np.float32)
-    case = preprocess_case(volume_of(image), "case", CONFIGURATION)
+    case = preprocess_case(volume_of(image), "case", AT_1_MM)
     probabilities = np.zeros((N_PARTS, *LABELS.shape), np.float32)
     np.put_along_axis(probabilities, LABELS[None], 1.0, axis=0)
     parts = restore_probabilities(probabilities, case.properties)

@@ -1,6 +1,6 @@
 """F81: other versions on resume are warned of and recorded in debug.json; with --strict_env they are an error."""
 
-from trainable import make_trainable
+from small_dataset import make_trainable
 
 from dd_nnunet.storage import run_folder
 from dd_nnunet.storage.atomic import read_json

@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-from trainable import make_trainable
+from small_dataset import make_trainable
 
 TRACKERS = ("wandb", "mlflow", "tensorboard", "comet_ml", "neptune", "aim", "clearml", "sentry_sdk")
 WATCHED = """
@@ -23,7 +23,7 @@ sys.exit(code)
 
 def test_training_keeps_off_the_network(tmp_path, monkeypatch):
     trainable = make_trainable(tmp_path, monkeypatch)
-    trainable.write_plan(iterations=1, epochs=1)
+    trainable.write_plan(diffusion={"iterations": 1}, segmenter={"epochs": 1})
     command = [sys.executable, "-c", WATCHED, *trainable.arguments("-q", "-l", "1")]
     done = subprocess.run(command, capture_output=True, encoding="utf-8", timeout=240, check=False)
     assert done.returncode == 0, done.stderr

@@ -3,8 +3,7 @@
 import itertools
 
 import pytest
-from small_dataset import CASES
-from trainable import make_trainable
+from small_dataset import CASES, make_trainable
 
 from dd_nnunet.prediction.predict_case import FoldEnsemble
 from dd_nnunet.storage.atomic import read_json
@@ -48,7 +47,7 @@ def test_only_what_is_missing_is_predicted(tmp_path, monkeypatch):
 
 def test_every_start_does_something_however_short_its_time(tmp_path, monkeypatch, capsys):
     trainable = make_trainable(tmp_path, monkeypatch)
-    trainable.write_plan(iterations=2, epochs=1)
+    trainable.write_plan(diffusion={"iterations": 2}, segmenter={"epochs": 1})
     codes, said = [], []
     while not codes or codes[-1]:
         codes.append(trainable.train("-q", "-l", "1", "--max_time", "1e-9"))

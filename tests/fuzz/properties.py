@@ -14,6 +14,13 @@ BYTES_PER_FILE_BYTE = 16 * 1032
 MAX_LINE = 1500
 
 
+def first_of(folder, files):
+    """Write the files, and return the path of the first."""
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+    return folder / next(iter(files))
+
+
 def read_or_refuse(call, *arguments, folder):
     """The result of a call, or None where it refuses its input as it should."""
     before = contents(folder)

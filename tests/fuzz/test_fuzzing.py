@@ -4,9 +4,10 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from damaged_volumes import check_volume
 from hypothesis import HealthCheck, given, settings
 from sound_volumes import sound_files
-from targets import all_targets, check_volume
+from targets import all_targets
 
 TARGETS = all_targets()
 

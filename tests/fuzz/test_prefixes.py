@@ -3,9 +3,9 @@
 import json
 
 import pytest
+from damaged_records import checkpoint_bytes, json_readers
 from faults.model_zips import sound_zip
 from properties import check_refusal
-from targets import checkpoint_bytes, json_readers
 
 from dd_nnunet.core.errors import UserError
 from dd_nnunet.networks.checkpoint import load_checkpoint

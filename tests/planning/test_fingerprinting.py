@@ -4,9 +4,9 @@ import nibabel
 import numpy as np
 import pytest
 from made_fingerprint import make_case, make_channel
+from small_volumes import volume_of
 
 from dataset_conversion.synthcell import VARIANTS, make_volume
-from dd_nnunet.core.case import Geometry, Volume
 from dd_nnunet.core.errors import UserError
 from dd_nnunet.core.fingerprint import CaseFingerprint, DatasetFingerprint
 from dd_nnunet.core.json_record import record_from_json, record_to_json
@@ -18,15 +18,6 @@ from dd_nnunet.planning.fingerprinting import (
 )
 from dd_nnunet.planning.levels import measured_parts
 from dd_nnunet.planning.stage_choice import choose_stages, choose_timesteps
-
-
-def volume_of(array, spacing_zyx=(1.0, 1.0, 1.0)):
-    array = np.asarray(array, np.float32)
-    array = array if array.ndim == 4 else array[None]
-    geometry = Geometry(
-        array.shape[:0:-1], spacing_zyx[::-1], (0.0, 0.0, 0.0), (1.0, 0, 0, 0, 1.0, 0, 0, 0, 1.0)
-    )
-    return Volume(array, geometry, ("float32",) * len(array))
 
 
 def test_a_case_by_hand():

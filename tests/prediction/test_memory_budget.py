@@ -1,16 +1,13 @@
 """The estimate of a prediction, term by term."""
 
-from dataclasses import replace
-
 import pytest
 import torch
-from small_dataset import make_plan
+from small_plan import CONFIGURATION
 
 from dd_nnunet.networks.device import Runtime
 from dd_nnunet.prediction.memory_budget import MemoryBudget
 from dd_nnunet.prediction.predict_case import FoldEnsemble, PredictionSettings
 
-CONFIGURATION = replace(make_plan().configuration("3d_fullres"), patch_size_zyx=(12, 14, 16))
 CPU = Runtime(torch.device("cpu"), False, "")
 
 

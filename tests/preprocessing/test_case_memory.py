@@ -16,7 +16,7 @@ pytestmark = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="
 TESTS = Path(__file__).parents[1]
 # peak memory of measuring, then of preparing, a case onto its own grid
 WORK = f"""
-import dataclasses, json, pathlib, sys
+import json, pathlib, sys
 sys.path.insert(0, {str(TESTS)!r})
 from dd_nnunet.preprocessing import dataset
 from dd_nnunet.core.dataset import CaseFiles
@@ -25,9 +25,8 @@ case = CaseFiles("a", (pathlib.Path(sys.argv[1]),))
 if sys.argv[2] == "measure":
     dataset._measure(case, STRICT)
 else:
-    from small_dataset import make_plan
-    plan = dataclasses.replace(make_plan().configuration("3d_fullres"), spacing_zyx_mm=(1.0, 1.0, 1.0))
-    dataset._prepare(case, plan, pathlib.Path(sys.argv[1]).parent, "x")
+    from small_plan import AT_1_MM
+    dataset._prepare(case, AT_1_MM, pathlib.Path(sys.argv[1]).parent, "x")
 # not ru_maxrss, in which a started process begins with the memory of the one that started it
 status = pathlib.Path("/proc/self/status").read_text()
 print(json.dumps([1024 * int(status.split("VmHWM:")[1].split()[0]), "torch" in sys.modules]))

@@ -3,7 +3,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from prepared import CONFIGURATION, configuration_at, make_volume
+from small_plan import AT_1_MM, configuration_at
+from small_volumes import volume_of
 
 from dd_nnunet.core.case import CaseProperties
 from dd_nnunet.core.json_record import record_from_json, record_to_json
@@ -22,12 +23,12 @@ RAW_SHAPE, BOX = (12, 14, 16), (slice(2, 10), slice(3, 12), slice(1, 15))
 def cropped_volume(background=-7.0, spacing_zyx=(1.0, 1.0, 1.0)):
     array = np.full(RAW_SHAPE, background, np.float32)
     array[BOX] = np.random.default_rng(0).uniform(50, 150, array[BOX].shape)
-    return make_volume(array, spacing_zyx)
+    return volume_of(array, spacing_zyx)
 
 
 def test_crop_and_scale_by_hand():
     volume = cropped_volume()
-    prepared = preprocess_case(volume, "one", CONFIGURATION)
+    prepared = preprocess_case(volume, "one", AT_1_MM)
     properties = prepared.properties
     assert (properties.crop_start_zyx, properties.crop_stop_zyx) == ((2, 3, 1), (10, 12, 15))
     assert properties.prepared_shape_zyx == prepared.array.shape[1:] == (8, 9, 14)
@@ -42,7 +43,7 @@ def test_crop_and_scale_by_hand():
 
 @pytest.mark.parametrize("background", [0.0, -1024.0, 33.0])
 def test_crop_only_round_trip_is_exact(background):
-    properties = preprocess_case(cropped_volume(background), "one", CONFIGURATION).properties
+    properties = preprocess_case(cropped_volume(background), "one", AT_1_MM).properties
     labels = np.random.default_rng(1).integers(0, 5, properties.prepared_shape_zyx).astype(np.uint8)
     one_hot = (labels == np.arange(5)[:, None, None, None]).astype(np.float32)
     expected = np.zeros(RAW_SHAPE, np.uint8)
@@ -53,7 +54,7 @@ def test_crop_only_round_trip_is_exact(background):
 
 def test_a_finer_prepared_grid_round_trips_exactly():
     # every raw voxel becomes 3 x 3 x 3: constant blocks come back as they were
-    properties = preprocess_case(cropped_volume(spacing_zyx=(3.0, 3.0, 3.0)), "one", CONFIGURATION).properties
+    properties = preprocess_case(cropped_volume(spacing_zyx=(3.0, 3.0, 3.0)), "one", AT_1_MM).properties
     assert properties.prepared_shape_zyx == (24, 27, 42)
     labels = np.random.default_rng(1).integers(0, 3, (8, 9, 14)).astype(np.uint8)
     fine = labels.repeat(3, 0).repeat(3, 1).repeat(3, 2)
@@ -121,7 +122,7 @@ def test_slices_are_let_go_once_they_were_passed(monkeypatch):
 
 
 def test_too_few_slices_are_a_fault_of_ours():
-    properties = preprocess_case(cropped_volume(), "one", CONFIGURATION).properties
+    properties = preprocess_case(cropped_volume(), "one", AT_1_MM).properties
     with pytest.raises(ValueError, match="no slice 7 arrived"):
         restore_slices([np.zeros((2, 9, 14), np.float32)] * 7, 2, properties)
 
@@ -147,12 +148,12 @@ def test_thick_slices_come_back_by_the_nearest_slice():
 
 
 def test_of_equal_probabilities_the_first_part_wins():
-    properties = preprocess_case(cropped_volume(), "one", CONFIGURATION).properties
+    properties = preprocess_case(cropped_volume(), "one", AT_1_MM).properties
     assert not restore_probabilities(np.full((4, 8, 9, 14), 0.25, np.float32), properties).any()
 
 
 def test_more_than_256_parts_need_two_bytes():
-    properties = preprocess_case(cropped_volume(), "one", CONFIGURATION).properties
+    properties = preprocess_case(cropped_volume(), "one", AT_1_MM).properties
     probabilities = np.zeros((300, 8, 9, 14), np.float16)
     probabilities[299] = 1
     restored = restore_probabilities(probabilities, properties)
@@ -160,7 +161,7 @@ def test_more_than_256_parts_need_two_bytes():
 
 
 def test_another_shape_is_a_fault_of_ours():
-    properties = preprocess_case(cropped_volume(), "one", CONFIGURATION).properties
+    properties = preprocess_case(cropped_volume(), "one", AT_1_MM).properties
     with pytest.raises(ValueError, match=r"one: shape \(1, 2, 3\) is not the prepared \(8, 9, 14\)"):
         restore_labels(np.zeros((1, 2, 3), np.uint8), properties)
 
@@ -170,7 +171,7 @@ def test_channels_are_scaled_apart_and_share_the_crop():
     array[0][BOX] = np.random.default_rng(0).uniform(1, 2, array[0][BOX].shape)
     array[1][5, 5, 5] = 1000.0
     array[1][BOX] += np.random.default_rng(1).uniform(10, 20, array[0][BOX].shape)
-    prepared = preprocess_case(make_volume(array), "one", configuration_at((1.0, 1.0, 1.0), n_channels=2))
+    prepared = preprocess_case(volume_of(array), "one", configuration_at((1.0, 1.0, 1.0), n_channels=2))
     (low_0, high_0), (low_1, high_1) = prepared.properties.intensity_ranges
     assert 1 <= low_0 < high_0 <= 2 and 10 <= low_1 < high_1 <= 21
     assert prepared.array.shape == (2, 8, 9, 14)
@@ -183,24 +184,24 @@ def test_splines_do_not_leave_the_range():
 
 
 def test_a_constant_volume_becomes_zeros_with_a_warning():
-    prepared = preprocess_case(make_volume(np.full(RAW_SHAPE, 3.0)), "one", CONFIGURATION)
+    prepared = preprocess_case(volume_of(np.full(RAW_SHAPE, 3.0)), "one", AT_1_MM)
     assert prepared.array.shape == (1, *RAW_SHAPE) and not prepared.array.any()
     assert "constant" in prepared.properties.warnings[0]
 
 
 def test_what_was_odd_about_the_files_stays_with_the_case():
-    volume = make_volume(np.random.default_rng(0).random(RAW_SHAPE), warnings=("odd",))
-    assert preprocess_case(volume, "one", CONFIGURATION).properties.warnings == ("odd",)
+    volume = volume_of(np.random.default_rng(0).random(RAW_SHAPE), warnings=("odd",))
+    assert preprocess_case(volume, "one", AT_1_MM).properties.warnings == ("odd",)
 
 
 def test_properties_survive_json():
-    properties = preprocess_case(cropped_volume(), "one", CONFIGURATION).properties
+    properties = preprocess_case(cropped_volume(), "one", AT_1_MM).properties
     assert record_from_json(CaseProperties, record_to_json(properties), "x") == properties
 
 
 def test_a_volume_may_be_taken_whole():
     volume = cropped_volume(background=-7.0)
-    plan = replace(CONFIGURATION, crop=False, normalization=(NormalizationPlan("min_max", 0, 100),))
+    plan = replace(AT_1_MM, crop=False, normalization=(NormalizationPlan("min_max", 0, 100),))
     prepared = preprocess_case(volume, "a", plan)
     assert prepared.properties.prepared_shape_zyx == volume.array.shape[1:]
     low, high = volume.array.min(), volume.array.max()

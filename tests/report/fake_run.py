@@ -1,30 +1,22 @@
 """A results folder as `dd_train` leaves it, made of balls: cell (1), vesicle (2), granule (3)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+from dataset_place import DatasetPlace
 from fake_logs import diffusion_log, level_log
+from made_fingerprint import make_fingerprint as made_fingerprint
+from small_plan import NAME
+from small_plan import make_plan as small_plan
+from small_volumes import write_label_map, write_volume
 
-from dd_nnunet.core.case import Geometry
 from dd_nnunet.core.dataset import describe_dataset
-from dd_nnunet.core.fingerprint import CaseFingerprint, ChannelFingerprint, DatasetFingerprint
-from dd_nnunet.core.plan import (
-    ConfigurationPlan,
-    Decision,
-    DiffusionPlan,
-    FeaturePlan,
-    LevelPlan,
-    NormalizationPlan,
-    Plan,
-    SegmenterPlan,
-)
+from dd_nnunet.core.plan import Decision, LevelPlan
 from dd_nnunet.evaluation.folder import EvaluationRules, evaluate_levels, write_summary
 from dd_nnunet.storage.atomic import write_json
 from dd_nnunet.storage.run_folder import open_run_folder
-from dd_nnunet.storage.volume import write_image, write_labels
-from dd_nnunet.storage.workspace import Workspace
 
-NAME = "Dataset007_Cells"
+SPACING_ZYX_MM = (1.5, 1.0, 1.0)
 CASES = ("cell_a", "cell_b", "cell_c", "cell_d")
 PARTS = {1: 2, 2: 4}
 DESCRIPTION = {
@@ -46,44 +38,27 @@ DECISIONS = (
 
 
 @dataclass(frozen=True)
-class FakeRun:
-    """Where it lies: the workspace, the dataset's folders, and the model of fold 0."""
-
-    workspace: Workspace
+class FakeRun(DatasetPlace):
     size: int = 16
-
-    @property
-    def folders(self):
-        return self.workspace.dataset(7)
-
-    @property
-    def model(self):
-        return self.folders.model("ddPlans", "3d_fullres")
-
-    @property
-    def flags(self):
-        spaces = {"raw": self.workspace.raw, "preprocessed": self.workspace.preprocessed}
-        pairs = [(f"--{name}", str(path)) for name, path in spaces.items()]
-        return [flag for pair in [*pairs, ("--results", str(self.workspace.results))] for flag in pair]
 
 
 def make_dataset(root, size=16, labels=True, description=None):
     """Raw images (and labels), plan, fingerprint and splits; nothing is trained."""
-    workspace = Workspace(root / "raw", root / "preprocessed", root / "results")
+    run = replace(FakeRun.below(root, NAME), size=size)
     written = dict(description or DESCRIPTION)
     if not labels:
         written.pop("labels"), written.pop("levels")
-    raw, prepared = workspace.raw / NAME, workspace.preprocessed / NAME
-    write_json(raw / "dataset.json", written)
+    write_json(run.raw / "dataset.json", written)
     for number, case in enumerate(CASES):
         truth = true_labels(number, size)
-        write_image(raw / "imagesTr" / f"{case}_0000.nii.gz", image_of(truth, number), geometry_of(size))
+        path = run.raw / "imagesTr" / f"{case}_0000.nii.gz"
+        write_volume(path, image_of(truth, number), SPACING_ZYX_MM)
         if labels:
-            write_labels(raw / "labelsTr" / f"{case}.nii.gz", truth, geometry_of(size))
-    write_json(prepared / "ddPlans.json", make_plan(size))
-    write_json(prepared / "dataset_fingerprint.json", make_fingerprint(size))
-    write_json(prepared / "splits_final.json", [{"train": list(CASES[:2]), "val": list(CASES[2:])}])
-    return FakeRun(workspace, size)
+            write_label_map(run.raw / "labelsTr" / f"{case}.nii.gz", truth, SPACING_ZYX_MM)
+    write_json(run.folders.plans_json("ddPlans"), make_plan(size))
+    write_json(run.folders.fingerprint_json, make_fingerprint(size))
+    write_json(run.folders.splits_json, [{"train": list(CASES[:2]), "val": list(CASES[2:])}])
+    return run
 
 
 def train_diffusion(run):
@@ -107,7 +82,7 @@ def predict(run, folder, level, n_errors):
         random = np.random.default_rng(number)
         place = tuple(random.integers(0, run.size, (3, n_errors)))
         parts[place] = random.integers(0, PARTS[level], n_errors)
-        write_labels(folder / f"{case}.nii.gz", parts, geometry_of(run.size))
+        write_label_map(folder / f"{case}.nii.gz", parts, SPACING_ZYX_MM)
 
 
 def score(run, model=None):
@@ -163,58 +138,31 @@ def image_of(labels, number):
     return (np.array([0.05, 0.4, 0.6, 0.8])[labels] + noise).astype(np.float32)[None][0]
 
 
-def geometry_of(size):
-    return Geometry(
-        (size,) * 3, (1.0, 1.0, 1.5), (0.0, 0.0, 0.0), (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
-    )
-
-
 def make_plan(size):
-    strides, kernels = ((2, 2, 2), (2, 2, 2)), ((3, 3, 3),) * 3
-    configuration = ConfigurationPlan(
-        spacing_zyx_mm=(1.5, 1.0, 1.0),
+    """As the commands make one for balls of that size: three stages, 20 epochs of 50 steps."""
+    stages = {"strides_zyx": ((2, 2, 2), (2, 2, 2)), "kernel_sizes_zyx": ((3, 3, 3),) * 3}
+    plan = small_plan(
+        spacing_zyx_mm=SPACING_ZYX_MM,
         median_shape_zyx=(size,) * 3,
         patch_size_zyx=(size,) * 3,
-        normalization=(NormalizationPlan("percentile", 0.5, 99.5),),
-        precision="float32",
-        diffusion=DiffusionPlan((8, 16, 32), strides, kernels, 250, 4, 1500, 1e-4, 0.999),
-        features=FeaturePlan((50,), 4, "standardise", 16, "denoised"),
-        segmenter=SegmenterPlan(
-            (8, 16, 32), strides, kernels, 2, 4, 20, 50, 4, 3e-4, 1.0, 1.0, 1.0, True, (0.9, 1.1)
-        ),
+        diffusion={**stages, "channels": (8, 16, 32), "batch_size": 4, "iterations": 1500, "ema_decay": 0.999},
+        features={"n_draws": 4, "n_components": 16},
+        segmenter={
+            **stages, "features_per_stage": (8, 16, 32), "n_convs_per_stage": 2, "batch_size": 4, "epochs": 20,
+            "iterations_per_epoch": 50, "warm_start_epochs": 4, "learning_rate": 3e-4,
+        },
         levels=(LevelPlan(1, 2, (1,)), LevelPlan(2, 4, (1, 2))),
-        gpu_memory_target_gb=8.0,
         estimated_gpu_memory_gb=1.2,
-    )
-    return Plan(
-        NAME, "ddPlans", "default", "fast", ("brightfield",), {"3d_fullres": configuration}, DECISIONS
-    )
+    )  # fmt: skip
+    return replace(plan, channel_names=("brightfield",), decisions=DECISIONS)
 
 
 def make_fingerprint(size, warnings=()):
-    channel = ChannelFingerprint(0.0, 0.02, 0.3, 0.7, 0.9, 0.3, 0.2, 0.08, -1.1, 2.3, 1.4, 2, 3.1)
-    cases = tuple(
-        CaseFingerprint(
-            case,
-            (size,) * 3,
-            (1.5, 1.0, 1.0),
-            "LPS",
-            ("float32",),
-            (0, 0, 0),
-            (size,) * 3,
-            (channel,),
-            1.0,
-            (12.0, 4.5),
-            4.0,
-            11.0,
-            (0.4, 0.3, 0.2),
-            False,
-        )
-        for case in CASES
+    made = made_fingerprint(
+        [(size,) * 3] * len(CASES), [SPACING_ZYX_MM] * len(CASES), diameters_mm=(12.0, 4.5)
     )
-    return DatasetFingerprint(
-        cases, (size,) * 3, (1.5, 1.0, 1.0), 1.5, 0.083, -1.1, 2.3, (12.0, 4.5), tuple(warnings)
-    )
+    cases = tuple(replace(case, case_id=name) for case, name in zip(made.cases, CASES, strict=True))
+    return replace(made, cases=cases, warnings=tuple(warnings))
 
 
 def _write_run(folder, log):

@@ -1,19 +1,15 @@
 import numpy as np
 from fake_run import make_whole
+from small_volumes import write_label_map
 
-from dd_nnunet.core.case import Geometry
 from dd_nnunet.report.collect import ReportRequest, collect
 from dd_nnunet.report.parts import measure_parts, nesting_violation
-from dd_nnunet.storage.volume import write_labels
-
-IDENTITY = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
 
 
 def write_case(folder, name, labels, spacing_xyz_mm):
     path = folder / f"{name}.nii.gz"
     array = np.array(labels, dtype=np.uint8)
-    write_labels(path, array, Geometry(array.shape[::-1], spacing_xyz_mm, (0.0, 0.0, 0.0), IDENTITY))
-    return path
+    return write_label_map(path, array, spacing_xyz_mm[::-1])
 
 
 def test_sizes_are_counted_per_case_with_its_own_voxel_size(tmp_path):

@@ -3,6 +3,7 @@ import io
 
 import numpy as np
 import pytest
+from small_volumes import STRAIGHT
 
 from dd_nnunet.core.case import Geometry
 from dd_nnunet.report.slices import (
@@ -16,7 +17,6 @@ from dd_nnunet.report.slices import (
     to_body_axes,
 )
 
-IDENTITY = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
 ORANGE = (230, 159, 0)
 
 
@@ -26,7 +26,7 @@ def geometry(shape_zyx, direction, spacing_xyz=(1.0, 2.0, 3.0)):
 
 def test_axes_that_run_as_lps_stay():
     array = np.arange(24).reshape(2, 3, 4)
-    turned = to_body_axes(array, geometry(array.shape, IDENTITY))
+    turned = to_body_axes(array, geometry(array.shape, STRAIGHT))
     assert np.array_equal(turned.array, array)
     assert turned.spacing_zyx_mm == (3.0, 2.0, 1.0)
 

@@ -2,6 +2,7 @@ import os
 
 import numpy as np
 import pytest
+from small_volumes import straight_grid
 
 from dd_nnunet.core.case import CaseProperties, Geometry, PreparedCase
 from dd_nnunet.core.errors import UserError
@@ -18,9 +19,7 @@ from dd_nnunet.storage.case_store import (
     write_case,
 )
 
-GEOMETRY = Geometry(
-    (6, 5, 4), (1.0, 2.0, 3.0), (0.0, 0.0, 0.0), (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
-)
+GEOMETRY = straight_grid((4, 5, 6), (3.0, 2.0, 1.0))
 
 
 def make_case(case_id="a", shape=(1, 4, 5, 6)):

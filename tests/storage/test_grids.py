@@ -2,13 +2,13 @@ import math
 from pathlib import Path
 
 import pytest
+from small_volumes import STRAIGHT
 
 from dd_nnunet.core.case import Geometry
 from dd_nnunet.core.errors import UserError
 from dd_nnunet.storage.grids import compare_grids
 
 A, B = Path("a.nii"), Path("b.nii")
-STRAIGHT = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
 
 
 def grid(size=(11, 21, 31), spacing=(1.0, 2.0, 4.0), origin=(0.0, 0.0, 0.0), direction=STRAIGHT):

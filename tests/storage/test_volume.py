@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from small_volumes import straight_grid
 
 from dd_nnunet.core.case import Geometry
 from dd_nnunet.core.errors import DiskError, UserError
@@ -20,9 +21,7 @@ from dd_nnunet.storage.volume import (
 
 ARRAY = np.arange(4 * 5 * 6, dtype=np.int16).reshape(4, 5, 6)
 C, S = math.cos(0.3), math.sin(0.3)
-STRAIGHT = Geometry(
-    (6, 5, 4), (1.5, 2.0, 3.0), (1.0, 2.0, 3.0), (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
-)
+STRAIGHT = straight_grid((4, 5, 6), (3.0, 2.0, 1.5), (1.0, 2.0, 3.0))
 OBLIQUE = Geometry((6, 5, 4), (1.5, 2.0, 3.0), (-7.0, 8.0, 9.5), (C, -S, 0.0, S, C, 0.0, 0.0, 0.0, -1.0))
 OBLIQUE_ENDINGS = (".nii.gz", ".nii", ".nrrd", ".mha", ".mhd")
 
@@ -89,7 +88,7 @@ def test_channels_are_stacked_in_order(tmp_path):
 
 
 def test_one_slice_thick(tmp_path):
-    geometry = Geometry((6, 5, 1), (1.0, 1.0, 1.0), (0.0, 0.0, 0.0), STRAIGHT.direction)
+    geometry = straight_grid((1, 5, 6))
     for ending in (".nii.gz", ".nrrd", ".mha"):
         write_image(tmp_path / f"case_0000{ending}", ARRAY[:1], geometry)
         assert read_volume([tmp_path / f"case_0000{ending}"]).array.shape == (1, 1, 5, 6)

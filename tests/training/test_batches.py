@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from training.toy_fold import CASES, make_setup
+from small_fold import CASES, make_setup
 
 from dd_nnunet.training.batches import BatchSource, iterate_batches, photometric
 
@@ -71,7 +71,7 @@ def test_a_killed_training_leaves_no_worker_behind(tmp_path: Path) -> None:
     code = f"""
 import multiprocessing, os, pathlib, signal, sys
 sys.path.insert(0, {str(Path(__file__).parents[1])!r})
-from training.toy_fold import CASES, make_setup
+from small_fold import CASES, make_setup
 from dd_nnunet.training.batches import BatchSource, iterate_batches, photometric
 reader = make_setup(pathlib.Path({str(tmp_path / "prepared")!r})).reader
 batches = iterate_batches(BatchSource(CASES[:4], reader.image, (8, 8, 8), 2, 5), photometric(), 0, 2)

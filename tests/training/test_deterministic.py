@@ -3,16 +3,12 @@
 import os
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
-from small_dataset import DESCRIPTION, SmallDataset, make_dataset, make_plan
-from small_model import make_fingerprint
-from training.toy_fold import assert_same_weights
-
-from dd_nnunet.storage.atomic import write_json
+from small_dataset import SmallDataset, make_dataset
+from trained_fold import assert_same_weights
 
 TRAIN = """
 import os, sys, torch
@@ -28,17 +24,7 @@ DEVICES = ["cpu", pytest.param("cuda", marks=[pytest.mark.gpu, NO_CUDA])]
 
 @pytest.fixture
 def dataset(tmp_path: Path) -> SmallDataset:
-    """Six steps of each training."""
-    dataset = make_dataset(tmp_path, labels=False)
-    plan = make_plan()
-    old = plan.configuration("3d_fullres")
-    segmenter = replace(old.segmenter, epochs=2, iterations_per_epoch=3, warm_start_epochs=1)
-    configuration = replace(old, diffusion=replace(old.diffusion, iterations=6), segmenter=segmenter)
-    folders = dataset.folders
-    write_json(folders.plans_json("ddPlans"), replace(plan, configurations={"3d_fullres": configuration}))
-    write_json(folders.preprocessed / "dataset.json", DESCRIPTION)
-    write_json(folders.fingerprint_json, make_fingerprint())
-    return dataset
+    return make_dataset(tmp_path, labels=False)
 
 
 def train(dataset: SmallDataset, results: Path, *flags: str) -> str:

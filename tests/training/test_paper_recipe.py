@@ -8,14 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from training.toy_fold import (
-    CASES,
-    CONFIGURATION,
-    assert_same_weights,
-    make_setup,
-    train_diffusion,
-    train_level,
-)
+from small_fold import CASES, CONFIGURATION, make_setup, train_diffusion, train_level
+from trained_fold import assert_same_weights
 
 from dd_nnunet.networks.segmentation_unet import ResizedInside
 from dd_nnunet.objectives.upsampling import spread

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from toy_fold import CONFIGURATION, make_setup
+from small_fold import CONFIGURATION, make_setup
 
 from dd_nnunet.training import probe
 from dd_nnunet.training.probe import ExpectedTime, expect_time

@@ -6,14 +6,8 @@ from typing import Any
 
 import pytest
 import torch
-from training.toy_fold import (
-    CONFIGURATION,
-    assert_same_weights,
-    load_weights_of,
-    make_setup,
-    train_diffusion,
-    train_level,
-)
+from small_fold import CONFIGURATION, make_setup, train_diffusion, train_level
+from trained_fold import assert_same_weights, load_weights_of
 
 from dd_nnunet.networks.checkpoint import load_checkpoint
 from dd_nnunet.networks.trained_segmenter import load_segmenter

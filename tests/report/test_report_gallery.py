@@ -1,13 +1,13 @@
 import numpy as np
 import pytest
-from fake_run import geometry_of, make_dataset, make_whole, train_level
+from fake_run import make_dataset, make_whole, train_level
+from small_volumes import write_label_map
 
 from dd_nnunet.core.errors import UserError
 from dd_nnunet.core.part_colours import hex_colour, part_colour
 from dd_nnunet.core.plan import LevelPlan
 from dd_nnunet.report.collect import LevelResult, ReportRequest, collect
 from dd_nnunet.report.gallery import merge_labels, picture_cases, true_class_colours
-from dd_nnunet.storage.volume import write_labels
 
 CLASSES = {"background": (0,), "cell": (1, 4), "vesicle": (2,)}
 
@@ -67,6 +67,6 @@ def test_predictions_of_other_images_are_refused(tmp_path):
     run = make_dataset(tmp_path)
     train_level(run, 1)
     wrong = run.model / "fold_0" / "level1" / "validation" / "cell_c.nii.gz"
-    write_labels(wrong, np.zeros((8, 8, 8), dtype=np.uint8), geometry_of(8))
+    write_label_map(wrong, np.zeros((8, 8, 8), dtype=np.uint8), (1.5, 1.0, 1.0))
     with pytest.raises(UserError, match=r"cell_c.*has \(8, 8, 8\) voxels, its image \(16, 16, 16\)"):
         list(picture_cases(collect(request(run))))

@@ -1,23 +1,16 @@
-"""Six noisy balls of 16³ voxels, prepared, with a plan that trains in a second."""
+"""A fold trained without commands: six noisy balls of 16³ voxels, or of any size, prepared from arrays."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
+from small_plan import make_configuration
+from small_volumes import ONE_MM, straight_grid
 
-from dd_nnunet.core.case import CaseProperties, Geometry, PreparedCase
-from dd_nnunet.core.plan import (
-    ConfigurationPlan,
-    DiffusionPlan,
-    FeaturePlan,
-    LevelPlan,
-    NormalizationPlan,
-    SegmenterPlan,
-    Zyx,
-)
+from dd_nnunet.core.case import CaseProperties, PreparedCase
+from dd_nnunet.core.plan import LevelPlan, Zyx
 from dd_nnunet.core.splits import Fold
-from dd_nnunet.networks.checkpoint import load_checkpoint
 from dd_nnunet.networks.device import choose_runtime
 from dd_nnunet.storage.case_store import write_case
 from dd_nnunet.storage.run_folder import open_run_folder
@@ -29,41 +22,22 @@ from dd_nnunet.training.train_segmenter import LevelResult, train_segmenter
 
 SIZE = 16
 CASES = tuple(f"ball_{i}" for i in range(6))
-KERNELS = ((3, 3, 3), (3, 3, 3))
-CONFIGURATION = ConfigurationPlan(
-    spacing_zyx_mm=(1.0, 1.0, 1.0),
+CONFIGURATION = make_configuration(
+    spacing_zyx_mm=ONE_MM,
     median_shape_zyx=(SIZE,) * 3,
     patch_size_zyx=(SIZE,) * 3,
-    normalization=(NormalizationPlan("percentile", 0.5, 99.5),),
-    precision="float32",
-    diffusion=DiffusionPlan((4, 8), ((2, 2, 2),), KERNELS, 250, 2, 4, 1e-3, 0.9),
-    features=FeaturePlan((50,), 1, "standardise", 4, "denoised"),
-    segmenter=SegmenterPlan(
-        features_per_stage=(4, 8),
-        strides_zyx=((1, 1, 1), (2, 2, 2)),
-        kernel_sizes_zyx=KERNELS,
-        n_convs_per_stage=1,
-        batch_size=2,
-        epochs=4,
-        iterations_per_epoch=3,
-        warm_start_epochs=2,
-        learning_rate=1e-2,
-        feature_weight=1.0,
-        visual_weight=1.0,
-        invariance_weight=1.0,
-        scale_free=True,
-        gamma_range=(0.9, 1.1),
-    ),
-    levels=(LevelPlan(1, 2, (1,)), LevelPlan(2, 3, (2,))),
-    gpu_memory_target_gb=8.0,
-    estimated_gpu_memory_gb=0.1,
-)
+    diffusion={"channels": (4, 8), "batch_size": 2, "iterations": 4, "learning_rate": 1e-3},
+    features={"n_components": 4},
+    segmenter={
+        "features_per_stage": (4, 8), "batch_size": 2, "epochs": 4, "iterations_per_epoch": 3,
+        "warm_start_epochs": 2, "learning_rate": 1e-2,
+    },
+)  # fmt: skip
 
 
 def write_balls(folder: Path, shapes: Sequence[Zyx]) -> None:
     """A brighter ball in each case, noise over it."""
     random = np.random.default_rng(0)
-    identity = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
     for case_id, shape in zip(CASES, shapes, strict=True):
         grid = np.indices(shape).astype(float)
         centre = random.uniform(6, 10, 3)[:, None, None, None]
@@ -71,11 +45,11 @@ def write_balls(folder: Path, shapes: Sequence[Zyx]) -> None:
         image = (0.2 + 0.6 * inside + random.normal(0, 0.05, inside.shape)).clip(0, 1)
         properties = CaseProperties(
             case_id=case_id,
-            geometry=Geometry(shape[::-1], (1.0,) * 3, (0.0,) * 3, identity),
+            geometry=straight_grid(shape),
             crop_start_zyx=(0, 0, 0),
             crop_stop_zyx=shape,
             prepared_shape_zyx=shape,
-            prepared_spacing_zyx_mm=(1.0,) * 3,
+            prepared_spacing_zyx_mm=ONE_MM,
             intensity_ranges=((0.0, 1.0),),
         )
         write_case(folder, PreparedCase(image[None].astype(np.float32), properties))
@@ -110,14 +84,3 @@ def train_level(setup: TrainingSetup, fold: Path, level: LevelPlan) -> LevelResu
     cache.build(checkpoint, network)
     with open_run_folder(fold / f"level{level.level}", {"seed": setup.seed}) as run:
         return train_segmenter(setup, level, cache, run)
-
-
-def load_weights_of(path: Path) -> dict[str, torch.Tensor]:
-    content: dict[str, torch.Tensor] = load_checkpoint(path)["network"]
-    return content
-
-
-def assert_same_weights(a: Path, b: Path) -> None:
-    first, second = load_weights_of(a), load_weights_of(b)
-    assert first.keys() == second.keys()
-    assert all(torch.equal(first[name], second[name]) for name in first)

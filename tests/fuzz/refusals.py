@@ -1,0 +1,32 @@
+"""Damaged files made by hand, and the reason that is given for refusing one."""
+
+import struct
+
+import pytest
+from properties import check_refusal
+
+from dd_nnunet.core.errors import UserError
+from dd_nnunet.storage.volume import read_geometry, read_volume
+
+
+def refused(call, path):
+    with pytest.raises(UserError) as caught:
+        call(path)
+    check_refusal(caught.value)
+    return caught.value.reason
+
+
+def refused_volume(path, content):
+    """The reason, which reading the header alone gives as well: ITK is not even shown it."""
+    path.write_bytes(content)
+    reason = refused(lambda file: read_volume([file]), path)
+    assert refused(read_geometry, path) == reason
+    return reason
+
+
+def changed(data, *changes):
+    """Bytes with numbers put in: (offset, struct code, values)."""
+    result = bytearray(data)
+    for offset, code, *values in changes:
+        struct.pack_into(f"<{code}", result, offset, *values)
+    return bytes(result)
