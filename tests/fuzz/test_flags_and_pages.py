@@ -85,3 +85,16 @@ def test_a_strip_inside_the_header(tmp_path):
     assert refused(tmp_path / "a.tif", with_values(data, STRIP_OFFSETS, (offset, 0))) == (
         "page 1 says where no data can be"
     )
+
+
+@pytest.mark.parametrize("first", [8, 127])
+def test_a_run_beyond_its_row(tmp_path, first):
+    """Packed by PackBits, 8 bytes a row: ITK dropped what was too much, others wrote over other rows."""
+    data = bytearray(sound_tiffs()[-1][1])
+    (start,) = struct.unpack_from("<I", data, entry(data, 0, STRIP_OFFSETS) + 8)
+    assert data[start] == 7
+    data[start] = first
+    path = tmp_path / "a.tif"
+    path.write_bytes(data)
+    with pytest.raises(UserError, match="page 0 is damaged: a run of bytes goes on beyond its row"):
+        read_volume([path])
