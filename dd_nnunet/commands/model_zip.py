@@ -68,11 +68,13 @@ def _export(args: argparse.Namespace) -> None:
     from dd_nnunet.commands.predict import found_folds
     from dd_nnunet.prediction.model_exchange import crossval_files, diffusion_files, model_files
     from dd_nnunet.prediction.model_folder import ModelFolder
+    from dd_nnunet.storage.atomic import check_output_folder
     from dd_nnunet.storage.model_archive import ModelManifest, write_archive
 
     output = Path(args.output)
     if output.exists():
         raise UserError(output, "exists already", "remove it, or give another name with -o")
+    check_output_folder(output.parent)
     folders = cli.workspace(args).dataset(args.dataset)
     configuration = _only_configuration(args, folders)
     model = ModelFolder.open(folders.model(args.plans_name, configuration))

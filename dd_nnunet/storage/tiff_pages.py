@@ -12,11 +12,12 @@ import tifffile
 
 from dd_nnunet.core.errors import UserError
 from dd_nnunet.storage import header_checks
-from dd_nnunet.storage.inflate import count_inflated
+from dd_nnunet.storage.inflate import count_inflated, count_packed_bits
 
 # Adobe's and the older code for the same zlib stream, TIFF 6.0 supplement 2
 ZLIB_COMPRESSIONS = (8, 32946)
 UNCOMPRESSED = 1
+PACKBITS = 32773
 # a strip cannot lie in the file's own header
 HEADER_BYTES = 8
 # kind of page (two tags), width, length, bits, compression, photometric, fill order, orientation, samples, rows per
@@ -90,8 +91,8 @@ def _check_segments(path: Path, number: int, page: Any, whole: bool) -> None:
         raise UserError(path, f"page {number} says where no data can be", header_checks.COPY_AGAIN)
     end = max(offset + count for offset, count in segments)
     header_checks.check_found(path, end, path.stat().st_size)
-    if page.compression in ZLIB_COMPRESSIONS and whole:
-        n_bytes = sum(_count_inflated(path, number, *segment) for segment in segments)
+    if page.compression in (*ZLIB_COMPRESSIONS, PACKBITS) and whole:
+        n_bytes = sum(_count_unpacked(path, number, page, *segment) for segment in segments)
     elif page.compression == UNCOMPRESSED:
         n_bytes = sum(count for _, count in segments)
     else:
@@ -102,10 +103,15 @@ def _check_segments(path: Path, number: int, page: Any, whole: bool) -> None:
         )
 
 
-def _count_inflated(path: Path, number: int, offset: int, count: int) -> int:
+def _count_unpacked(path: Path, number: int, page: Any, offset: int, count: int) -> int:
     with path.open("rb") as stream:
         stream.seek(offset)
-        n_bytes, fault = count_inflated(io.BytesIO(stream.read(count)), zlib.MAX_WBITS)
+        packed = stream.read(count)
+    if page.compression == PACKBITS:
+        row = (page.tilewidth or page.imagewidth) * page.dtype.itemsize
+        n_bytes, fault = count_packed_bits(packed, row)
+    else:
+        n_bytes, fault = count_inflated(io.BytesIO(packed), zlib.MAX_WBITS)
     if fault:
         raise UserError(path, f"page {number} {fault}", header_checks.COPY_AGAIN)
     return n_bytes

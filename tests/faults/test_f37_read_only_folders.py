@@ -13,6 +13,7 @@ from dd_nnunet.commands import (
     baseline,
     convert,
     evaluate,
+    model_zip,
     plan_and_preprocess,
     predict,
     report,
@@ -33,6 +34,8 @@ WORK = (
     "dd_nnunet.evaluation.baselines.predict.predict_case",
     "dd_nnunet.evaluation.crossval.merge_summaries",
     "dataset_conversion.synthcell_dataset.write_synthcell",
+    "dataset_conversion.folder.convert_folder",
+    "dd_nnunet.storage.model_archive.zipfile.ZipFile",
 )
 Command = tuple[Callable[[list[str]], int], list[str], str]
 COMMANDS: dict[str, Command] = {
@@ -52,6 +55,8 @@ COMMANDS: dict[str, Command] = {
     ),
     "accumulate": (accumulate.main, ["-d", "5", "-f", "0"], "results"),
     "convert_synthcell": (convert.main_synthcell, ["-d", "9", "--mini"], "raw"),
+    "convert_folder": (convert.main_folder, ["-i", "{images}", "-d", "9", "-n", "Cells"], "raw"),
+    "export_model_to_zip": (model_zip.main_export, ["-d", "5", "-o", "{root}/out/model.zip"], "out"),
 }
 
 

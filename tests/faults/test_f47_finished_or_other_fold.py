@@ -69,7 +69,7 @@ def test_fresh_moves_the_old_fold_aside(finished):
 
 def test_an_installed_model_is_not_trained_over(tmp_path, monkeypatch, capsys):
     trainable = make_trainable(tmp_path, monkeypatch)
-    make_model(trainable.workspace.results, folds=("all",))
+    make_model(trainable.workspace.results_folder(), folds=("all",))
     shutil.copy(trainable.folders.plans_json("ddPlans"), trainable.model / "plans.json")
     before = contents_of(trainable.model)
     assert trainable.train("-q") == 2

@@ -30,3 +30,14 @@ def changed(data, *changes):
     for offset, code, *values in changes:
         struct.pack_into(f"<{code}", result, offset, *values)
     return bytes(result)
+
+
+def tiff_entry(data, page, tag):
+    """The place of an entry of a page of a little-endian TIFF."""
+    (start,) = struct.unpack_from("<I", data, 4)
+    for _ in range(page):
+        (n_entries,) = struct.unpack_from("<H", data, start)
+        (start,) = struct.unpack_from("<I", data, start + 2 + 12 * n_entries)
+    (n_entries,) = struct.unpack_from("<H", data, start)
+    places = range(start + 2, start + 2 + 12 * n_entries, 12)
+    return next(place for place in places if struct.unpack_from("<H", data, place) == (tag,))

@@ -6,16 +6,13 @@ import zlib
 import pytest
 from damaged_volumes import check_volume
 from properties import bounded_memory, check_refusal
-from refusals import changed, refused, refused_volume
-from sound_volumes import ARRAY, sound_mrcs, sound_niftis, sound_tiffs
+from refusals import changed, refused, refused_volume, tiff_entry
+from sound_volumes import sound_mrcs, sound_niftis, sound_tiffs
 
 from dd_nnunet.core.errors import UserError
 from dd_nnunet.storage.integrity import check_integrity
 from dd_nnunet.storage.mrc_header import IMOD_STAMP
 from dd_nnunet.storage.volume import read_geometry, read_volume
-
-# of TIFF 6.0
-KIND_OF_PAGE, STRIP_OFFSETS = 254, 273
 
 
 @pytest.mark.parametrize("value", [float("inf"), float("nan")])
@@ -83,17 +80,6 @@ def test_a_negative_extended_header(tmp_path):
     assert refused_volume(tmp_path / "a.mrc", data) == "is no MRC file (its header is not one)"
 
 
-def tiff_entry(data, page, tag):
-    """The place of an entry of a page of a little-endian TIFF."""
-    (start,) = struct.unpack_from("<I", data, 4)
-    for _ in range(page):
-        (n_entries,) = struct.unpack_from("<H", data, start)
-        (start,) = struct.unpack_from("<I", data, start + 2 + 12 * n_entries)
-    (n_entries,) = struct.unpack_from("<H", data, start)
-    places = range(start + 2, start + 2 + 12 * n_entries, 12)
-    return next(place for place in places if struct.unpack_from("<H", data, place) == (tag,))
-
-
 @pytest.mark.parametrize("tag", [256, 257, 258, 259, 262, 277, 278])
 @pytest.mark.parametrize("page", [0, 1])
 @pytest.mark.parametrize("number_type", [0, 2, 99])
@@ -147,39 +133,3 @@ def test_a_tiff_spacing_beyond_floats(tmp_path, spacing):
     (tmp_path / "a.tif").write_bytes(sound_tiffs()[0][1])
     (tmp_path / "a.json").write_text(f'{{"spacing": [1.0, {spacing}, 1.0]}}')
     refused(lambda file: read_volume([file]), tmp_path / "a.tif")
-
-
-def with_values(data, tag, values):
-    """The TIFF with another value of a tag, per page."""
-    return changed(
-        data, *((tiff_entry(data, page, tag) + 8, "I", value) for page, value in enumerate(values))
-    )
-
-
-@pytest.mark.parametrize("kinds", [(0, 2), (2, 0)])
-def test_pages_of_two_kinds(tmp_path, kinds):
-    """ITK wrote past the end of its memory."""
-    data = with_values(sound_tiffs()[-1][1], KIND_OF_PAGE, kinds)
-    assert "differs from page 0" in refused_volume(tmp_path / "a.tif", data)
-
-
-@pytest.mark.parametrize("kind", [1, 3, 4])
-def test_thumbnails_and_masks(tmp_path, kind):
-    """ITK left them out."""
-    data = with_values(sound_tiffs()[-1][1], KIND_OF_PAGE, (kind, kind))
-    assert refused_volume(tmp_path / "a.tif", data) == "page 0 is a thumbnail or a mask"
-
-
-def test_plain_images_are_pages_as_well(tmp_path):
-    path = tmp_path / "a.tif"
-    path.write_bytes(with_values(sound_tiffs()[-1][1], KIND_OF_PAGE, (0, 0)))
-    assert read_volume([path]).array.tolist() == [ARRAY.tolist()]
-
-
-def test_a_strip_inside_the_header(tmp_path):
-    """ITK took the file's first bytes for voxels, others took zeros."""
-    data = sound_tiffs()[0][1]
-    (offset,) = struct.unpack_from("<I", data, tiff_entry(data, 0, STRIP_OFFSETS) + 8)
-    assert refused_volume(tmp_path / "a.tif", with_values(data, STRIP_OFFSETS, (offset, 0))) == (
-        "page 1 says where no data can be"
-    )

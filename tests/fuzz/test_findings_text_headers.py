@@ -109,14 +109,3 @@ def test_a_long_field_of_a_nrrd(tmp_path, name):
 def test_long_remarks_in_a_nrrd(tmp_path, line):
     """3D Slicer writes such."""
     assert check_volume(tmp_path, {"a.nrrd": f"{NRRD_SHORT}{line}\n\n".encode() + SHORT})
-
-
-@pytest.mark.parametrize("value", ["TmpressedData = True", "yes", "Truth", "2"])
-@pytest.mark.parametrize("name", ["BinaryData", "CompressedData", "BinaryDataByteOrderMSB"])
-def test_a_flag_that_is_no_flag(tmp_path, name, value):
-    """MetaIO looks at its first letter."""
-    head = "".join(
-        f"{name} = {value}\n" if line.startswith(f"{name} ") else line for line in META_SHORT.splitlines(True)
-    )
-    assert f"{name} = {value}" in head
-    assert refused_volume(tmp_path / "a.mha", head.encode() + SHORT) == f"its header says {name}: {value!r}"
