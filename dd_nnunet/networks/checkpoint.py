@@ -34,7 +34,11 @@ def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
     with atomic_path(path) as temporary:
         # into a stream: given a name, torch writes it into the file and hides that the disk is full
         with _HashedWriter(temporary) as stream:
-            torch.save(content, stream)
+            try:
+                torch.save(content, stream)
+            except RuntimeError as error:
+                # torch ends its archive when the disk fails, and raises an error of its own over the disk's
+                raise stream.failure or error from None
             stream.flush()
             os.fsync(stream.fileno())
         digests = {path.name: stream.sha256.hexdigest()}
@@ -55,10 +59,15 @@ class _HashedWriter(io.BufferedWriter):
     def __init__(self, path: Path) -> None:
         super().__init__(path.open("wb", buffering=0))
         self.sha256 = hashlib.sha256()
+        self.failure: OSError | None = None
 
     def write(self, data: Any) -> int:
         self.sha256.update(data)
-        return super().write(data)
+        try:
+            return super().write(data)
+        except OSError as error:
+            self.failure = error
+            raise
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:

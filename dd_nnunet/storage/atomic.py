@@ -48,7 +48,7 @@ def atomic_path(path: Path, ending: str | None = None, n_bytes: int | None = Non
     name = f"{TEMPORARY_PREFIX}{secrets.token_hex(6)}{_ending(path) if ending is None else ending}"
     temporary = path.with_name(name)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        _make_folder(path.parent)
         yield temporary
         _sync(temporary)
         temporary.replace(path)
@@ -59,6 +59,14 @@ def atomic_path(path: Path, ending: str | None = None, n_bytes: int | None = Non
         # a failed removal must not hide the error that led here
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    # of file systems in which no folder can be made, such as /proc
+    except FileNotFoundError as error:
+        raise UserError(folder, f"cannot be made ({error.strerror})", "choose another folder") from None
 
 
 def place_folder(source: Path, target: Path) -> None:
@@ -174,9 +182,15 @@ def check_output_folder(folder: Path) -> None:
     may belong to another process.
 
     Raises:
-        UserError: it may not be written, or a file stands in its place.
+        UserError: it may not be written, a file stands in its place, or it lies in a raw dataset.
         DiskError: no space left.
     """
+    inside = Path(folder).absolute()
+    for around in (inside, *inside.parents):
+        if (around / "imagesTr").is_dir() and (around / "dataset.json").is_file():
+            raise UserError(
+                folder, f"lies in the raw dataset {around.name}, which is never written", "choose another"
+            )
     probe = Path(folder) / PROBE_NAME
     write_bytes(probe, b"can this folder be written?")
     probe.unlink(missing_ok=True)

@@ -5,6 +5,7 @@ import json
 import pytest
 from fault_files import write_voxels
 from small_dataset import make_trainable
+from small_model import make_model
 from small_volumes import cell
 
 from dd_nnunet.commands import plan_and_preprocess, predict, verify
@@ -61,3 +62,14 @@ def test_training_scoring_and_prediction_leave_it_as_it_is(tmp_path, monkeypatch
     flags = ["-device", "cpu", "--disable_tta", "-q", *trainable.flags]
     assert predict.main([*arguments, *flags]) == 0
     assert state(raw) == before
+
+
+@pytest.mark.parametrize("place", ["", "imagesTr", "imagesTr/parts", "predicted"])
+def test_nothing_is_predicted_into_a_raw_dataset(tmp_path, monkeypatch, capsys, place):
+    dataset = make_trainable(tmp_path, monkeypatch)
+    make_model(dataset.workspace.results_folder())
+    before = state(dataset.raw)
+    arguments = ["-d", "7", "-i", str(dataset.raw / "imagesTr"), "-o", str(dataset.raw / place)]
+    assert predict.main([*arguments, "-device", "cpu", *dataset.flags]) == 2
+    assert "lies in the raw dataset Dataset007_Cells, which is never written" in capsys.readouterr().err
+    assert state(dataset.raw) == before

@@ -4,6 +4,7 @@ import os
 import shutil
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -140,3 +141,9 @@ def test_sha256_over_several_pieces(tmp_path):
     content = bytes(range(256)) * 5000
     (tmp_path / "a.bin").write_bytes(content)
     assert sha256_of(tmp_path / "a.bin") == hashlib.sha256(content).hexdigest()
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs Linux")
+def test_a_folder_that_cannot_be_made():
+    with pytest.raises(UserError, match=r"/proc/dd: cannot be made \(No such file or directory\)"):
+        check_output_folder(Path("/proc/dd"))
