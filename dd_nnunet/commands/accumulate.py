@@ -41,15 +41,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(args: argparse.Namespace) -> None:
-    from dd_nnunet.core.plan import Plan
     from dd_nnunet.evaluation.crossval import accumulate
     from dd_nnunet.evaluation.table import score_row, score_table
-    from dd_nnunet.storage.atomic import read_record
     from dd_nnunet.storage.raw_dataset import load_description
 
     folders = cli.workspace(args).dataset(args.dataset)
     description = load_description(folders)
-    plan = read_record(Plan, cli.existing_plan(folders, args.plans_name, args.dataset))
+    plan = cli.read_plan(folders, args.plans_name, args.dataset)
     rows = []
     for configuration, levels in cli.levels_by_configuration(plan, args.configuration, args.level).items():
         crossval = _crossval(args, configuration, folders, description)

@@ -76,13 +76,11 @@ class _Job:
 
 
 def _jobs(args: argparse.Namespace) -> list[_Job]:
-    from dd_nnunet.core.plan import Plan
-    from dd_nnunet.storage.atomic import read_record
     from dd_nnunet.storage.raw_dataset import load_description
 
     folders = cli.workspace(args).dataset(args.dataset)
     description = load_description(folders)
-    plan = read_record(Plan, cli.existing_plan(folders, args.plans_name, args.dataset))
+    plan = cli.read_plan(folders, args.plans_name, args.dataset)
     chosen = cli.levels_by_configuration(plan, args.configuration, args.level)
     return [
         _Job(folders, description, name, plan.configuration(name), levels) for name, levels in chosen.items()

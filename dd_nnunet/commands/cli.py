@@ -9,7 +9,6 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from dd_nnunet import __version__
@@ -82,22 +81,45 @@ def make_parser(prog: str, description: str) -> StrictParser:
     return parser
 
 
-def existing_plan(folders: DatasetFolders, plans_name: str, dataset: str) -> Path:
-    """The file of a plan.
+def read_plan(folders: DatasetFolders, plans_name: str, dataset: str, flag: str = "-p") -> "Plan":
+    """The plan of that name of a dataset.
+
+    Args:
+        folders: of the dataset.
+        plans_name: that the plan is asked for by.
+        dataset: as the user calls it.
+        flag: that names a plan.
 
     Raises:
-        UserError: there is none of that name; names those there are.
+        UserError: there is none of that name (names those there are), it is of another name or dataset than its place
+            tells, or a value in it is not allowed.
     """
+    from dd_nnunet.core.plan import Plan
+    from dd_nnunet.storage.atomic import read_record
+
     path = folders.plans_json(plans_name)
-    if path.is_file():
-        return path
+    if not path.is_file():
+        raise _no_plan(folders, plans_name, dataset, flag)
+    plan = read_record(Plan, path)
+    for key, found, expected in (
+        ("plans_name", plan.plans_name, plans_name),
+        ("dataset_name", plan.dataset_name, folders.name),
+    ):
+        if found != expected:
+            remedy = f"if this plan is meant, write {expected!r} there; else plan with dd_plan_experiment"
+            raise UserError(path, f"$.{key} is {found[:100]!r}, where {expected!r} is expected", remedy)
+    return plan
+
+
+def _no_plan(folders: DatasetFolders, plans_name: str, dataset: str, flag: str) -> UserError:
+    path = folders.plans_json(plans_name)
     known = [
         other.stem for other in sorted(folders.preprocessed.glob("*Plans*.json")) if other.stem != plans_name
     ]
     if known:
-        raise UserError(path, "does not exist", f"choose one with -p: {', '.join(known)}")
+        return UserError(path, "does not exist", f"choose one with {flag}: {', '.join(known)}")
     name = "" if plans_name == DEFAULT_PLANS else f" -overwrite_plans_name {plans_name}"
-    raise UserError(path, "does not exist", f"run: dd_plan_and_preprocess -d {dataset}{name}")
+    return UserError(path, "does not exist", f"run: dd_plan_and_preprocess -d {dataset}{name}")
 
 
 def add_plan_flags(parser: StrictParser, configuration: str = "default: all that are planned") -> None:

@@ -55,7 +55,7 @@ def main_preprocess(argv: Sequence[str] | None = None) -> int:
     flags.add_processes(parser)
     flags.add_preparing(parser)
     parser.add_argument(
-        "-plans_name", type=flags.plain_name, default="ddPlans", metavar="NAME", help="name of the plan"
+        "-plans_name", type=flags.plans_name, default="ddPlans", metavar="NAME", help="name of the plan"
     )
     return cli.run(parser, _run_preprocess, argv)
 
@@ -85,12 +85,9 @@ def _run_plan(args: argparse.Namespace) -> None:
 
 
 def _run_preprocess(args: argparse.Namespace) -> None:
-    from dd_nnunet.core.plan import Plan
-    from dd_nnunet.storage.atomic import read_record
-
     for folders in _datasets(args):
         flags.heading(folders.name)
-        plan = read_record(Plan, folders.plans_json(args.plans_name))
+        plan = cli.read_plan(folders, args.plans_name, folders.name, "-plans_name")
         _preprocess(args, folders, _stored_fingerprint(folders), plan)
         _say_how_to_train(folders, plan)
 

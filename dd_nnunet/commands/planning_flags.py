@@ -2,7 +2,6 @@
 
 import argparse
 import logging
-import re
 from typing import TYPE_CHECKING
 
 from dd_nnunet.commands import cli
@@ -22,7 +21,6 @@ DEFAULT_PRESET = "standard"
 # the keys of planning.presets.DEPARTURES
 DEPARTURE_NAMES = ("resize64", "sampling_grids", "no_squares", "small_segmenter")
 DEFAULT_PROCESSES = 8
-PLAIN_NAME = re.compile(r"[\w-]{1,100}")
 
 
 def make_parser(prog: str, description: str) -> cli.StrictParser:
@@ -105,7 +103,7 @@ def add_planning(parser: cli.StrictParser) -> None:
         help="in mm, per array axis",
     )
     parser.add_argument(
-        "-overwrite_plans_name", type=plain_name, default="ddPlans", metavar="NAME", help="name of the plan"
+        "-overwrite_plans_name", type=plans_name, default="ddPlans", metavar="NAME", help="name of the plan"
     )
 
 
@@ -171,8 +169,12 @@ def _from_0(text: str) -> int:
     return value
 
 
-def plain_name(text: str) -> str:
-    """A name that can be part of a file's name."""
-    if not PLAIN_NAME.fullmatch(text):
-        raise argparse.ArgumentTypeError(f"{text!r} is no plain name (letters, digits, '_', '-')")
+def plans_name(text: str) -> str:
+    """A name that a plan can have."""
+    from dd_nnunet.core.plan import check_plans_name
+
+    try:
+        check_plans_name(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
     return text

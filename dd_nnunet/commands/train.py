@@ -88,14 +88,13 @@ def _run(args: argparse.Namespace) -> None:
 
 def _run_fold(args: argparse.Namespace, stop: "StopRequest") -> None:
     from dd_nnunet.commands.train_setup import load_fold, make_setup, write_model_files
-    from dd_nnunet.core.plan import Plan
-    from dd_nnunet.storage.atomic import check_output_folder, read_record
+    from dd_nnunet.storage.atomic import check_output_folder
     from dd_nnunet.storage.folder_lock import locked
     from dd_nnunet.storage.raw_dataset import load_description
     from dd_nnunet.training.memory_error import memory_explained
 
     folders = cli.workspace(args).dataset(args.dataset)
-    plan = read_record(Plan, cli.existing_plan(folders, args.plans_name, args.dataset))
+    plan = cli.read_plan(folders, args.plans_name, args.dataset)
     configuration = plan.configuration(args.configuration)
     levels = tuple(map(configuration.level, sorted(set(args.level)))) if args.level else configuration.levels
     description = load_description(folders.preprocessed / "dataset.json")

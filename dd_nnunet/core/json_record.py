@@ -202,7 +202,9 @@ def _decode_dataclass(kind: Any, data: Any, where: object, path: str) -> Any:
     try:
         return kind(**values)
     except ValueError as error:
-        raise UserError(where, f"{path}: {error}", "correct the value") from None
+        # a record may name its own remedy
+        reason, remedy = (*error.args, "correct the value")[:2]
+        raise UserError(where, f"{path}: {reason}", remedy) from None
 
 
 def _decode_union(arguments: tuple[Any, ...], data: Any, where: object, path: str) -> Any:

@@ -30,19 +30,68 @@ def check_multiple(name: str, lengths_zyx: Zyx, divisors_zyx: Zyx) -> None:
             raise ValueError(f"{name}[{axis}] is {length}; must be a multiple of {divisor}")
 
 
+def check_at_least(record: object, smallest: int, *names: str) -> None:
+    """Refuse finite numbers of a record that are below the smallest allowed.
+
+    Raises:
+        ValueError: names the field.
+    """
+    for name in names:
+        if not smallest <= (value := getattr(record, name)) < math.inf:
+            raise ValueError(f"{name} is {value}; at least {smallest}")
+
+
+def check_above_0(record: object, *names: str) -> None:
+    """Refuse numbers of a record that are not above 0 and finite.
+
+    Raises:
+        ValueError: names the field.
+    """
+    for name in names:
+        if not 0 < (value := getattr(record, name)) < math.inf:
+            raise ValueError(f"{name} is {value}; must be above 0")
+
+
+def check_kernels(kernels_zyx: tuple[Zyx, ...]) -> None:
+    """Refuse kernels without a middle.
+
+    Raises:
+        ValueError: names the resolution.
+    """
+    check_lengths("kernel_sizes_zyx", *kernels_zyx)
+    for resolution, kernel in enumerate(kernels_zyx):
+        if not all(length % 2 for length in kernel):
+            raise ValueError(f"kernel_sizes_zyx[{resolution}] is {list(kernel)}; must be odd")
+
+
+def check_channels(name: str, channels: tuple[int, ...]) -> None:
+    """Refuse resolutions without channels.
+
+    Raises:
+        ValueError: names the list.
+    """
+    if min(channels, default=0) < 1:
+        raise ValueError(f"{name} is {list(channels)}; at least 1 each")
+
+
+def norm_groups(channels: int) -> int:
+    """Into how many groups the diffusion U-Net divides channels to normalise them; must divide their number."""
+    return max(channels // 16, 1)
+
+
 @dataclass(frozen=True)
 class DiffusionPlan:
     """The diffusion U-Net and its pretraining (x0-prediction, L1, cosine schedule).
 
     Args:
-        channels: per resolution, finest first.
+        channels: per resolution, finest first; each a multiple of its `norm_groups`.
         strides_zyx: per down-sampling, finest first; one fewer than `channels`.
-        kernel_sizes_zyx: per resolution, finest first.
-        n_timesteps: length T of the noise schedule.
+        kernel_sizes_zyx: per resolution, finest first; odd.
+        n_timesteps: length T of the noise schedule; at least 2.
         batch_size: volumes per iteration.
         iterations: optimizer steps.
-        learning_rate: of Adam.
-        ema_decay: of the exponential moving average of the weights; 0 = the weights themselves.
+        learning_rate: of Adam; above 0.
+        ema_decay: of the exponential moving average of the weights, in [0,1); 0 = the weights themselves.
         recipe: "full": the rate warms up and falls with a cosine, gradients are clipped, volumes are mirrored;
             "plain": nothing of that.
         grid_zyx: every volume is resized to it (trilinearly) before the network sees it; null = the volumes as they
@@ -63,8 +112,17 @@ class DiffusionPlan:
     def __post_init__(self) -> None:
         if not len(self.channels) == len(self.strides_zyx) + 1 == len(self.kernel_sizes_zyx):
             raise ValueError("channels, strides_zyx (one fewer) and kernel_sizes_zyx differ in length")
+        check_channels("channels", self.channels)
+        for resolution, channels in enumerate(self.channels):
+            if channels % (groups := norm_groups(channels)):
+                raise ValueError(f"channels[{resolution}] is {channels}; must be a multiple of {groups}")
         check_lengths("strides_zyx", *self.strides_zyx)
-        check_lengths("kernel_sizes_zyx", *self.kernel_sizes_zyx)
+        check_kernels(self.kernel_sizes_zyx)
+        check_at_least(self, 2, "n_timesteps")
+        check_at_least(self, 1, "batch_size", "iterations")
+        check_above_0(self, "learning_rate")
+        if not 0 <= self.ema_decay < 1:
+            raise ValueError(f"ema_decay is {self.ema_decay}; at least 0 and below 1")
         if self.grid_zyx is not None:
             check_lengths("grid_zyx", self.grid_zyx)
             check_multiple("grid_zyx", self.grid_zyx, self.stage_reduction_zyx(1))
@@ -87,8 +145,8 @@ class FeaturePlan:
     """What is taken from the frozen diffusion model, once per case.
 
     Args:
-        timesteps: noise levels t at which features are read; their features are averaged.
-        n_draws: noise draws averaged per timestep.
+        timesteps: noise levels t at which features are read, at least one, in [0,T); their features are averaged.
+        n_draws: noise draws averaged per timestep; at least 1.
         scaling: of each channel before the projection; "standardise" gives it unit variance over the dataset.
         n_components: principal components kept per stage; 0 keeps all channels.
         visual_target: what visual consistency (Eq. 7) compares: the "image" or its "denoised" x0-prediction.
@@ -100,6 +158,12 @@ class FeaturePlan:
     n_components: int
     visual_target: Literal["image", "denoised"]
 
+    def __post_init__(self) -> None:
+        if not self.timesteps:
+            raise ValueError("timesteps is empty; at least one")
+        check_at_least(self, 1, "n_draws")
+        check_at_least(self, 0, "n_components")
+
 
 @dataclass(frozen=True)
 class SegmenterPlan:
@@ -108,18 +172,18 @@ class SegmenterPlan:
     Args:
         features_per_stage: channels per resolution, finest first.
         strides_zyx: per resolution, finest first; the first is 1, 1, 1.
-        kernel_sizes_zyx: per resolution, finest first.
+        kernel_sizes_zyx: per resolution, finest first; odd.
         n_convs_per_stage: convolutions per encoder and decoder stage.
         batch_size: patches per iteration.
         epochs: all epochs, the warm start included.
         iterations_per_epoch: optimizer steps per epoch.
-        warm_start_epochs: epochs of cross-entropy on k-means pseudo-labels before the losses.
-        learning_rate: of Adam.
-        feature_weight: λ_f of Eq. 4.
+        warm_start_epochs: epochs of cross-entropy on k-means pseudo-labels before the losses; at most `epochs`.
+        learning_rate: of Adam; above 0.
+        feature_weight: λ_f of Eq. 4; no weight is below 0.
         visual_weight: λ_v of Eq. 4.
         invariance_weight: λ_inv of Eq. 4.
         scale_free: divide each consistency by the variance of its representation.
-        gamma_range: γ of the photometric transformation is uniform in it.
+        gamma_range: γ of the photometric transformation is uniform in it; above 0.
         anchor_weight: of the warm start's pseudo-labels beside the losses; 0 = the losses alone.
         recipe: "full": the rate falls with a cosine, gradients are clipped, patches are mirrored and changed
             photometrically, mirrored copies are averaged in prediction, dead parts are seeded again; "plain": nothing
@@ -159,8 +223,27 @@ class SegmenterPlan:
     dropout: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.inner_multiple < 1:
-            raise ValueError(f"inner_multiple is {self.inner_multiple}; at least 1")
+        self._check_network()
+        check_at_least(self, 1, "batch_size", "epochs", "iterations_per_epoch")
+        check_above_0(self, "learning_rate")
+        check_at_least(self, 0, "feature_weight", "visual_weight", "invariance_weight", "anchor_weight")
+        if not 0 <= self.warm_start_epochs <= self.epochs:
+            raise ValueError(
+                f"warm_start_epochs is {self.warm_start_epochs}; at least 0, at most epochs = {self.epochs}"
+            )
+        low, high = self.gamma_range
+        if not 0 < low <= high < math.inf:
+            raise ValueError(f"gamma_range is {list(self.gamma_range)}; must be above 0 and not fall")
+
+    def _check_network(self) -> None:
+        if not len(self.features_per_stage) == len(self.strides_zyx) == len(self.kernel_sizes_zyx):
+            raise ValueError("features_per_stage, strides_zyx and kernel_sizes_zyx differ in length")
+        check_channels("features_per_stage", self.features_per_stage)
+        check_lengths("strides_zyx", *self.strides_zyx)
+        if self.strides_zyx[0] != (1, 1, 1):
+            raise ValueError(f"strides_zyx[0] is {list(self.strides_zyx[0])}; the first must be [1, 1, 1]")
+        check_kernels(self.kernel_sizes_zyx)
+        check_at_least(self, 1, "n_convs_per_stage", "inner_multiple")
         if not 0 <= self.dropout < 1:
             raise ValueError(f"dropout is {self.dropout:g}; at least 0 and below 1")
 

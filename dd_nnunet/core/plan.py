@@ -1,5 +1,7 @@
 """The plan: all that was decided about a dataset, with the reasons. Written once, never changed by code."""
 
+import math
+import re
 from dataclasses import dataclass
 from typing import Literal
 
@@ -8,9 +10,24 @@ from dd_nnunet.core.network_plans import DiffusionPlan as DiffusionPlan
 from dd_nnunet.core.network_plans import FeaturePlan as FeaturePlan
 from dd_nnunet.core.network_plans import SegmenterPlan as SegmenterPlan
 from dd_nnunet.core.network_plans import Zyx as Zyx
-from dd_nnunet.core.network_plans import check_lengths, check_multiple
+from dd_nnunet.core.network_plans import check_at_least, check_lengths, check_multiple
 
 SCHEMA_VERSION = 1
+PLAIN_NAME = re.compile(r"[\w-]{1,100}")
+# other JSON files of a prepared dataset, beside which NAME.json is written
+TAKEN_NAMES = ("dataset", "dataset_fingerprint", "manifest", "splits_final")
+
+
+def check_plans_name(name: str) -> None:
+    """Refuse names of plans that lead elsewhere, or to a file that is no plan.
+
+    Raises:
+        ValueError: says what is allowed.
+    """
+    if not PLAIN_NAME.fullmatch(name):
+        raise ValueError(f"{name[:100]!r} is no plain name (letters, digits, '_', '-'; at most 100)")
+    if name.casefold() in TAKEN_NAMES:
+        raise ValueError(f"{name!r} is the name of a file of the dataset itself; choose another")
 
 
 @dataclass(frozen=True)
@@ -83,9 +100,9 @@ class LevelPlan:
     """One level of the hierarchy.
 
     Args:
-        level: its number, 1 = coarsest.
+        level: its number, 1 = coarsest; at least 1.
         n_parts: K, at least 2.
-        stages: decoder stages of the diffusion U-Net that feed it, 1 = coarsest.
+        stages: decoder stages of the diffusion U-Net that feed it, at least one, 1 = coarsest.
         children: how many of its parts each part of the level before becomes, in the order of the parts' numbers;
             empty where that is not stated. Training does not use it yet.
     """
@@ -96,6 +113,9 @@ class LevelPlan:
     children: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
+        check_at_least(self, 1, "level")
+        if not self.stages:
+            raise ValueError(f"stages of level {self.level} is empty; at least one")
         if self.n_parts < 2:
             raise ValueError(f"n_parts of level {self.level} is {self.n_parts}; at least 2")
         if self.children and (min(self.children) < 1 or sum(self.children) != self.n_parts):
@@ -110,7 +130,7 @@ class ConfigurationPlan:
     """One resolution at which the dataset is prepared and trained.
 
     Args:
-        spacing_zyx_mm: of the prepared volumes.
+        spacing_zyx_mm: of the prepared volumes; above 0.
         median_shape_zyx: of the crops at that spacing.
         patch_size_zyx: voxels of a patch; a multiple of the diffusion U-Net's total stride on every axis, or, where
             that has a grid of its own, of the segmenter's.
@@ -141,6 +161,21 @@ class ConfigurationPlan:
     crop: bool = True
 
     def __post_init__(self) -> None:
+        if not all(0 < mm < math.inf for mm in self.spacing_zyx_mm):
+            raise ValueError(f"spacing_zyx_mm is {list(self.spacing_zyx_mm)}; must be above 0 on every axis")
+        self._check_patch()
+        n_timesteps = self.diffusion.n_timesteps
+        for timestep in self.features.timesteps:
+            if not 0 <= timestep < n_timesteps:
+                raise ValueError(f"features.timesteps has {timestep}; allowed: 0–{n_timesteps - 1}")
+        for level in self.levels:
+            for stage in level.stages:
+                if not 1 <= stage <= self.diffusion.n_stages:
+                    raise ValueError(
+                        f"level {level.level} uses stage {stage}; stages are 1–{self.diffusion.n_stages}"
+                    )
+
+    def _check_patch(self) -> None:
         check_lengths("patch_size_zyx", self.patch_size_zyx)
         if self.diffusion.grid_zyx is None:
             check_multiple("patch_size_zyx", self.patch_size_zyx, self.diffusion.stage_reduction_zyx(1))
@@ -148,12 +183,6 @@ class ConfigurationPlan:
             check_multiple("patch_size_zyx", self.patch_size_zyx, self.segmenter.total_stride_zyx)
             if self.features.visual_target != "image":
                 raise ValueError('diffusion.grid_zyx goes with the visual target "image" only')
-        for level in self.levels:
-            for stage in level.stages:
-                if not 1 <= stage <= self.diffusion.n_stages:
-                    raise ValueError(
-                        f"level {level.level} uses stage {stage}; stages are 1–{self.diffusion.n_stages}"
-                    )
 
     @property
     def volume_multiple_zyx(self) -> Zyx:
@@ -184,7 +213,7 @@ class Plan:
 
     Args:
         dataset_name: e.g. "Dataset007_Cells".
-        plans_name: name of this plan; prepared data and models are filed under it.
+        plans_name: name of this plan, letters, digits, "_" and "-"; prepared data and models are filed under it.
         planner: "default" or "paper".
         preset: how much effort is spent: "fast", "standard" or "paper".
         channel_names: of the dataset, in channel order.
@@ -203,6 +232,13 @@ class Plan:
     schema_version: int = SCHEMA_VERSION
 
     def __post_init__(self) -> None:
+        if self.schema_version != SCHEMA_VERSION:
+            reason = f"schema_version is {self.schema_version}, not {SCHEMA_VERSION}: made by another version"
+            raise ValueError(reason, "plan anew with dd_plan_experiment")
+        try:
+            check_plans_name(self.plans_name)
+        except ValueError as error:
+            raise ValueError(f"plans_name: {error}") from None
         n_parts = {0: 1}
         levels = [level for configuration in self.configurations.values() for level in configuration.levels]
         for level in sorted(levels, key=lambda level: level.level):

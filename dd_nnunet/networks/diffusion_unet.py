@@ -8,6 +8,7 @@ import torch
 from dynamic_network_architectures.building_blocks.simple_conv_blocks import ConvDropoutNormReLU
 from torch import Tensor, nn
 
+from dd_nnunet.core.network_plans import norm_groups
 from dd_nnunet.core.plan import DiffusionPlan, Zyx
 
 GROUPS = 8
@@ -26,7 +27,7 @@ class ChannelGroupNorm(nn.GroupNorm):
     """GroupNorm that takes the channels only, as dynamic-network-architectures calls its norms."""
 
     def __init__(self, channels: int) -> None:
-        super().__init__(max(channels // 16, 1), channels)
+        super().__init__(norm_groups(channels), channels)
 
 
 def convolution(in_channels: int, out_channels: int, kernel_zyx: Zyx, activated: bool) -> nn.Module:

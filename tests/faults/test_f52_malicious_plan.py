@@ -87,7 +87,7 @@ def test_where_any_text_may_stand_it_stays_text(tmp_path, monkeypatch):
     dataset = make_dataset(tmp_path, labels=False)
     model = make_model(tmp_path / "results", folds=(0,))
     plan = read_json(model / "plans.json")
-    for key in ("dataset_name", "plans_name", "planner", "preset"):
+    for key in ("dataset_name", "planner", "preset"):
         plan[key] = CODE
     plan["channel_names"] = [CODE]
     plan["decisions"] = [{"name": CODE, "value": CODE, "because": CODE}]
