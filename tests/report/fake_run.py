@@ -140,16 +140,19 @@ def image_of(labels, number):
 
 def make_plan(size):
     """As the commands make one for balls of that size: three stages, 20 epochs of 50 steps."""
-    stages = {"strides_zyx": ((2, 2, 2), (2, 2, 2)), "kernel_sizes_zyx": ((3, 3, 3),) * 3}
+    halved, kernels = ((2, 2, 2), (2, 2, 2)), ((3, 3, 3),) * 3
     plan = small_plan(
         spacing_zyx_mm=SPACING_ZYX_MM,
         median_shape_zyx=(size,) * 3,
         patch_size_zyx=(size,) * 3,
-        diffusion={**stages, "channels": (8, 16, 32), "batch_size": 4, "iterations": 1500, "ema_decay": 0.999},
+        diffusion={
+            "strides_zyx": halved, "kernel_sizes_zyx": kernels, "channels": (8, 16, 32), "batch_size": 4,
+            "iterations": 1500, "ema_decay": 0.999,
+        },
         features={"n_draws": 4, "n_components": 16},
         segmenter={
-            **stages, "features_per_stage": (8, 16, 32), "n_convs_per_stage": 2, "batch_size": 4, "epochs": 20,
-            "iterations_per_epoch": 50, "warm_start_epochs": 4, "learning_rate": 3e-4,
+            "strides_zyx": ((1, 1, 1), *halved), "kernel_sizes_zyx": kernels, "features_per_stage": (8, 16, 32),
+            "n_convs_per_stage": 2, "batch_size": 4, "epochs": 20, "iterations_per_epoch": 50, "warm_start_epochs": 4, "learning_rate": 3e-4,
         },
         levels=(LevelPlan(1, 2, (1,)), LevelPlan(2, 4, (1, 2))),
         estimated_gpu_memory_gb=1.2,
