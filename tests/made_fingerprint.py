@@ -8,6 +8,7 @@ from dd_nnunet.core.fingerprint import (
     ChannelFingerprint,
     DatasetFingerprint,
     SplitFingerprint,
+    SubObjectFingerprint,
 )
 from dd_nnunet.planning.fingerprinting import merge_diameters
 
@@ -45,6 +46,7 @@ def make_case(number=0, shape=(50, 50, 50), spacing=(1.0, 1.0, 1.0), **changes):
         mirror_correlation_zyx=(0.5, 0.5, 0.5),
         constant=False,
         splits=SPLITS,
+        sub_objects=SubObjectFingerprint(0.06, (0.0, 0.002, 0.004, 0.01, 0.012)),
     )
     return CaseFingerprint(**(values | changes))
 

@@ -11,6 +11,7 @@ PACKAGE = ROOT / "dd_nnunet"
 FLOORS = (
     "core",
     "storage",
+    "regions",
     "planning",
     "preprocessing",
     "networks",
@@ -23,7 +24,7 @@ FLOORS = (
 )
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path.parent != PACKAGE)
 FORBIDDEN_ANYWHERE = {"pickle", "dill", "joblib", "cloudpickle", "shelve", "marshal"}
-TORCH_FREE = {"core", "storage", "planning"}
+TORCH_FREE = {"core", "storage", "regions", "planning"}
 CORE_MAY_IMPORT = {"numpy"}
 
 

@@ -3,7 +3,7 @@
 import argparse
 import logging
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 Item = TypeVar("Item")
 
 LOGGER = logging.getLogger(__name__)
+OBJECTS = "objects"
 # the keys of evaluation.baselines.METHODS, which is imported only when a command runs
-METHOD_NAMES = ("kmeans", "denoise-kmeans")
+METHOD_NAMES = ("kmeans", "denoise-kmeans", OBJECTS)
 
 
 def build_parser() -> cli.StrictParser:
@@ -82,9 +83,33 @@ def _jobs(args: argparse.Namespace) -> list[_Job]:
     description = load_description(folders)
     plan = cli.read_plan(folders, args.plans_name, args.dataset)
     chosen = cli.levels_by_configuration(plan, args.configuration, args.level)
-    return [
+    jobs = [
         _Job(folders, description, name, plan.configuration(name), levels) for name, levels in chosen.items()
     ]
+    return jobs if args.method != OBJECTS else _from_objects(jobs)
+
+
+def _from_objects(jobs: Sequence[_Job]) -> list[_Job]:
+    """The jobs with those of their levels alone that start from objects.
+
+    Raises:
+        UserError: none does.
+    """
+    kept = []
+    for job in jobs:
+        levels = tuple(level for level in job.levels if job.plan.starts_from_objects(level))
+        left_out = [str(level.level) for level in job.levels if level not in levels]
+        if left_out:
+            LOGGER.warning(
+                "level %s of %s does not start from objects; left out", " ".join(left_out), job.configuration
+            )
+        if levels:
+            kept.append(replace(job, levels=levels))
+    if not kept:
+        raise UserError(
+            "--method objects", "no level of the plan starts from objects", "choose another method"
+        )
+    return kept
 
 
 def _run_on_folds(args: argparse.Namespace, jobs: Sequence[_Job]) -> None:
@@ -109,7 +134,7 @@ def _rows_of_folds(args: argparse.Namespace, job: _Job) -> "list[ScoreRow]":
         fold_folder = output / f"fold_{fold}"
         for case_id in _progress(args, case_ids, f"{args.method} fold {fold}"):
             targets = job.targets(fold_folder, case_id, "validation")
-            predict_case(args.method, read_case(prepared, case_id), targets)
+            predict_case(args.method, read_case(prepared, case_id), job.plan, targets)
         LOGGER.info("%s: %d cases written to %s", args.method, len(case_ids), fold_folder)
         name = f"{args.method}, fold {fold}"
         rows += evaluate_validation(name, job.folders, job.description, job.levels, fold_folder, case_ids)
@@ -151,7 +176,7 @@ def _run_on_folder(args: argparse.Namespace, job: _Job) -> None:
             LOGGER.error("%s", error.line)
             failed.append(case.case_id)
             continue
-        predict_case(args.method, prepared, job.targets(Path(args.output), case.case_id))
+        predict_case(args.method, prepared, job.plan, job.targets(Path(args.output), case.case_id))
     LOGGER.info("%s: %d cases written to %s", args.method, len(cases) - len(failed), args.output)
     if failed:
         reason = f"{len(failed)} of {len(cases)} cases failed: {', '.join(failed)}"

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from dd_nnunet.core.plan import STRICT, ReadingPlan
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 
 @dataclass(frozen=True)
@@ -67,6 +67,19 @@ class SplitFingerprint:
 
 
 @dataclass(frozen=True)
+class SubObjectFingerprint:
+    """How much of the object (all that is not background) is in compact groups of unusual voxels.
+
+    Args:
+        share: of the object's voxels, its rim left out, in [0,1].
+        by_chance: the same in random textures of the same spectrum (phase-randomised surrogates).
+    """
+
+    share: float
+    by_chance: tuple[float, ...]
+
+
+@dataclass(frozen=True)
 class CaseFingerprint:
     """One case.
 
@@ -88,6 +101,7 @@ class CaseFingerprint:
         mirror_correlation_zyx: between the crop and its mirror image, per axis; 1 = symmetric.
         constant: no channel varies.
         splits: of the first channel that varies: every part that was large enough to be tried, level by level.
+        sub_objects: of the same channel; null where the object is too small to be looked into.
     """
 
     case_id: str
@@ -105,6 +119,7 @@ class CaseFingerprint:
     mirror_correlation_zyx: tuple[float, float, float]
     constant: bool
     splits: tuple[SplitFingerprint, ...] = ()
+    sub_objects: SubObjectFingerprint | None = None
 
     @property
     def crop_shape_zyx(self) -> tuple[int, int, int]:

@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 from dd_nnunet.core.errors import UserError
+from dd_nnunet.core.level_plan import LevelPlan as LevelPlan
+from dd_nnunet.core.level_plan import ObjectPlan as ObjectPlan
 from dd_nnunet.core.network_plans import DiffusionPlan as DiffusionPlan
 from dd_nnunet.core.network_plans import FeaturePlan as FeaturePlan
 from dd_nnunet.core.network_plans import SegmenterPlan as SegmenterPlan
 from dd_nnunet.core.network_plans import Zyx as Zyx
-from dd_nnunet.core.network_plans import check_at_least, check_lengths, check_multiple
+from dd_nnunet.core.network_plans import check_lengths, check_multiple
 
 SCHEMA_VERSION = 1
 PLAIN_NAME = re.compile(r"[\w-]{1,100}")
@@ -96,36 +98,6 @@ class NormalizationPlan:
 
 
 @dataclass(frozen=True)
-class LevelPlan:
-    """One level of the hierarchy.
-
-    Args:
-        level: its number, 1 = coarsest; at least 1.
-        n_parts: K, at least 2.
-        stages: decoder stages of the diffusion U-Net that feed it, at least one, 1 = coarsest.
-        children: how many of its parts each part of the level before becomes, in the order of the parts' numbers;
-            empty where that is not stated. Training does not use it yet.
-    """
-
-    level: int
-    n_parts: int
-    stages: tuple[int, ...]
-    children: tuple[int, ...] = ()
-
-    def __post_init__(self) -> None:
-        check_at_least(self, 1, "level")
-        if not self.stages:
-            raise ValueError(f"stages of level {self.level} is empty; at least one")
-        if self.n_parts < 2:
-            raise ValueError(f"n_parts of level {self.level} is {self.n_parts}; at least 2")
-        if self.children and (min(self.children) < 1 or sum(self.children) != self.n_parts):
-            shown = " ".join(map(str, self.children))
-            raise ValueError(
-                f"children of level {self.level} are {shown}; each at least 1, together n_parts = {self.n_parts}"
-            )
-
-
-@dataclass(frozen=True)
 class ConfigurationPlan:
     """One resolution at which the dataset is prepared and trained.
 
@@ -144,6 +116,8 @@ class ConfigurationPlan:
         estimated_gpu_memory_gb: what the hungrier of the two training steps is estimated to need.
         reading: how raw volumes are read.
         crop: leave out of a volume what surrounds the box of its foreground.
+        objects: the first levels' training starts from objects within objects; that of others, or of all where this
+            is null, from k-means.
     """
 
     spacing_zyx_mm: tuple[float, float, float]
@@ -159,11 +133,13 @@ class ConfigurationPlan:
     estimated_gpu_memory_gb: float
     reading: ReadingPlan = STRICT
     crop: bool = True
+    objects: ObjectPlan | None = None
 
     def __post_init__(self) -> None:
         if not all(0 < mm < math.inf for mm in self.spacing_zyx_mm):
             raise ValueError(f"spacing_zyx_mm is {list(self.spacing_zyx_mm)}; must be above 0 on every axis")
         self._check_patch()
+        self._check_objects()
         n_timesteps = self.diffusion.n_timesteps
         for timestep in self.features.timesteps:
             if not 0 <= timestep < n_timesteps:
@@ -174,6 +150,18 @@ class ConfigurationPlan:
                     raise ValueError(
                         f"level {level.level} uses stage {stage}; stages are 1–{self.diffusion.n_stages}"
                     )
+
+    def _check_objects(self) -> None:
+        if self.objects is None:
+            return
+        if len(self.normalization) > 1:
+            raise ValueError(f"objects goes with one channel, not {len(self.normalization)}")
+        for level in self.levels:
+            if self.starts_from_objects(level) and level.n_parts != self.objects.n_parts[level.level - 1]:
+                raise ValueError(
+                    f"n_parts of level {level.level} is {level.n_parts}, objects.n_parts has "
+                    f"{self.objects.n_parts[level.level - 1]}; they must agree"
+                )
 
     def _check_patch(self) -> None:
         check_lengths("patch_size_zyx", self.patch_size_zyx)
@@ -193,6 +181,10 @@ class ConfigurationPlan:
     def diffusion_patch_zyx(self) -> Zyx:
         """What the diffusion U-Net sees at once: the grid that volumes are resized to, or a patch."""
         return self.diffusion.grid_zyx or self.patch_size_zyx
+
+    def starts_from_objects(self, level: LevelPlan) -> bool:
+        """Whether a level's training starts from objects, instead of k-means."""
+        return self.objects is not None and level.level <= len(self.objects.n_parts)
 
     def level(self, number: int) -> LevelPlan:
         """The plan of one level.

@@ -12,12 +12,14 @@ from dd_nnunet.core.plan import (
     FeaturePlan,
     LevelPlan,
     NormalizationPlan,
+    ObjectPlan,
     SegmenterPlan,
 )
 from dd_nnunet.core.splits import N_FOLDS
 from dd_nnunet.core.units import GB
 from dd_nnunet.planning.levels import PartsPerLevel
 from dd_nnunet.planning.networks import RELEASED_DROPOUT, RELEASED_MULTIPLE, Networks, Task, plan_networks
+from dd_nnunet.planning.object_levels import SMALLEST_SHARE
 from dd_nnunet.planning.presets import Budget, Preset
 from dd_nnunet.planning.reasons import (
     explain_effort,
@@ -49,6 +51,7 @@ class Shared:
         normalization: one per channel.
         parts: K per level, level 1 first, and which part splits.
         assumed_mm: the diameter of level 1 where no object stood out.
+        n_object_levels: so many levels start from objects within objects.
     """
 
     fingerprint: DatasetFingerprint
@@ -56,6 +59,7 @@ class Shared:
     normalization: tuple[NormalizationPlan, ...]
     parts: PartsPerLevel
     assumed_mm: float
+    n_object_levels: int
 
     @property
     def preset(self) -> Preset:
@@ -65,6 +69,15 @@ class Shared:
     def diameter_mm(self, level: int) -> float:
         """Characteristic diameter of a level's objects."""
         return diameter_of_level(self.fingerprint.diameters_mm or (self.assumed_mm,), level)
+
+    @property
+    def objects(self) -> ObjectPlan | None:
+        """How the first levels start, if not from k-means."""
+        levels = range(1, self.n_object_levels + 1)
+        if not levels:
+            return None
+        smallest = tuple(round(SMALLEST_SHARE * self.diameter_mm(level), 4) for level in levels)
+        return ObjectPlan(self.parts.n_parts[: self.n_object_levels], smallest)
 
     def noise_sd(self, task: Task) -> float:
         """Noise of the prepared volumes; less than measured where they are averaged to a coarser grid."""
@@ -122,6 +135,7 @@ def plan_configuration(
         estimated_gpu_memory_gb=round(nets.estimated_bytes / GB, 3),
         reading=fingerprint.reading,
         crop=preset.crop,
+        objects=shared.objects,
     )
     return configuration, [replace(decision, configuration=name) for decision in decisions]
 

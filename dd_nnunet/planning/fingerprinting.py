@@ -13,16 +13,18 @@ from dd_nnunet.core.fingerprint import (
     ChannelFingerprint,
     DatasetFingerprint,
     SplitFingerprint,
+    SubObjectFingerprint,
 )
-from dd_nnunet.planning.foreground import Mask, bounding_box, foreground_mask
 from dd_nnunet.planning.granulometry import bright_and_dark_diameters, characteristic_diameters, shrink
 from dd_nnunet.planning.levels import measured_parts
 from dd_nnunet.planning.modes import intensity_modes
 from dd_nnunet.planning.noise import noise_sd, smoothed
+from dd_nnunet.planning.object_levels import measure_sub_objects
 from dd_nnunet.planning.rounding import rounded
 from dd_nnunet.planning.spectrum import signal_to_noise, spectrum_slope
 from dd_nnunet.planning.split_gains import measure_splits
 from dd_nnunet.planning.symmetry import mirror_correlations
+from dd_nnunet.regions.foreground import Mask, bounding_box, foreground_mask
 
 PERCENTILES = (0.5, 5, 50, 95, 99.5)
 SUSPICIOUS_SPACING = 20.0
@@ -61,6 +63,7 @@ def fingerprint_case(volume: Volume, case_id: str) -> CaseFingerprint:
         mirror_correlation_zyx=objects.mirror_correlation_zyx,
         constant=not varying,
         splits=objects.splits,
+        sub_objects=objects.sub_objects,
     )
 
 
@@ -80,29 +83,32 @@ def orientation_code(direction: Sequence[float]) -> str:
 
 @dataclass(frozen=True)
 class _Objects:
-    """Sizes in millimetres, symmetry and parts of one channel."""
+    """Sizes in millimetres, symmetry, parts and sub-objects of one channel."""
 
     diameters_mm: tuple[float, ...]
     bright_mm: float
     dark_mm: float
     mirror_correlation_zyx: tuple[float, float, float]
     splits: tuple[SplitFingerprint, ...]
+    sub_objects: SubObjectFingerprint | None
 
 
-_NO_OBJECTS = _Objects((), 0.0, 0.0, (0.0, 0.0, 0.0), ())
+_NO_OBJECTS = _Objects((), 0.0, 0.0, (0.0, 0.0, 0.0), (), None)
 
 
 def _measure_objects(scaled: FloatArray, spacing_zyx_mm: Sequence[float]) -> _Objects:
     coarse, spacing = shrink(scaled, spacing_zyx_mm, MAX_VOXELS)
     smooth = smoothed(coarse)
     bright, dark = bright_and_dark_diameters(smooth, spacing)
-    small, _ = shrink(coarse, spacing, MAX_SPLIT_VOXELS)
+    small, small_spacing = shrink(coarse, spacing, MAX_SPLIT_VOXELS)
+    diameters_mm = characteristic_diameters(scaled, spacing_zyx_mm)
     return _Objects(
-        diameters_mm=characteristic_diameters(scaled, spacing_zyx_mm),
+        diameters_mm=diameters_mm,
         bright_mm=bright,
         dark_mm=dark,
         mirror_correlation_zyx=mirror_correlations(smooth),
         splits=measure_splits(smoothed(small)),
+        sub_objects=measure_sub_objects(small, small_spacing, diameters_mm),
     )
 
 

@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from dd_nnunet.planning.foreground import Mask
 from dd_nnunet.planning.rounding import rounded
+from dd_nnunet.regions.foreground import Mask
 
 Floats = npt.NDArray[np.floating[Any]]
 MAX_LEVELS = 3

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from dd_nnunet.planning.foreground import Mask
+from dd_nnunet.regions.foreground import Mask
 
 # the median absolute value of a standard normal variable
 MAD_OF_NORMAL = 0.6744897501960817

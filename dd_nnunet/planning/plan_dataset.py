@@ -18,8 +18,9 @@ from dd_nnunet.planning.low_resolution import (
 )
 from dd_nnunet.planning.networks import Task
 from dd_nnunet.planning.normalization import MIN_MAX, explain_normalization, plan_normalization
+from dd_nnunet.planning.object_levels import object_levels
 from dd_nnunet.planning.presets import PAPER, Budget
-from dd_nnunet.planning.reasons import explain_paper, explain_reading, product
+from dd_nnunet.planning.reasons import explain_objects, explain_paper, explain_reading, product
 from dd_nnunet.planning.resolution import median_shape, target_spacing
 
 FULL_RESOLUTION = "3d_fullres"
@@ -51,7 +52,11 @@ def plan_dataset(
     normalization = _normalization(fingerprint, description, budget)
     # where no object stands out, the volume itself is the object
     volume_mm = patch_edge_mm(task.median_shape_zyx, task.spacing_zyx_mm)
-    shared = Shared(fingerprint, budget, normalization, parts, volume_mm)
+    n_object_levels, objects_because = 0, f"preset {budget.preset}"
+    if budget.effort.objects:
+        useful = [case for case in fingerprint.cases if not case.constant]
+        n_object_levels, objects_because = object_levels(useful, parts.n_parts)
+    shared = Shared(fingerprint, budget, normalization, parts, volume_mm, n_object_levels)
     configurations, configured = _configurations(task, shared)
     decisions = [
         Decision("preset", budget.preset, budget.effort.because),
@@ -60,6 +65,7 @@ def plan_dataset(
         *explain_reading(fingerprint.reading),
         _explain_precision(budget),
         Decision("parts per level", " ".join(map(str, parts.n_parts)), parts.because),
+        *explain_objects(shared.objects, objects_because, budget),
         *configured,
         *explain_paper(budget),
     ]

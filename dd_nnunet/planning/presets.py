@@ -19,6 +19,7 @@ class Preset:
         one_volume_voxels: batches of larger patches hold as many fewer volumes, at least one; None = no bound.
         timesteps: read for features; None = from the measured noise.
         segmenter_iterations: per epoch; None = one pass over the training cases.
+        objects: the first levels may start from objects within objects; else all start from k-means.
         low_resolution: coarse levels of volumes far larger than a patch get a configuration of their own.
         recipe: "plain" leaves out of both trainings what the paper does not tell of.
         kept_epoch: living parts first, or certainty alone.
@@ -56,6 +57,7 @@ class Preset:
     visual_weight: float = 1.0
     invariance_weight: float = 1.0
     gamma_range: tuple[float, float] = (0.9, 1.1)
+    objects: bool = True
     low_resolution: bool = True
     recipe: Literal["full", "plain"] = "full"
     kept_epoch: Literal["alive", "certain"] = "alive"
@@ -143,6 +145,7 @@ PRESETS = MappingProxyType(
             segmenter_learning_rate=3e-4,
             scale_free=False,
             anchor_weight=0.0,
+            objects=False,
             low_resolution=False,
             recipe="plain",
             kept_epoch="certain",

@@ -10,6 +10,7 @@ from dd_nnunet.core.plan import (
     DiffusionPlan,
     FeaturePlan,
     LevelPlan,
+    ObjectPlan,
     ReadingPlan,
     SegmenterPlan,
 )
@@ -162,6 +163,19 @@ def explain_levels(
         )
 
 
+def explain_objects(objects: ObjectPlan | None, because: str, budget: Budget) -> Iterator[Decision]:
+    """Which levels start from objects within objects; nothing where a preset has no warm start."""
+    if not budget.effort.warm_start_epochs:
+        return
+    if objects is None:
+        yield Decision("levels from objects", "none; k-means", because)
+        return
+    levels = " ".join(str(number) for number, _ in enumerate(objects.n_parts, start=1))
+    smallest = " ".join(f"{mm:.3g}" for mm in objects.smallest_mm)
+    value = f"level {levels}; at least {smallest} mm wide"
+    yield Decision("levels from objects", value, f"{because}; half of the characteristic diameters")
+
+
 def explain_effort(diffusion: DiffusionPlan, segmenter: SegmenterPlan, chosen: str) -> Iterator[Decision]:
     """How long is trained, and with which weights."""
     yield Decision(
@@ -178,7 +192,7 @@ def explain_effort(diffusion: DiffusionPlan, segmenter: SegmenterPlan, chosen: s
         yield Decision(
             "warm start",
             f"{segmenter.warm_start_epochs} epochs, then weight {segmenter.anchor_weight:g}",
-            f"{chosen}; k-means parts of the visual target come first and stay beside the losses, "
+            f"{chosen}; parts found by rules come first and stay beside the losses, "
             "which alone lose small parts",
         )
     weights = (segmenter.feature_weight, segmenter.visual_weight, segmenter.invariance_weight)

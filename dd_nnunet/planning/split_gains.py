@@ -17,8 +17,8 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from dd_nnunet.core.fingerprint import SplitFingerprint
-from dd_nnunet.planning.foreground import Mask
 from dd_nnunet.planning.surrogates import surrogates
+from dd_nnunet.regions.foreground import Mask
 
 Floats = npt.NDArray[np.floating[Any]]
 MAX_LEVELS = 3

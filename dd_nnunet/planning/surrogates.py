@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import fft
 
-from dd_nnunet.planning.foreground import Mask, bounding_box
+from dd_nnunet.regions.foreground import Mask, bounding_box
 
 Floats = npt.NDArray[np.floating[Any]]
 # of the region's voxels; lags with fewer pairs say nothing

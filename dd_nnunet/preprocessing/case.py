@@ -8,7 +8,6 @@ import numpy.typing as npt
 
 from dd_nnunet.core.case import CaseProperties, FloatArray, PreparedCase, Volume
 from dd_nnunet.core.plan import ConfigurationPlan, Zyx
-from dd_nnunet.planning.foreground import bounding_box, foreground_mask
 from dd_nnunet.planning.resolution import resampled_shape
 from dd_nnunet.preprocessing.normalize import intensity_range, scale_to_unit
 from dd_nnunet.preprocessing.resample import (
@@ -19,6 +18,7 @@ from dd_nnunet.preprocessing.resample import (
     resample_axis,
     resample_image,
 )
+from dd_nnunet.regions.foreground import bounding_box, foreground_mask
 
 SLAB_VOXELS = 2**20
 Labels = npt.NDArray[Any]

@@ -4,7 +4,7 @@ import numpy as np
 
 from dd_nnunet.core.case import FloatArray
 from dd_nnunet.core.plan import NormalizationPlan
-from dd_nnunet.planning.foreground import Mask
+from dd_nnunet.regions.foreground import Mask
 
 
 def intensity_range(channel: FloatArray, foreground: Mask, plan: NormalizationPlan) -> tuple[float, float]:

@@ -1,4 +1,4 @@
-"""Features of the frozen diffusion model, computed once per case and kept at low resolution."""
+"""What training needs of each case, computed once: low-resolution features, denoised copy, objects."""
 
 import logging
 from collections.abc import Sequence
@@ -13,11 +13,13 @@ from dd_nnunet.core.plan import FeaturePlan, Zyx
 from dd_nnunet.networks.checkpoint import load_checkpoint, save_checkpoint
 from dd_nnunet.networks.decoder_features import CaseFeatures, DecoderFeatures
 from dd_nnunet.networks.diffusion_unet import DiffusionUNet
+from dd_nnunet.regions.nested_parts import nested_parts
 from dd_nnunet.storage.atomic import read_json, sha256_of, write_json
 from dd_nnunet.storage.case_store import read_array, write_array
 from dd_nnunet.storage.folder_lock import locked
 from dd_nnunet.storage.progress_bar import progress_bar
 from dd_nnunet.training.bounded_cache import BoundedCache
+from dd_nnunet.training.pseudo_labels import PartLabels
 from dd_nnunet.training.seeds import derive_seed
 from dd_nnunet.training.setup import TrainingSetup
 
@@ -27,7 +29,7 @@ SMALLEST_SD = 1e-6
 
 
 class FeatureCache:
-    """Projected features per case and stage, float16 on disk, and the denoised copy.
+    """Projected features per case and stage, float16 on disk, the denoised copy, and the parts of `objects`.
 
     Args:
         folder: fold_k/features.
@@ -99,13 +101,24 @@ class FeatureCache:
             return self.setup.reader.image(case_id)
         return self._read(f"{case_id}_denoised")
 
+    def object_parts(self, case_id: str, level: int) -> PartLabels:
+        """Parts [Z,Y,X] of a level that starts from objects."""
+        parts: PartLabels = read_array(self.folder / f"{case_id}_objects.b2nd")[level - 1]
+        return parts
+
     def _read(self, name: str) -> FloatArray:
         return self._memory.get(name, lambda: read_array(self.folder / f"{name}.b2nd").astype(np.float32))
 
     def _names(self, case_id: str) -> list[str]:
         names = [f"{case_id}_stage{stage}" for stage in self.stages]
         denoised = self.setup.configuration.features.visual_target == "denoised"
-        return [*names, f"{case_id}_denoised"] if denoised else names
+        names += [f"{case_id}_denoised"] * denoised
+        return [*names, f"{case_id}_objects"] if self._has_objects else names
+
+    @property
+    def _has_objects(self) -> bool:
+        configuration = self.setup.configuration
+        return any(configuration.starts_from_objects(level) for level in configuration.levels)
 
     def _is_complete(self, case_id: str) -> bool:
         return all((self.folder / f"{name}.b2nd").exists() for name in self._names(case_id))
@@ -126,13 +139,25 @@ class FeatureCache:
             write_array(
                 self.folder / f"{case_id}_denoised.b2nd", features.denoised.numpy().astype(np.float16)
             )
+        if self._has_objects:
+            write_array(self.folder / f"{case_id}_objects.b2nd", self._find_objects(case_id))
         self.setup.stop.check(self.folder)
+
+    def _find_objects(self, case_id: str) -> PartLabels:
+        """Parts of every level that starts from objects, [level,Z,Y,X], padded as the volume is: by mirroring."""
+        configuration, reader = self.setup.configuration, self.setup.reader
+        assert configuration.objects is not None
+        padded, box = reader.image(case_id)[0], reader.box(case_id)
+        parts = nested_parts(padded[box], configuration.objects, configuration.spacing_zyx_mm)
+        beyond = [(b.start, n - b.stop) for b, n in zip(box, padded.shape, strict=True)]
+        return np.pad(np.stack(parts), [(0, 0), *beyond], mode="symmetric")
 
     def _check_identity(self, diffusion_checkpoint: Path) -> None:
         plan = self.setup.configuration.features
         identity = {
             "diffusion_sha256": sha256_of(diffusion_checkpoint),
             "plan": str(plan),
+            "objects": str(self.setup.configuration.objects),
             "seed": self.setup.seed,
         }
         path = self.folder / "identity.json"

@@ -23,7 +23,7 @@ class LevelTargets:
     Args:
         cache: features and visual targets of the training cases.
         level: which stages, how many parts.
-        fit_warm_start: fits what gives pseudo-labels; called once, when the first are asked for.
+        fit_warm_start: fits what gives pseudo-labels by k-means; called once, when the first are asked for.
         device: where the losses are computed.
     """
 
@@ -55,7 +55,7 @@ class LevelTargets:
         return [self._stage(batch["case_ids"], batch["starts_zyx"], stage) for stage in self.level.stages]
 
     def pseudo_labels(self, batch: dict[str, Any]) -> Tensor:
-        """k-means parts [B,Z,Y,X] int64 of the batch's patches."""
+        """Parts [B,Z,Y,X] int64 of the batch's patches: objects, or k-means where the plan has none."""
         patches = [
             _cut(self._case_labels(case_id)[None], start, self.patch)[0]
             for case_id, start in zip(batch["case_ids"], batch["starts_zyx"], strict=True)
@@ -67,7 +67,12 @@ class LevelTargets:
         return self._fit_warm_start()
 
     def _case_labels(self, case_id: str) -> PartLabels:
-        return self._labels.get(case_id, lambda: self._warm_start.labels(self.cache.visual_target(case_id)))
+        return self._labels.get(case_id, lambda: self._label_case(case_id))
+
+    def _label_case(self, case_id: str) -> PartLabels:
+        if self.configuration.starts_from_objects(self.level):
+            return self.cache.object_parts(case_id, self.level.level)
+        return self._warm_start.labels(self.cache.visual_target(case_id))
 
     def _stage(self, case_ids: Sequence[str], starts: Sequence[Zyx], stage: int) -> Representation:
         windows, matrices = [], []

@@ -22,6 +22,9 @@ SAMPLE_VOXELS = 2**16
 CASE_ITERATIONS = 20
 RESEED_SHARE = 0.01
 DICE_EPSILON = 1.0
+BALANCE = 0.25
+# a part of a few voxels must not outweigh the others
+FEWEST_VOXELS = 50
 
 
 class WarmStart:
@@ -146,7 +149,10 @@ def reseed_labels(labels: Tensor, unexplained: Tensor, dead_parts: Sequence[int]
 
 
 def pseudo_label_loss(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Cross-entropy, and soft Dice so that small parts count.
+    """Cross-entropy and soft Dice, such that small parts count.
+
+    In the cross-entropy a voxel of a part with n voxels in the batch weighs n^-3/4, so that a part counts with the
+    fourth root of its size; the weights of all voxels sum to 1.
 
     Args:
         logits: [B,K,Z,Y,X].
@@ -157,9 +163,17 @@ def pseudo_label_loss(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     """
     masks = logits.softmax(dim=1)
     truth = torch.nn.functional.one_hot(labels, logits.shape[1]).permute(0, 4, 1, 2, 3)
+    weights = _weights_of_parts(truth.sum(dim=(0, 2, 3, 4)))
     # written out, because torch's own has no repeatable form for volumes on CUDA
-    cross_entropy = -(truth * logits.log_softmax(dim=1)).sum(dim=1).mean()
+    per_part = -(truth * logits.log_softmax(dim=1)).sum(dim=(0, 2, 3, 4))
+    cross_entropy = (weights * per_part).sum()
     overlap = (masks * truth).sum(dim=(0, 2, 3, 4))
     total = masks.sum(dim=(0, 2, 3, 4)) + truth.sum(dim=(0, 2, 3, 4))
     dice = (2 * overlap + DICE_EPSILON) / (total + DICE_EPSILON)
     return cross_entropy + 1 - dice.mean(), cross_entropy
+
+
+def _weights_of_parts(voxels: Tensor) -> Tensor:
+    """Weight [K] of each voxel of a part, from the parts' numbers of voxels [K]; the batch's voxels sum to 1."""
+    weights = voxels.clamp(min=FEWEST_VOXELS).float().pow(BALANCE - 1)
+    return weights / (weights * voxels).sum()

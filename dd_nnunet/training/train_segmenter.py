@@ -199,7 +199,9 @@ class _LevelTrainer:
         return (self.plan.anchor_weight if anchored else RESEEDING_WEIGHT), labels
 
     def _parts_to_seed(self) -> tuple[int, ...]:
-        return () if self.is_plain else self.dead_parts
+        # objects keep their parts in the labels; other labels in their place would be unlearned again
+        from_objects = self.setup.configuration.starts_from_objects(self.level)
+        return () if self.is_plain or from_objects else self.dead_parts
 
     def _logits(self, image: Tensor, mirrored: list[int]) -> Tensor:
         # the image is mirrored and the prediction mirrored back, so that features need not be

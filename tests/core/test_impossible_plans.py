@@ -56,6 +56,18 @@ SEGMENTER = [
     ("gamma_range", [1.1, 0.9], "gamma_range is [1.1, 0.9]; must be above 0 and not fall"),
     ("dropout", 1, "dropout is 1; at least 0 and below 1"),
 ]
+RISING = "1 to 3 rising numbers, the first is 2"
+OBJECTS = [
+    ({"n_parts": [3], "smallest_mm": [5]}, f"objects.n_parts is [3]; {RISING}"),
+    ({"n_parts": [2, 2], "smallest_mm": [5, 2]}, f"objects.n_parts is [2, 2]; {RISING}"),
+    ({"n_parts": [], "smallest_mm": []}, f"objects.n_parts is []; {RISING}"),
+    ({"n_parts": [2, 3, 4, 5], "smallest_mm": [4, 3, 2, 1]}, f"objects.n_parts is [2, 3, 4, 5]; {RISING}"),
+    ({"n_parts": [2], "smallest_mm": [0]}, "objects.smallest_mm is [0.0]; one above 0 per level of n_parts"),
+    (
+        {"n_parts": [2, 3], "smallest_mm": [5]},
+        "objects.smallest_mm is [5.0]; one above 0 per level of n_parts",
+    ),
+]
 # place that is told, keys that lead to the value, the value, what is said
 EDITS = [
     *((f"{HERE}.diffusion", ("diffusion", key), value, words) for key, value, words in DIFFUSION),
@@ -64,6 +76,13 @@ EDITS = [
     *(
         (HERE, ("spacing_zyx_mm",), value, f"spacing_zyx_mm is {shown}; must be above 0 on every axis")
         for value, shown in (([0, 1, 1], "[0.0, 1.0, 1.0]"), ([1, 1, -2], "[1.0, 1.0, -2.0]"))
+    ),
+    *((f"{HERE}.objects", ("objects",), value, words) for value, words in OBJECTS),
+    (
+        HERE,
+        ("objects",),
+        {"n_parts": [2, 4], "smallest_mm": [5, 2]},
+        "n_parts of level 2 is 3, objects.n_parts has 4; they must agree",
     ),
     # the schedule has T values, the first after one noising step
     (HERE, ("features", "timesteps"), [50, 250], "features.timesteps has 250; allowed: 0–249"),
@@ -104,6 +123,8 @@ def test_an_impossible_value_is_refused_with_its_place(place, keys, value, words
         ("diffusion", {"channels": [1, 40]}),
         ("diffusion", {"n_timesteps": 51}),
         ("features", {"timesteps": [0, 249]}),
+        ("objects", {"n_parts": [2], "smallest_mm": [5]}),
+        ("objects", {"n_parts": [2, 3], "smallest_mm": [5, 0.1]}),
         ("segmenter", {"warm_start_epochs": 0}),
         ("segmenter", {"warm_start_epochs": 2}),
         ("segmenter", {"gamma_range": [1, 1]}),
@@ -113,7 +134,8 @@ def test_an_impossible_value_is_refused_with_its_place(place, keys, value, words
 )
 def test_the_last_values_that_are_possible(part, change):
     data = record_to_json(make_plan())
-    data["configurations"]["3d_fullres"][part] |= change
+    configuration = data["configurations"]["3d_fullres"]
+    configuration[part] = (configuration[part] or {}) | change
     record_from_json(Plan, data, "ddPlans.json")
 
 

@@ -1,21 +1,14 @@
-import itertools
-
 import numpy as np
 import pytest
+from small_plan import PERCENTILES, make_configuration
+from small_volumes import cell
 
 from dd_nnunet.commands.baseline import METHOD_NAMES
+from dd_nnunet.core.plan import LevelPlan, ObjectPlan
 from dd_nnunet.evaluation.baselines import METHODS
-from dd_nnunet.evaluation.baselines.denoise_kmeans import denoise, noise_sd, segment_denoised
-from dd_nnunet.evaluation.baselines.kmeans import best_cuts, lloyd, segment_by_kmeans
-
-
-def error_of(values, weights, cuts):
-    """Squared error of the runs that the cuts make."""
-    total = 0.0
-    for start, stop in itertools.pairwise([0, *cuts, len(values)]):
-        v, w = values[start:stop], weights[start:stop]
-        total += (w * (v - np.average(v, weights=w)) ** 2).sum()
-    return total
+from dd_nnunet.evaluation.baselines.denoise_kmeans import segment_denoised
+from dd_nnunet.evaluation.baselines.kmeans import lloyd, segment_by_kmeans
+from dd_nnunet.regions.nested_parts import nested_parts
 
 
 def noisy(shape, seed, sd=0.05):
@@ -32,21 +25,6 @@ def inertia(image, parts):
     labels = parts.ravel()
     means = {k: voxels[:, labels == k].mean(axis=1, keepdims=True) for k in np.unique(labels)}
     return sum(((voxels[:, labels == k] - means[k]) ** 2).sum() for k in means)
-
-
-def test_cuts_by_hand():
-    values, weights = np.array([0.0, 0.1, 0.5, 0.9, 1.0]), np.ones(5)
-    assert best_cuts(values, weights, 1).tolist() == []
-    assert best_cuts(values, weights, 3).tolist() == [2, 3]
-    assert best_cuts(values, weights, 5).tolist() == [1, 2, 3, 4]
-
-
-@pytest.mark.parametrize("n_parts", [2, 3, 4])
-def test_cuts_are_the_best_of_all_cuts(n_parts):
-    random = np.random.default_rng(n_parts)
-    values, weights = np.sort(random.random(9)), random.integers(1, 20, 9).astype(float)
-    best = min(error_of(values, weights, cuts) for cuts in itertools.combinations(range(1, 9), n_parts - 1))
-    assert error_of(values, weights, best_cuts(values, weights, n_parts)) == pytest.approx(best)
 
 
 def test_parts_are_numbered_by_rising_intensity():
@@ -94,39 +72,40 @@ def test_lloyd_moves_to_the_means_and_keeps_an_empty_centre():
     np.testing.assert_allclose(lloyd(voxels, np.array([[0.3], [0.7], [9.0]])), [[0.1], [0.9], [9.0]])
 
 
-def test_noise_of_white_noise_and_of_a_constant():
-    noise = np.random.default_rng(0).normal(0.5, 0.1, (32, 32, 32)).astype(np.float32)
-    assert noise_sd(noise) == pytest.approx(0.1, rel=0.05)
-    assert noise_sd(np.full((4, 4, 4), 0.5, np.float32)) == 0.0
-
-
-def test_noise_is_measured_beside_a_constant_background():
-    image = np.zeros((32, 32, 32), np.float32)
-    image[:10] = np.random.default_rng(0).normal(0.5, 0.1, (10, 32, 32))
-    assert noise_sd(image) == pytest.approx(0.1, rel=0.1)
-
-
-def test_denoising_comes_nearer_to_the_truth():
+def test_denoising_first_is_nearer_to_the_truth():
     image, truth = noisy((12, 12, 12), 3, sd=0.15)
-    clean = np.array([0.1, 0.5, 0.9])[truth]
-    assert np.abs(denoise(image) - clean).mean() < 0.7 * np.abs(image - clean).mean()
     assert (segment_denoised(image[None], (3,))[0] == truth).mean() > (
         segment_by_kmeans(image[None], (3,))[0] == truth
     ).mean()
 
 
-def test_an_image_without_noise_stays_as_it_is():
+def test_an_image_without_noise_is_cut_as_it_is():
     image = np.zeros((6, 6, 6), np.float32)
     image[3:] = 1.0
-    assert noise_sd(image) >= 0.0
-    np.testing.assert_array_equal(denoise(np.ones((4, 4, 4), np.float32)), np.ones((4, 4, 4)))
     np.testing.assert_array_equal(segment_denoised(image[None], (2,))[0], image)
 
 
 def test_thin_volumes():
     image = np.random.default_rng(0).random((1, 1, 16, 16), dtype=np.float32)
+    configuration = make_configuration(
+        levels=(LevelPlan(1, 2, (1,)),), normalization=(PERCENTILES,), objects=ObjectPlan((2,), (2.0,))
+    )
     for method in METHODS.values():
-        assert method(image, (2,))[0].shape == (1, 16, 16)
+        assert method(image, configuration.levels, configuration)[0].shape == (1, 16, 16)
+
+
+def test_objects_are_those_of_the_plan():
+    image = cell()[None] / 100
+    levels = (LevelPlan(1, 2, (1,)), LevelPlan(2, 3, (2,)))
+    configuration = make_configuration(
+        levels=levels, spacing_zyx_mm=(1.0, 1.0, 1.0), objects=ObjectPlan((2, 3), (5.0, 2.0))
+    )
+    expected = nested_parts(image[0], configuration.objects, (1.0, 1.0, 1.0))
+    for wanted in (levels, levels[1:]):
+        found = METHODS["objects"](image, wanted, configuration)
+        for level, parts in zip(wanted, found, strict=True):
+            np.testing.assert_array_equal(parts, expected[level.level - 1])
+    assert expected[0].any()
 
 
 def test_the_command_offers_every_method():

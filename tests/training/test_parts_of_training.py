@@ -121,6 +121,16 @@ def test_pseudo_label_loss_by_hand() -> None:
     assert float(total) == pytest.approx(math.log(2) + 1 - 2 / 3)
 
 
+def test_small_parts_weigh_more_in_the_pseudo_label_loss() -> None:
+    # 625 voxels of part 0 and 81 of part 1, each part with the fourth root of its size: 5 to 3
+    labels = torch.zeros(1, 1, 1, 706, dtype=torch.int64)
+    labels[..., 625:] = 1
+    logits = torch.zeros(1, 2, 1, 1, 706)
+    logits[:, 0] = math.log(3.0)
+    _, cross_entropy = pseudo_label_loss(logits, labels)
+    assert float(cross_entropy) == pytest.approx(5 / 8 * math.log(4 / 3) + 3 / 8 * math.log(4), rel=1e-5)
+
+
 def test_part_statistics_by_hand() -> None:
     counter = PartCounter(3)
     owner, largest = torch.zeros(3, 3, 3, dtype=torch.int64), torch.full((3, 3, 3), 0.8)

@@ -2,12 +2,22 @@
 
 from collections.abc import Callable, Sequence
 
+from dd_nnunet.core.plan import ConfigurationPlan, LevelPlan
 from dd_nnunet.evaluation.baselines.denoise_kmeans import segment_denoised
 from dd_nnunet.evaluation.baselines.kmeans import FloatImage, Parts, segment_by_kmeans
+from dd_nnunet.evaluation.baselines.objects import OBJECTS, segment_objects
 
-Segment = Callable[[FloatImage, Sequence[int]], tuple[Parts, ...]]
+# a prepared image [C,Z,Y,X], the levels asked for, and their configuration
+Segment = Callable[[FloatImage, Sequence[LevelPlan], ConfigurationPlan], tuple[Parts, ...]]
+
+
+def _by_numbers(segment: Callable[[FloatImage, Sequence[int]], tuple[Parts, ...]]) -> Segment:
+    """A method that needs to know of a plan no more than how many parts there are."""
+    return lambda image, levels, _: segment(image, [level.n_parts for level in levels])
+
 
 METHODS: dict[str, Segment] = {
-    "kmeans": segment_by_kmeans,
-    "denoise-kmeans": segment_denoised,
+    "kmeans": _by_numbers(segment_by_kmeans),
+    "denoise-kmeans": _by_numbers(segment_denoised),
+    OBJECTS: segment_objects,
 }

@@ -1,6 +1,6 @@
 import numpy as np
 
-from dd_nnunet.planning.foreground import background_constant, bounding_box, foreground_mask
+from dd_nnunet.regions.foreground import background_constant, bounding_box, foreground_mask
 
 
 def padded_noise(background):

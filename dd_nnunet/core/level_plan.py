@@ -1,0 +1,62 @@
+"""A level of a plan: how many parts, fed by which stages, and where its training starts."""
+
+import math
+from dataclasses import dataclass
+
+from dd_nnunet.core.network_plans import check_at_least
+
+MAX_OBJECT_LEVELS = 3
+
+
+@dataclass(frozen=True)
+class ObjectPlan:
+    """Warm start of the first levels: an object, kinds of objects in it, kinds of cores in those.
+
+    Args:
+        n_parts: K of level 1, which is 2, and of level 2 and 3 if they start so too; rising.
+        smallest_mm: of each of these levels, the diameter of a ball as large as the smallest object; above 0.
+    """
+
+    n_parts: tuple[int, ...]
+    smallest_mm: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        shown = list(self.n_parts)
+        if not 1 <= len(shown) <= MAX_OBJECT_LEVELS or shown[0] != 2 or shown != sorted(set(shown)):
+            raise ValueError(
+                f"objects.n_parts is {shown}; 1 to {MAX_OBJECT_LEVELS} rising numbers, the first is 2"
+            )
+        if len(self.smallest_mm) != len(shown) or not all(0 < mm < math.inf for mm in self.smallest_mm):
+            raise ValueError(
+                f"objects.smallest_mm is {list(self.smallest_mm)}; one above 0 per level of n_parts"
+            )
+
+
+@dataclass(frozen=True)
+class LevelPlan:
+    """One level of the hierarchy.
+
+    Args:
+        level: its number, 1 = coarsest; at least 1.
+        n_parts: K, at least 2.
+        stages: decoder stages of the diffusion U-Net that feed it, at least one, 1 = coarsest.
+        children: how many of its parts each part of the level before becomes, in the order of the parts' numbers;
+            empty where that is not stated. Training does not use it yet.
+    """
+
+    level: int
+    n_parts: int
+    stages: tuple[int, ...]
+    children: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        check_at_least(self, 1, "level")
+        if not self.stages:
+            raise ValueError(f"stages of level {self.level} is empty; at least one")
+        if self.n_parts < 2:
+            raise ValueError(f"n_parts of level {self.level} is {self.n_parts}; at least 2")
+        if self.children and (min(self.children) < 1 or sum(self.children) != self.n_parts):
+            shown = " ".join(map(str, self.children))
+            raise ValueError(
+                f"children of level {self.level} are {shown}; each at least 1, together n_parts = {self.n_parts}"
+            )

@@ -1,0 +1,65 @@
+import numpy as np
+import pytest
+from scipy.ndimage import distance_transform_edt
+
+from dd_nnunet.regions.morphology import ball, closed, components, dilated, eroded, opened, without_small
+
+
+def random_mask(shape=(9, 10, 11)):
+    return np.random.default_rng(0).random(shape) < 0.6
+
+
+def test_balls_by_hand():
+    cross = np.zeros((3, 3, 3), bool)
+    cross[1, 1, :] = cross[1, :, 1] = cross[:, 1, 1] = True
+    np.testing.assert_array_equal(ball(1.0, (2.0, 2.0, 2.0)), cross)
+    assert ball(1.0, (1.0, 1.0, 1.0)).sum() == 7
+    assert ball(1.5, (1.0, 1.0, 1.0)).sum() == 19
+    assert ball(2.0, (1.0, 1.0, 1.0)).sum() == 33
+    assert ball(0.5, (1.0, 1.0, 1.0)).shape == (1, 1, 1)
+
+
+def test_thick_slices_are_reached_later():
+    # edges of 2, 0.707 and 0.707 mean edges: the ball of radius 1 lies in one slice
+    assert ball(1.0, (4.0, 1.4142136, 1.4142136)).shape == (1, 3, 3)
+
+
+@pytest.mark.parametrize("radius", [1.0, 1.5, 2.0])
+@pytest.mark.parametrize("spacing", [(1.0, 1.0, 1.0), (3.0, 1.0, 1.5)])
+def test_erosion_and_dilation_are_distances(radius, spacing):
+    mask, unit = random_mask(), np.prod(spacing) ** (1 / 3)
+    structure = ball(radius, spacing)
+    depth = distance_transform_edt(mask, sampling=spacing) / unit
+    height = distance_transform_edt(~mask, sampling=spacing) / unit
+    np.testing.assert_array_equal(eroded(mask, structure), depth > radius + 1e-9)
+    np.testing.assert_array_equal(dilated(mask, structure), height <= radius + 1e-9)
+
+
+def test_openings_shrink_and_closings_grow_and_both_only_once():
+    mask, structure = random_mask(), ball(1.0, (1.0, 1.0, 1.0))
+    assert (opened(mask, structure) <= mask).all() and (closed(mask, structure) >= mask).all()
+    for step in (opened, closed):
+        np.testing.assert_array_equal(step(step(mask, structure), structure), step(mask, structure))
+
+
+def test_nothing_is_eroded_from_the_faces():
+    assert eroded(np.ones((4, 4, 4), bool), ball(2.0, (1.0, 1.0, 1.0))).all()
+
+
+def test_small_components_go():
+    mask = np.zeros((1, 1, 10), bool)
+    mask[0, 0, [0, 1, 2, 5, 6, 9]] = True
+    assert np.flatnonzero(without_small(mask, 2)).tolist() == [0, 1, 2, 5, 6]
+    assert np.flatnonzero(without_small(mask, 2.5)).tolist() == [0, 1, 2]
+    assert not without_small(mask, 4).any()
+    assert not without_small(np.zeros((2, 2, 2), bool), 0).any()
+
+
+def test_components_with_a_margin():
+    labels = np.zeros((1, 1, 9), np.intp)
+    labels[0, 0, [2, 3]], labels[0, 0, 7] = 1, 3
+    found = [(number, box[2], mask.ravel().tolist()) for number, box, mask in components(labels, 1)]
+    assert found == [
+        (1, slice(1, 5), [False, True, True, False]),
+        (3, slice(6, 9), [False, True, False]),
+    ]

@@ -1,0 +1,66 @@
+import numpy as np
+import pytest
+from balls import ball, nested_balls
+
+from dd_nnunet.regions.sub_objects import Usual, find_cores, find_sub_objects, share_of_sub_objects
+
+ONE_MM = (1.0, 1.0, 1.0)
+
+
+def test_what_is_usual_by_hand():
+    volume = np.zeros((9, 9, 9))
+    region = np.zeros((9, 9, 9), bool)
+    region[1:8, 1:8, 1:8] = True
+    # the rim of 1.5 voxels is one voxel on each side, edges included
+    inside = np.zeros_like(region)
+    inside[2:7, 2:7, 2:7] = True
+    volume[inside] = np.tile([0.4, 0.5, 0.6, 0.5, 0.4], 25)
+    usual = Usual.of(volume, region, ONE_MM)
+    np.testing.assert_array_equal(usual.inside, inside)
+    assert usual.median == pytest.approx(0.5)
+    assert usual.sd == pytest.approx(1.4826 * 0.1)
+
+
+def test_too_little_to_be_usual():
+    region = np.zeros((9, 9, 9), bool)
+    region[3:6, 3:6, 3:6] = True
+    assert Usual.of(np.zeros((9, 9, 9)), region, ONE_MM) is None
+
+
+def test_outlines_lie_at_half_of_the_height():
+    # a ball of radius 4 blurred over one voxel: half of its height is at its radius
+    distance = np.sqrt(((np.indices((25, 25, 25)) - 12) ** 2).sum(axis=0))
+    volume = 0.3 + 0.4 * np.clip(4.5 - distance, 0, 1)
+    volume += np.random.default_rng(0).normal(0, 0.02, volume.shape)
+    usual = Usual.of(volume, np.ones(volume.shape, bool), ONE_MM)
+    found = find_sub_objects(volume, usual, 20, ONE_MM)
+    assert found.max() == 1
+    radius = (3 * (found > 0).sum() / (4 * np.pi)) ** (1 / 3)
+    assert 3.8 <= radius <= 4.4
+
+
+def test_cores_bright_and_dark():
+    shape = (20, 20, 20)
+    volume = 0.3 + np.random.default_rng(0).normal(0, 0.02, shape)
+    objects = np.zeros(shape, np.intp)
+    for number, (z, height) in enumerate(((5, 0.3), (14, -0.3)), start=1):
+        objects[ball(shape, (z, 10, 10), 4)] = number
+        volume[objects == number] += 0.3
+        volume[ball(shape, (z, 10, 10), 1.5)] += height
+    usual = Usual.of(volume, np.ones(shape, bool), ONE_MM)
+    cores = find_cores(volume, objects, usual, 5, ONE_MM)
+    assert cores.max() == 2
+    for z in (5, 14):
+        inside = cores[ball(shape, (z, 10, 10), 1.5)]
+        assert inside.min() == inside.max() > 0
+    assert (cores > 0).sum() == 2 * ball(shape, (5, 10, 10), 1.5).sum()
+    assert not find_cores(volume, objects, usual, 100, ONE_MM).any()
+
+
+def test_shares_of_sub_objects():
+    image, truth = nested_balls(noise=0.02)
+    usual = Usual.of(image, truth[0] > 0, ONE_MM)
+    share = share_of_sub_objects(image, usual, 20, ONE_MM)
+    true = ((truth[1] >= 2) & usual.inside).sum() / usual.inside.sum()
+    assert share == pytest.approx(true, rel=0.1)
+    assert share_of_sub_objects(image, usual, 1000, ONE_MM) == 0
