@@ -2,8 +2,8 @@
 
     python benchmarks/object_parts.py [--volumes 40]      # 6 minutes on one core; writes results/object_parts.json
 
-Volumes are of seeds on which nothing was chosen; diameters are those that the fingerprint measures on them. Labels are
-read for scoring only. The ablations leave out one rule at a time.
+Volumes are of a seed on which nothing was chosen; diameters are what the fingerprint measures on them. Labels are read
+for scoring only. The ablations leave out one rule at a time.
 """
 
 import argparse
@@ -71,7 +71,7 @@ def measure(volumes: Sequence[SyntheticVolume]) -> dict[str, Any]:
     images = [scaled(volume.image) for volume in volumes]
     truths = [volume.labels for volume in volumes]
     diameters = merge_diameters([characteristic_diameters(image, SPACING) for image in images])
-    plan = ObjectPlan(N_PARTS, tuple(SMALLEST_SHARE * mm for mm in diameters))
+    plan = ObjectPlan(N_PARTS, tuple(SMALLEST_SHARE * mm for mm in diameters), 10.0)
     methods: dict[str, Segment] = {
         "kmeans": lambda image: segment_by_kmeans(image[None], N_PARTS),
         "denoise-kmeans": lambda image: segment_denoised(image[None], N_PARTS),

@@ -1,1 +1,1 @@
-"""Floor 10: command lines; heavy imports stay inside main."""
+"""Floor 11: command lines; heavy imports stay inside main."""

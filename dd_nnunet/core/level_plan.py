@@ -15,10 +15,12 @@ class ObjectPlan:
     Args:
         n_parts: K of level 1, which is 2, and of level 2 and 3 if they start so too; rising.
         smallest_mm: of each of these levels, the diameter of a ball as large as the smallest object; above 0.
+        anchor_weight: of these parts beside the losses; at least 0.
     """
 
     n_parts: tuple[int, ...]
     smallest_mm: tuple[float, ...]
+    anchor_weight: float
 
     def __post_init__(self) -> None:
         shown = list(self.n_parts)
@@ -30,6 +32,8 @@ class ObjectPlan:
             raise ValueError(
                 f"objects.smallest_mm is {list(self.smallest_mm)}; one above 0 per level of n_parts"
             )
+        if not 0 <= self.anchor_weight < math.inf:
+            raise ValueError(f"objects.anchor_weight is {self.anchor_weight}; at least 0")
 
 
 @dataclass(frozen=True)

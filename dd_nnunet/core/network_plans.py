@@ -184,7 +184,8 @@ class SegmenterPlan:
         invariance_weight: λ_inv of Eq. 4.
         scale_free: divide each consistency by the variance of its representation.
         gamma_range: γ of the photometric transformation is uniform in it; above 0.
-        anchor_weight: of the warm start's pseudo-labels beside the losses; 0 = the losses alone.
+        anchor_weight: of the warm start's pseudo-labels beside the losses, where they are k-means parts; 0 = the
+            losses alone.
         recipe: "full": the rate falls with a cosine, gradients are clipped, patches are mirrored and changed
             photometrically, mirrored copies are averaged in prediction, dead parts are seeded again; "plain": nothing
             of that.

@@ -1,1 +1,1 @@
-"""Floor 8: the only floor that may open label files."""
+"""Floor 9: the only floor that may open label files."""

@@ -1,1 +1,1 @@
-"""Floor 4: diffusion U-Net, segmenter and decoder features."""
+"""Floor 5: diffusion U-Net, segmenter and decoder features."""

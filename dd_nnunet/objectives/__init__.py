@@ -1,1 +1,1 @@
-"""Floor 5: pure tensor functions, one equation each."""
+"""Floor 6: pure tensor functions, one equation each."""

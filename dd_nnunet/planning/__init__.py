@@ -1,1 +1,1 @@
-"""Floor 2: fingerprint and plan; numpy and scipy only, no torch."""
+"""Floor 3: fingerprint and plan; numpy and scipy only, no torch."""

@@ -20,6 +20,7 @@ class Preset:
         timesteps: read for features; None = from the measured noise.
         segmenter_iterations: per epoch; None = one pass over the training cases.
         objects: the first levels may start from objects within objects; else all start from k-means.
+        object_anchor_weight: of those parts beside the losses.
         low_resolution: coarse levels of volumes far larger than a patch get a configuration of their own.
         recipe: "plain" leaves out of both trainings what the paper does not tell of.
         kept_epoch: living parts first, or certainty alone.
@@ -58,6 +59,7 @@ class Preset:
     invariance_weight: float = 1.0
     gamma_range: tuple[float, float] = (0.9, 1.1)
     objects: bool = True
+    object_anchor_weight: float = 10.0
     low_resolution: bool = True
     recipe: Literal["full", "plain"] = "full"
     kept_epoch: Literal["alive", "certain"] = "alive"

@@ -173,7 +173,8 @@ def explain_objects(objects: ObjectPlan | None, because: str, budget: Budget) ->
     levels = " ".join(str(number) for number, _ in enumerate(objects.n_parts, start=1))
     smallest = " ".join(f"{mm:.3g}" for mm in objects.smallest_mm)
     value = f"level {levels}; at least {smallest} mm wide"
-    yield Decision("levels from objects", value, f"{because}; half of the characteristic diameters")
+    weight = f"weight {objects.anchor_weight:g} beside the losses, which alone lose small objects"
+    yield Decision("levels from objects", value, f"{because}; half of the characteristic diameters; {weight}")
 
 
 def explain_effort(diffusion: DiffusionPlan, segmenter: SegmenterPlan, chosen: str) -> Iterator[Decision]:

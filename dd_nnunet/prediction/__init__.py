@@ -1,1 +1,1 @@
-"""Floor 7: sliding window, part alignment, whole cases."""
+"""Floor 8: sliding window, part alignment, whole cases."""

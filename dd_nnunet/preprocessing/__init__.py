@@ -1,1 +1,1 @@
-"""Floor 3: from a raw volume to a prepared case and back."""
+"""Floor 4: from a raw volume to a prepared case and back."""

@@ -120,6 +120,7 @@ def find_cores(
         objects: [Z,Y,X] 1 … n, 0 elsewhere.
         usual: what the objects lie in.
         min_voxels: smaller ones are noise.
+        spacing_zyx_mm: of the volume.
 
     Returns:
         [Z,Y,X] 1 … m, 0 where there is none.

@@ -1,1 +1,1 @@
-"""Floor 9: figures and the HTML page."""
+"""Floor 10: figures and the HTML page."""

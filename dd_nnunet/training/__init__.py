@@ -1,1 +1,1 @@
-"""Floor 6: batches, loops and label-free selection."""
+"""Floor 7: batches, loops and label-free selection."""

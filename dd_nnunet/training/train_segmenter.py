@@ -82,6 +82,9 @@ class _LevelTrainer:
         self.epoch_length = self.plan.iterations_per_epoch
         self.n_iterations = self.plan.epochs * self.epoch_length
         self.level = level
+        objects = setup.configuration.objects
+        self.from_objects = setup.configuration.starts_from_objects(level)
+        self.anchor_weight = objects.anchor_weight if objects and self.from_objects else self.plan.anchor_weight
         self.seed = derive_seed(setup.seed, "level", level.level)
         cases = setup.fold.train
         self.monitors_all = self.plan.kept_epoch == "certain"
@@ -189,19 +192,18 @@ class _LevelTrainer:
 
     def _anchor(self, batch: Batch, masks: Tensor, visual: Representation) -> tuple[float, Tensor | None]:
         """Labels beside the losses, with their weight: the warm start's, and those that revive dead parts."""
-        anchored = self.plan.anchor_weight > 0 and self.plan.warm_start_epochs > 0
+        anchored = self.anchor_weight > 0 and self.plan.warm_start_epochs > 0
         to_seed = self._parts_to_seed()
         if not anchored and not to_seed:
             return 0.0, None
         labels = self.targets.pseudo_labels(batch) if anchored else masks.argmax(dim=1)
         if to_seed:
             labels = reseed_labels(labels, unexplained_map(masks, visual), to_seed)
-        return (self.plan.anchor_weight if anchored else RESEEDING_WEIGHT), labels
+        return (self.anchor_weight if anchored else RESEEDING_WEIGHT), labels
 
     def _parts_to_seed(self) -> tuple[int, ...]:
         # objects keep their parts in the labels; other labels in their place would be unlearned again
-        from_objects = self.setup.configuration.starts_from_objects(self.level)
-        return () if self.is_plain or from_objects else self.dead_parts
+        return () if self.is_plain or self.from_objects else self.dead_parts
 
     def _logits(self, image: Tensor, mirrored: list[int]) -> Tensor:
         # the image is mirrored and the prediction mirrored back, so that features need not be

@@ -23,6 +23,7 @@ from dd_nnunet.core.fingerprint import (
     ChannelFingerprint,
     DatasetFingerprint,
     SplitFingerprint,
+    SubObjectFingerprint,
 )
 from dd_nnunet.core.plan import (
     ConfigurationPlan,
@@ -31,6 +32,7 @@ from dd_nnunet.core.plan import (
     FeaturePlan,
     LevelPlan,
     NormalizationPlan,
+    ObjectPlan,
     Plan,
     ReadingPlan,
     SegmenterPlan,
@@ -50,6 +52,7 @@ PLAN_RECORDS = (
     FeaturePlan,
     SegmenterPlan,
     LevelPlan,
+    ObjectPlan,
     Decision,
 )
 FINGERPRINT_RECORDS = (
@@ -57,6 +60,7 @@ FINGERPRINT_RECORDS = (
     CaseFingerprint,
     ChannelFingerprint,
     SplitFingerprint,
+    SubObjectFingerprint,
     ReadingPlan,
 )
 PLAN_INTRO = """# The plan: `ddPlans.json`

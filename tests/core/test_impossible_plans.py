@@ -58,16 +58,19 @@ SEGMENTER = [
 ]
 RISING = "1 to 3 rising numbers, the first is 2"
 OBJECTS = [
-    ({"n_parts": [3], "smallest_mm": [5]}, f"objects.n_parts is [3]; {RISING}"),
-    ({"n_parts": [2, 2], "smallest_mm": [5, 2]}, f"objects.n_parts is [2, 2]; {RISING}"),
-    ({"n_parts": [], "smallest_mm": []}, f"objects.n_parts is []; {RISING}"),
-    ({"n_parts": [2, 3, 4, 5], "smallest_mm": [4, 3, 2, 1]}, f"objects.n_parts is [2, 3, 4, 5]; {RISING}"),
-    ({"n_parts": [2], "smallest_mm": [0]}, "objects.smallest_mm is [0.0]; one above 0 per level of n_parts"),
+    ({"n_parts": [3], "smallest_mm": [5], "anchor_weight": 10}, f"objects.n_parts is [3]; {RISING}"),
+    ({"n_parts": [2, 2], "smallest_mm": [5, 2], "anchor_weight": 10}, f"objects.n_parts is [2, 2]; {RISING}"),
+    ({"n_parts": [], "smallest_mm": [], "anchor_weight": 10}, f"objects.n_parts is []; {RISING}"),
+    ({"n_parts": [2, 3, 4, 5], "smallest_mm": [4, 3, 2, 1], "anchor_weight": 10}, f"objects.n_parts is [2, 3, 4, 5]; {RISING}"),
+    ({"n_parts": [2], "smallest_mm": [0], "anchor_weight": 10}, "objects.smallest_mm is [0.0]; one above 0 per level of n_parts"),
     (
-        {"n_parts": [2, 3], "smallest_mm": [5]},
+        {"n_parts": [2, 3], "smallest_mm": [5], "anchor_weight": 10},
         "objects.smallest_mm is [5.0]; one above 0 per level of n_parts",
     ),
 ]
+OBJECTS.append(
+    ({"n_parts": [2], "smallest_mm": [5], "anchor_weight": -1}, "objects.anchor_weight is -1.0; at least 0")
+)
 # place that is told, keys that lead to the value, the value, what is said
 EDITS = [
     *((f"{HERE}.diffusion", ("diffusion", key), value, words) for key, value, words in DIFFUSION),
@@ -81,7 +84,7 @@ EDITS = [
     (
         HERE,
         ("objects",),
-        {"n_parts": [2, 4], "smallest_mm": [5, 2]},
+        {"n_parts": [2, 4], "smallest_mm": [5, 2], "anchor_weight": 10},
         "n_parts of level 2 is 3, objects.n_parts has 4; they must agree",
     ),
     # the schedule has T values, the first after one noising step
@@ -123,8 +126,8 @@ def test_an_impossible_value_is_refused_with_its_place(place, keys, value, words
         ("diffusion", {"channels": [1, 40]}),
         ("diffusion", {"n_timesteps": 51}),
         ("features", {"timesteps": [0, 249]}),
-        ("objects", {"n_parts": [2], "smallest_mm": [5]}),
-        ("objects", {"n_parts": [2, 3], "smallest_mm": [5, 0.1]}),
+        ("objects", {"n_parts": [2], "smallest_mm": [5], "anchor_weight": 10}),
+        ("objects", {"n_parts": [2, 3], "smallest_mm": [5, 0.1], "anchor_weight": 10}),
         ("segmenter", {"warm_start_epochs": 0}),
         ("segmenter", {"warm_start_epochs": 2}),
         ("segmenter", {"gamma_range": [1, 1]}),

@@ -88,7 +88,7 @@ def test_an_image_without_noise_is_cut_as_it_is():
 def test_thin_volumes():
     image = np.random.default_rng(0).random((1, 1, 16, 16), dtype=np.float32)
     configuration = make_configuration(
-        levels=(LevelPlan(1, 2, (1,)),), normalization=(PERCENTILES,), objects=ObjectPlan((2,), (2.0,))
+        levels=(LevelPlan(1, 2, (1,)),), normalization=(PERCENTILES,), objects=ObjectPlan((2,), (2.0,), 10.0)
     )
     for method in METHODS.values():
         assert method(image, configuration.levels, configuration)[0].shape == (1, 16, 16)
@@ -98,7 +98,7 @@ def test_objects_are_those_of_the_plan():
     image = cell()[None] / 100
     levels = (LevelPlan(1, 2, (1,)), LevelPlan(2, 3, (2,)))
     configuration = make_configuration(
-        levels=levels, spacing_zyx_mm=(1.0, 1.0, 1.0), objects=ObjectPlan((2, 3), (5.0, 2.0))
+        levels=levels, spacing_zyx_mm=(1.0, 1.0, 1.0), objects=ObjectPlan((2, 3), (5.0, 2.0), 10.0)
     )
     expected = nested_parts(image[0], configuration.objects, (1.0, 1.0, 1.0))
     for wanted in (levels, levels[1:]):

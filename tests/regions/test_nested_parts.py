@@ -6,7 +6,7 @@ from dd_nnunet.core.level_plan import ObjectPlan
 from dd_nnunet.regions.nested_parts import ball_volume, find_object, nested_parts
 
 ONE_MM = (1.0, 1.0, 1.0)
-PLAN = ObjectPlan((2, 4, 5), (14.0, 3.0, 2.0))
+PLAN = ObjectPlan((2, 4, 5), (14.0, 3.0, 2.0), 10.0)
 
 
 def test_every_ball_gets_its_part():
@@ -29,7 +29,7 @@ def test_fewer_levels_are_the_first_ones():
     image, _ = nested_balls()
     whole = nested_parts(image, PLAN, ONE_MM)
     for n in (1, 2):
-        some = nested_parts(image, ObjectPlan(PLAN.n_parts[:n], PLAN.smallest_mm[:n]), ONE_MM)
+        some = nested_parts(image, ObjectPlan(PLAN.n_parts[:n], PLAN.smallest_mm[:n], 10.0), ONE_MM)
         assert len(some) == n
         for a, b in zip(some, whole, strict=False):
             np.testing.assert_array_equal(a, b)
@@ -38,7 +38,7 @@ def test_fewer_levels_are_the_first_ones():
 def test_scale_does_not_matter_but_size_in_millimetres_does():
     image, _ = nested_balls()
     (_, fine), (_, same), (_, large) = (
-        nested_parts(image, ObjectPlan((2, 4), smallest), spacing)
+        nested_parts(image, ObjectPlan((2, 4), smallest, 10.0), spacing)
         for smallest, spacing in (
             ((14.0, 3.0), ONE_MM), ((140.0, 30.0), (10.0,) * 3), ((14.0, 8.0), ONE_MM),
         )
@@ -50,7 +50,7 @@ def test_scale_does_not_matter_but_size_in_millimetres_does():
 
 def test_dark_objects_are_found_too():
     image, truth = nested_balls()
-    found = nested_parts(1 - image, ObjectPlan((2, 3), (14.0, 3.0)), ONE_MM)
+    found = nested_parts(1 - image, ObjectPlan((2, 3), (14.0, 3.0), 10.0), ONE_MM)
     assert dice(found[1] == 2, truth[1] >= 2) > 0.85
 
 
@@ -60,7 +60,7 @@ def test_touching_balls_are_two_objects_of_two_kinds():
     left, right = ball(shape, (15, 15, 11), 4.5), ball(shape, (15, 15, 19), 4.5)
     image = np.where(left, 0.7, np.where(right, 0.9, image)).astype(np.float32)
     image += np.random.default_rng(0).normal(0, 0.02, shape).astype(np.float32)
-    parts = nested_parts(image, ObjectPlan((2, 4), (14.0, 3.0)), ONE_MM)[1]
+    parts = nested_parts(image, ObjectPlan((2, 4), (14.0, 3.0), 10.0), ONE_MM)[1]
     assert dice(parts == 2, left) > 0.85 and dice(parts == 3, right & ~left) > 0.85
 
 
@@ -68,7 +68,7 @@ def test_noise_alone_holds_hardly_any_object():
     shape = (32, 32, 32)
     image = 0.1 + 0.4 * ball(shape, (15.5, 15.5, 15.5), 14)
     image = (image + np.random.default_rng(0).normal(0, 0.1, shape)).astype(np.float32)
-    parts = nested_parts(image, ObjectPlan((2, 4), (14.0, 5.0)), ONE_MM)[1]
+    parts = nested_parts(image, ObjectPlan((2, 4), (14.0, 5.0), 10.0), ONE_MM)[1]
     assert (parts > 1).sum() < 0.01 * (parts > 0).sum()
 
 
