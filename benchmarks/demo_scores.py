@@ -11,7 +11,7 @@ from measuring import machine, write_result
 from dd_nnunet.evaluation.table import score_row, score_table
 from dd_nnunet.storage.atomic import read_json
 
-METHODS = ("kmeans", "denoise-kmeans", "dd_nnunet")
+METHODS = ("kmeans", "denoise-kmeans", "objects", "dd_nnunet")
 
 
 def main() -> None:

@@ -80,7 +80,8 @@ def train_exhibit(shop: Workshop, name: str) -> None:
     plan = read_record(Plan, folders.plans_json(PLANS))
     for configuration in plan.configurations:
         _run(shop, name, "train", exhibit.folder, configuration, FOLD)
-        for method in METHODS:
+        has_objects = plan.configurations[configuration].objects is not None
+        for method in METHODS if has_objects else METHODS[:-1]:
             _run(
                 shop,
                 name,

@@ -13,7 +13,7 @@ from dd_nnunet.core.plan import Plan
 from dd_nnunet.storage.atomic import read_json
 from dd_nnunet.storage.workspace import DatasetFolders
 
-METHODS = ("kmeans", "denoise-kmeans")
+METHODS = ("kmeans", "denoise-kmeans", "objects")
 PLANS, FOLD = "ddPlans", "0"
 SCORES = ("dice", "interval", "foreground", "hd95_mm")
 PROBE = "minutes on this machine by a short probe"

@@ -77,7 +77,9 @@ class Shared:
         if not levels:
             return None
         smallest = tuple(round(SMALLEST_SHARE * self.diameter_mm(level), 4) for level in levels)
-        return ObjectPlan(self.parts.n_parts[: self.n_object_levels], smallest, self.preset.object_anchor_weight)
+        return ObjectPlan(
+            self.parts.n_parts[: self.n_object_levels], smallest, self.preset.object_anchor_weight
+        )
 
     def noise_sd(self, task: Task) -> float:
         """Noise of the prepared volumes; less than measured where they are averaged to a coarser grid."""

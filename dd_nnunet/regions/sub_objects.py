@@ -174,5 +174,9 @@ def _outline_height(heights: Floats) -> float:
 def _split_touching(mask: Mask) -> Labels:
     """Cut a mask [Z,Y,X] where it is thin: watershed of the depth under its outline."""
     depth = ndimage.gaussian_filter(ndimage.distance_transform_edt(mask), DEPTH_SMOOTHING) * mask
-    markers, _ = ndimage.label(h_maxima(depth, DEPTH_OF_SADDLE))
+    peaks = h_maxima(depth, DEPTH_OF_SADDLE) > 0
+    # what is too flat to have a peak is one object
+    whole, n_whole = ndimage.label(mask)
+    flat = np.isin(np.arange(n_whole + 1), whole[peaks], invert=True)
+    markers, _ = ndimage.label(peaks | (mask & flat[whole]))
     return np.asarray(watershed(-depth, markers, mask=mask), dtype=np.intp)

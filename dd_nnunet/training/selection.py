@@ -85,7 +85,7 @@ def selection_rank(
 
 
 def canonical_order(statistics: PartStatistics) -> tuple[int, ...]:
-    """Old part numbers in their canonical order.
+    """Old part numbers in their canonical order, where numbers mean nothing yet.
 
     Part 0 is the part that owns most border voxels (the background), the rest follow by falling volume.
     """

@@ -84,7 +84,9 @@ class _LevelTrainer:
         self.level = level
         objects = setup.configuration.objects
         self.from_objects = setup.configuration.starts_from_objects(level)
-        self.anchor_weight = objects.anchor_weight if objects and self.from_objects else self.plan.anchor_weight
+        self.anchor_weight = (
+            objects.anchor_weight if objects and self.from_objects else self.plan.anchor_weight
+        )
         self.seed = derive_seed(setup.seed, "level", level.level)
         cases = setup.fold.train
         self.monitors_all = self.plan.kept_epoch == "certain"
@@ -253,7 +255,8 @@ class _LevelTrainer:
         self.best_rank = rank
         best = {
             "network": self.network.state_dict(),
-            "order": list(canonical_order(statistics)),
+            # numbers of objects mean something already
+            "order": list(range(self.level.n_parts) if self.from_objects else canonical_order(statistics)),
             "epoch": epoch,
             "shares": list(statistics.shares),
             "border_shares": list(statistics.border_shares),

@@ -61,8 +61,14 @@ OBJECTS = [
     ({"n_parts": [3], "smallest_mm": [5], "anchor_weight": 10}, f"objects.n_parts is [3]; {RISING}"),
     ({"n_parts": [2, 2], "smallest_mm": [5, 2], "anchor_weight": 10}, f"objects.n_parts is [2, 2]; {RISING}"),
     ({"n_parts": [], "smallest_mm": [], "anchor_weight": 10}, f"objects.n_parts is []; {RISING}"),
-    ({"n_parts": [2, 3, 4, 5], "smallest_mm": [4, 3, 2, 1], "anchor_weight": 10}, f"objects.n_parts is [2, 3, 4, 5]; {RISING}"),
-    ({"n_parts": [2], "smallest_mm": [0], "anchor_weight": 10}, "objects.smallest_mm is [0.0]; one above 0 per level of n_parts"),
+    (
+        {"n_parts": [2, 3, 4, 5], "smallest_mm": [4, 3, 2, 1], "anchor_weight": 10},
+        f"objects.n_parts is [2, 3, 4, 5]; {RISING}",
+    ),
+    (
+        {"n_parts": [2], "smallest_mm": [0], "anchor_weight": 10},
+        "objects.smallest_mm is [0.0]; one above 0 per level of n_parts",
+    ),
     (
         {"n_parts": [2, 3], "smallest_mm": [5], "anchor_weight": 10},
         "objects.smallest_mm is [5.0]; one above 0 per level of n_parts",

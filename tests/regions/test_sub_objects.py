@@ -2,7 +2,13 @@ import numpy as np
 import pytest
 from balls import ball, nested_balls
 
-from dd_nnunet.regions.sub_objects import Usual, find_cores, find_sub_objects, share_of_sub_objects
+from dd_nnunet.regions.sub_objects import (
+    Usual,
+    _split_touching,
+    find_cores,
+    find_sub_objects,
+    share_of_sub_objects,
+)
 
 ONE_MM = (1.0, 1.0, 1.0)
 
@@ -64,3 +70,13 @@ def test_shares_of_sub_objects():
     true = ((truth[1] >= 2) & usual.inside).sum() / usual.inside.sum()
     assert share == pytest.approx(true, rel=0.1)
     assert share_of_sub_objects(image, usual, 1000, ONE_MM) == 0
+
+
+def test_touching_balls_are_cut_and_small_ones_kept():
+    shape = (12, 12, 24)
+    two = ball(shape, (6, 6, 6), 4) | ball(shape, (6, 6, 13), 4)
+    small = ball(shape, (6, 6, 21), 1)
+    found = _split_touching(two | small)
+    assert found.max() == 3 and ((found > 0) == (two | small)).all()
+    assert found[6, 6, 6] != found[6, 6, 13]
+    assert (found == found[6, 6, 21]).sum() == small.sum() == 7
