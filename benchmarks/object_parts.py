@@ -2,8 +2,8 @@
 
     python benchmarks/object_parts.py [--volumes 40]      # 6 minutes on one core; writes results/object_parts.json
 
-Volumes are of a seed on which nothing was chosen; diameters are what the fingerprint measures on them. Labels are read
-for scoring only. The ablations leave out one rule at a time.
+Volumes are of a seed on which nothing was chosen; diameters are what the fingerprint measures on them. Labels are for
+scoring only. The ablations leave out one rule at a time.
 """
 
 import argparse

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from balls import ball, dice, nested_balls
+from balls_in_balls import ball, dice, nested_balls
 
 from dd_nnunet.core.level_plan import ObjectPlan
 from dd_nnunet.regions.nested_parts import ball_volume, find_object, nested_parts

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from balls import ball, nested_balls
+from balls_in_balls import ball, nested_balls
 
 from dd_nnunet.regions.sub_objects import (
     Usual,
