@@ -29,6 +29,7 @@ from dd_nnunet.planning.reasons import (
     product,
 )
 from dd_nnunet.planning.resolution import AVERAGED_FROM
+from dd_nnunet.planning.rounding import rounded
 from dd_nnunet.planning.stage_choice import (
     cell_size_mm,
     choose_stages,
@@ -76,7 +77,7 @@ class Shared:
         levels = range(1, self.n_object_levels + 1)
         if not levels:
             return None
-        smallest = tuple(round(SMALLEST_SHARE * self.diameter_mm(level), 4) for level in levels)
+        smallest = tuple(rounded(SMALLEST_SHARE * self.diameter_mm(level), 4) for level in levels)
         return ObjectPlan(
             self.parts.n_parts[: self.n_object_levels], smallest, self.preset.object_anchor_weight
         )

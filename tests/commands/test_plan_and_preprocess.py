@@ -184,7 +184,7 @@ def test_plans_are_not_made_from_a_fingerprint_without_splits(dataset, capsys):
         capsys.readouterr()
         .err.splitlines()[-1]
         .endswith(
-            f"{file}: is of version 2; plans are made from version 3; run dd_extract_fingerprint -d {NAME}"
+            f"{file}: is of version 2; plans are made from version 4; run dd_extract_fingerprint -d {NAME}"
         )
     )
     # measured anew rather than trusted
