@@ -14,7 +14,7 @@ from dd_nnunet.core.splits import Fold
 from dd_nnunet.storage.atomic import read_json, read_record
 from dd_nnunet.storage.raw_dataset import find_cases, load_description
 from dd_nnunet.storage.run_folder import RunFolder, is_finished
-from dd_nnunet.storage.workspace import DatasetFolders
+from dd_nnunet.storage.workspace import DatasetFolders, plans_flag
 
 LOG = logging.getLogger(__name__)
 Json = dict[str, Any]
@@ -158,9 +158,17 @@ def find_plan(folders: DatasetFolders, plans_name: str, configuration: str | Non
     trained = [path for name, path in models.items() if configuration in (name, None)]
     path = _first_file(*(model / "plans.json" for model in trained), folders.plans_json(plans_name))
     if not path.is_file():
-        remedy = f"run dd_plan_and_preprocess -d {folders.name} first, or name the plan with -p"
+        named = plans_flag(plans_name, "-overwrite_plans_name")
+        remedy = f"run dd_plan_and_preprocess -d {folders.name}{named} first, or name the plan with -p"
         raise UserError(path, f"there is no plan {plans_name!r}", remedy)
     return read_record(Plan, path)
+
+
+def trained_folds(model: Path) -> tuple[str, ...]:
+    """Names of the folds of a model folder whose training has begun; not those that were moved aside."""
+    runs = [*model.glob("fold_*/diffusion"), *model.glob("fold_*/level*")]
+    names = {run.parent.name.removeprefix("fold_") for run in runs if run.is_dir()}
+    return tuple(sorted(name for name in names if "." not in name))
 
 
 def _images(request: ReportRequest, description: DatasetDescription) -> dict[str, CaseFiles]:

@@ -5,11 +5,14 @@ from collections.abc import Iterator
 from dd_nnunet.report.collect import Collected
 from dd_nnunet.report.progress import lost_parts
 from dd_nnunet.report.scores import ScoreTable, better_rivals
+from dd_nnunet.storage.workspace import plans_flag
 
 
 def warnings_of(pieces: Collected, tables: tuple[ScoreTable, ...]) -> tuple[str, ...]:
     """Everything that speaks against the result, the worst first."""
-    found = [line for level in pieces.levels for line in lost_parts(level)]
+    named = plans_flag(pieces.request.plans_name, "-overwrite_plans_name")
+    plan_again = f"dd_plan_and_preprocess -d {pieces.plan.dataset_name}{named} --parts …"
+    found = [line for level in pieces.levels for line in lost_parts(level, plan_again)]
     found += [line for table in tables for line in better_rivals(table)]
     found += list(_evaluation_warnings(pieces))
     found += list(_prediction_warnings(pieces))
@@ -44,7 +47,8 @@ def _prediction_warnings(pieces: Collected) -> Iterator[str]:
 
 def _notes(pieces: Collected) -> Iterator[str]:
     request = pieces.request
-    again = f"dd_train {request.folders.name} {request.configuration} {request.fold}"
+    plans = plans_flag(request.plans_name)
+    again = f"dd_train {request.folders.name} {request.configuration} {request.fold}{plans}"
     if pieces.diffusion is None:
         yield f"The diffusion model of this fold is not trained yet: run {again}"
     untrained = [str(level.plan.level) for level in pieces.levels if level.run is None]
@@ -64,5 +68,6 @@ def _notes(pieces: Collected) -> Iterator[str]:
     elif not pieces.baselines:
         yield (
             "No baseline stands beside the scores: "
-            f"run dd_baseline -d {request.folders.name} --method denoise-kmeans"
+            f"run dd_baseline -d {request.folders.name} -c {request.configuration}{plans} "
+            f"-f {request.fold} --method denoise-kmeans"
         )
