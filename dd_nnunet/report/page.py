@@ -11,6 +11,8 @@ import jinja2
 
 from dd_nnunet import __version__
 from dd_nnunet.core.part_colours import hex_colour
+from dd_nnunet.core.plan import Decision
+from dd_nnunet.planning.edited_plan import edited_values
 from dd_nnunet.report.collect import Collected, LevelResult, ReportRequest, RunRecord, collect
 from dd_nnunet.report.figures import Chart, part_size_chart, progress_chart
 from dd_nnunet.report.findings import notes_of, warnings_of
@@ -94,6 +96,7 @@ class Page:
     tables: tuple[ScoreTable, ...]
     diffusion_curves: Chart | None
     runs: tuple[RunPage, ...]
+    edited: Mapping[Decision, str]
 
     @property
     def truth_is_matched(self) -> bool:
@@ -131,6 +134,7 @@ def build_page(pieces: Collected) -> Page:
         tables=tables,
         diffusion_curves=_diffusion_curves(pieces),
         runs=tuple(_runs(pieces)),
+        edited=edited_values(pieces.plan),
     )
 
 

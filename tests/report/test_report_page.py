@@ -16,7 +16,7 @@ from page_reader import PageReader
 
 from dd_nnunet.report.collect import ReportRequest
 from dd_nnunet.report.page import _number, write_report
-from dd_nnunet.storage.atomic import write_json
+from dd_nnunet.storage.atomic import read_json, write_json
 
 
 def page_of(run, tmp_path, **changes):
@@ -92,6 +92,21 @@ def test_unlabelled_data_have_no_truth_and_the_page_says_so(tmp_path):
     assert "no picture has a truth column" in page.notes[0] and len(page.notes) == 1
     assert not any("truth" in strip.title for case in page.cases for strip in case.strips)
     assert "Nested in level 1: on average" in reader.text
+
+
+def test_what_was_edited_in_the_plan_is_marked(tmp_path):
+    run = make_dataset(tmp_path)
+    train_level(run, 1)
+    _, reader = page_of(run, tmp_path)
+    assert "edited by hand" not in reader.text
+    path = run.folders.plans_json("ddPlans")
+    plan = read_json(path)
+    plan["configurations"]["3d_fullres"]["levels"][0]["stages"] = [2]
+    write_json(path, plan)
+    _, reader = page_of(run, tmp_path)
+    assert "That file was edited by hand since" in reader.text
+    marked = "stage of level 1 1 of 3 edited by hand: the plan says 2 of 3 nearest a third"
+    assert marked in reader.text and reader.text.count("edited by hand:") == 1
 
 
 def test_only_the_diffusion_model_is_trained(tmp_path):
