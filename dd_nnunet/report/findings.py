@@ -12,12 +12,27 @@ def warnings_of(pieces: Collected, tables: tuple[ScoreTable, ...]) -> tuple[str,
     """Everything that speaks against the result, the worst first."""
     named = plans_flag(pieces.request.plans_name, "-overwrite_plans_name")
     plan_again = f"dd_plan_and_preprocess -d {pieces.plan.dataset_name}{named} --parts …"
-    found = [line for level in pieces.levels for line in lost_parts(level, plan_again)]
+    trained = f"Fold {pieces.request.fold}: " if pieces.request.predictions else ""
+    found = [f"{trained}{line}" for level in pieces.levels for line in lost_parts(level, plan_again)]
     found += [line for table in tables for line in better_rivals(table)]
     found += list(_evaluation_warnings(pieces))
     found += list(_prediction_warnings(pieces))
     found += pieces.fingerprint.warnings if pieces.fingerprint else ()
     return tuple(found)
+
+
+def subject_of(pieces: Collected) -> str:
+    """Whose parts the page shows, e.g. "fold 0" or "predictions by folds 0, 1, 2, averaged"."""
+    if pieces.request.predictions is None:
+        return f"fold {pieces.request.fold}"
+    folds = pieces.predicted.folds
+    if not folds:
+        return "given predictions"
+    return (
+        f"predictions by folds {', '.join(folds)}, averaged"
+        if folds[1:]
+        else f"predictions by fold {folds[0]}"
+    )
 
 
 def notes_of(pieces: Collected) -> tuple[str, ...]:
@@ -38,7 +53,7 @@ def _evaluation_warnings(pieces: Collected) -> Iterator[str]:
 
 
 def _prediction_warnings(pieces: Collected) -> Iterator[str]:
-    for case_id, record in pieces.predicted.items():
+    for case_id, record in pieces.predicted.cases.items():
         if record.get("state") == "failed":
             yield f"Case {case_id} could not be predicted: {record.get('reason')}"
         for warning in record.get("warnings") or []:
@@ -50,10 +65,15 @@ def _notes(pieces: Collected) -> Iterator[str]:
     plans = plans_flag(request.plans_name)
     again = f"dd_train {request.folders.name} {request.configuration} {request.fold}{plans}"
     if pieces.diffusion is None:
-        yield f"The diffusion model of this fold is not trained yet: run {again}"
+        yield f"The diffusion model of fold {request.fold} is not trained yet: run {again}"
     untrained = [str(level.plan.level) for level in pieces.levels if level.run is None]
     if untrained:
         yield f"No segmenter is trained yet for level {', '.join(untrained)}: run {again}"
+    if request.predictions:
+        yield (
+            f"The training of any fold but {request.fold}: curves and living parts are that fold's, "
+            f"the pictures and sizes are those of {request.predictions}."
+        )
     if not any(level.predictions for level in pieces.levels):
         yield "There are no predictions to show; the pictures show the images alone."
     if not pieces.images:

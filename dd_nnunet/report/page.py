@@ -15,7 +15,7 @@ from dd_nnunet.core.plan import Decision
 from dd_nnunet.planning.edited_plan import edited_values
 from dd_nnunet.report.collect import Collected, LevelResult, ReportRequest, RunRecord, collect
 from dd_nnunet.report.figures import Chart, part_size_chart, progress_chart
-from dd_nnunet.report.findings import notes_of, warnings_of
+from dd_nnunet.report.findings import notes_of, subject_of, warnings_of
 from dd_nnunet.report.gallery import CasePictures, picture_cases
 from dd_nnunet.report.parts import PartSizes, measure_parts, nesting_violation
 from dd_nnunet.report.progress import duration_text, kept_entry, seconds_of, state_of
@@ -87,6 +87,7 @@ class Page:
     """Everything the template needs."""
 
     pieces: Collected
+    subject: str
     made_on: str
     facts: tuple[Fact, ...]
     warnings: tuple[str, ...]
@@ -125,6 +126,7 @@ def build_page(pieces: Collected) -> Page:
     tables = tuple(t for level in pieces.levels if (t := score_table(level, pieces.baselines)) is not None)
     return Page(
         pieces=pieces,
+        subject=subject_of(pieces),
         made_on=datetime.datetime.now().astimezone().strftime("%d %B %Y, %H:%M"),
         facts=tuple(_facts(pieces)),
         warnings=warnings_of(pieces, tables),
@@ -177,7 +179,7 @@ def _fold_text(pieces: Collected) -> str:
         return ""
     if pieces.request.fold == "all":
         return "all trained on and predicted"
-    return f"this fold: {len(pieces.cases.train)} to train, {len(pieces.cases.val)} held out"
+    return f"fold {pieces.request.fold}: {len(pieces.cases.train)} to train, {len(pieces.cases.val)} held out"
 
 
 def _diffusion_curves(pieces: Collected) -> Chart | None:

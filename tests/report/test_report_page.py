@@ -8,6 +8,7 @@ from fake_run import (
     make_dataset,
     make_fingerprint,
     make_whole,
+    predict,
     score,
     train_diffusion,
     train_level,
@@ -33,7 +34,7 @@ def test_the_page_holds_everything_and_loads_nothing(tmp_path):
     assert "Parts discovered in Dataset007_Cells" in text
     assert "timestep 50 adds noise of sd 0.17, about twice the noise measured in the data" in text
     assert "Typical object diameters 12, 4.5 mm" in text
-    assert "this fold: 2 to train, 2 held out" in text
+    assert "fold 0: 2 to train, 2 held out" in text
     for name in ("dd_nnunet", "kmeans", "denoise-kmeans"):
         assert re.search(rf"{name} (baseline )?0\.9\d\d", text), name
     assert re.search(r"granule part 3 0\.\d\d\d", text)
@@ -92,6 +93,28 @@ def test_unlabelled_data_have_no_truth_and_the_page_says_so(tmp_path):
     assert "no picture has a truth column" in page.notes[0] and len(page.notes) == 1
     assert not any("truth" in strip.title for case in page.cases for strip in case.strips)
     assert "Nested in level 1: on average" in reader.text
+
+
+@pytest.mark.parametrize(
+    ("record", "heading"),
+    [
+        ({"folds": ["0", "1", "2"]}, "predictions by folds 0, 1, 2, averaged"),
+        ({"folds": ["3"]}, "predictions by fold 3"),
+        (None, "given predictions"),
+    ],
+)
+def test_predictions_are_headed_by_the_folds_that_made_them(tmp_path, record, heading):
+    run = make_dataset(tmp_path)
+    train_level(run, 1, dies=True)
+    mine = tmp_path / "mine"
+    predict(run, mine / "level1", 1, 0)
+    if record:
+        write_json(mine / "predictions.json", record)
+    page, reader = page_of(run, tmp_path, predictions=mine)
+    assert f"3d_fullres · {heading} · plan ddPlans" in reader.text
+    assert "Training of fold 0" in reader.text
+    assert page.warnings[0].startswith("Fold 0: Level 1 has collapsed")
+    assert any(f"the pictures and sizes are those of {mine}" in note for note in page.notes)
 
 
 def test_what_was_edited_in_the_plan_is_marked(tmp_path):
