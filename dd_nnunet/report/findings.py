@@ -1,19 +1,29 @@
 """What a reader must know before believing the pictures: warnings first, then what is not there."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from dd_nnunet.report.collect import Collected
+from dd_nnunet.report.parts import PartSizes, empty_parts
 from dd_nnunet.report.progress import lost_parts
 from dd_nnunet.report.scores import ScoreTable, better_rivals
 from dd_nnunet.storage.workspace import plans_flag
 
 
-def warnings_of(pieces: Collected, tables: tuple[ScoreTable, ...]) -> tuple[str, ...]:
-    """Everything that speaks against the result, the worst first."""
+def warnings_of(
+    pieces: Collected, tables: tuple[ScoreTable, ...], sizes: Mapping[int, PartSizes]
+) -> tuple[str, ...]:
+    """Everything that speaks against the result, the worst first.
+
+    Args:
+        pieces: of the report.
+        tables: of scores.
+        sizes: of the parts in the predictions, by level.
+    """
     named = plans_flag(pieces.request.plans_name, "-overwrite_plans_name")
     plan_again = f"dd_plan_and_preprocess -d {pieces.plan.dataset_name}{named} --parts …"
     trained = f"Fold {pieces.request.fold}: " if pieces.request.predictions else ""
     found = [f"{trained}{line}" for level in pieces.levels for line in lost_parts(level, plan_again)]
+    found += [line for level, measured in sizes.items() for line in empty_parts(level, measured)]
     found += [line for table in tables for line in better_rivals(table)]
     found += list(_evaluation_warnings(pieces))
     found += list(_prediction_warnings(pieces))

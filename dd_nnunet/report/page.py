@@ -124,14 +124,16 @@ def write_report(request: ReportRequest, output: Path) -> Page:
 def build_page(pieces: Collected) -> Page:
     """Measure and draw all that the page shows."""
     tables = tuple(t for level in pieces.levels if (t := score_table(level, pieces.baselines)) is not None)
+    levels = tuple(_level_page(pieces, level) for level in pieces.levels)
+    sizes = {level.number: level.sizes for level in levels if level.sizes}
     return Page(
         pieces=pieces,
         subject=subject_of(pieces),
         made_on=datetime.datetime.now().astimezone().strftime("%d %B %Y, %H:%M"),
         facts=tuple(_facts(pieces)),
-        warnings=warnings_of(pieces, tables),
+        warnings=warnings_of(pieces, tables, sizes),
         notes=notes_of(pieces),
-        levels=tuple(_level_page(pieces, level) for level in pieces.levels),
+        levels=levels,
         cases=tuple(picture_cases(pieces)),
         tables=tables,
         diffusion_curves=_diffusion_curves(pieces),

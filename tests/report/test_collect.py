@@ -66,7 +66,7 @@ def test_given_folders_take_the_place_of_the_held_out_cases(tmp_path):
     assert list(pieces.levels[0].predictions) == ["cell_d"]
     assert pieces.shown_cases == ("cell_d",)
     assert pieces.truth == {}  # labelsTr says nothing about a folder of unknown cases
-    assert warnings_of(pieces, ()) == ("Case cell_d: odd", "Case x could not be predicted: CRC")
+    assert warnings_of(pieces, (), {}) == ("Case cell_d: odd", "Case x could not be predicted: CRC")
     assert sorted(collect(request(run, predictions=mine, truth=run.folders.labels_tr)).truth)[0] == "cell_a"
 
 

@@ -4,6 +4,7 @@ import re
 import pytest
 from fake_run import (
     CASES,
+    SPACING_ZYX_MM,
     add_baseline,
     make_dataset,
     make_fingerprint,
@@ -14,10 +15,12 @@ from fake_run import (
     train_level,
 )
 from page_reader import PageReader
+from small_volumes import write_label_map
 
 from dd_nnunet.report.collect import ReportRequest
 from dd_nnunet.report.page import _number, write_report
 from dd_nnunet.storage.atomic import read_json, write_json
+from dd_nnunet.storage.volume import read_label_map
 
 
 def page_of(run, tmp_path, **changes):
@@ -81,6 +84,20 @@ def test_what_speaks_against_the_result_stands_on_top(tmp_path):
     assert "Level 1: no prediction for cell_d; these cases count as Dice 0." in page.warnings
     assert page.warnings[-1] == "cell_b: odd spacing"
     assert reader.text.index("Read this before") < reader.text.index("Pictures Every column")
+
+
+def test_a_part_that_is_lost_in_all_held_out_cases_stands_on_top(tmp_path):
+    run = make_dataset(tmp_path, labels=False)
+    train_level(run, 2)
+    page, _ = page_of(run, tmp_path)
+    assert page.warnings == ()
+    for path in (run.model / "fold_0" / "level2" / "validation").glob("*.nii.gz"):
+        labels, _ = read_label_map(path)
+        labels[labels == 3] = 2
+        write_label_map(path, labels, SPACING_ZYX_MM)
+    page, reader = page_of(run, tmp_path)
+    assert page.warnings == ("Level 2: part 3 is empty in all 2 predicted cases.",)
+    assert "part 3 is empty in all 2 predicted cases." in reader.text
 
 
 def test_unlabelled_data_have_no_truth_and_the_page_says_so(tmp_path):
