@@ -18,7 +18,7 @@ from dd_nnunet.report.figures import Chart, part_size_chart, progress_chart
 from dd_nnunet.report.findings import notes_of, subject_of, warnings_of
 from dd_nnunet.report.gallery import CasePictures, picture_cases
 from dd_nnunet.report.parts import PartSizes, measure_parts, nesting_violation
-from dd_nnunet.report.progress import duration_text, kept_entry, seconds_of, state_of
+from dd_nnunet.report.progress import ALIVE, duration_text, kept_entry, seconds_of, state_of
 from dd_nnunet.report.scores import Score, ScoreTable, score_table
 from dd_nnunet.storage.atomic import write_text
 
@@ -152,7 +152,7 @@ def render(page: Page) -> str:
         lstrip_blocks=True,
     )
     environment.filters.update(number=_number, score=_score, interval=_interval, percent=_percent)
-    environment.globals.update(part_colour=hex_colour)
+    environment.globals.update(part_colour=hex_colour, alive=ALIVE)
     return environment.get_template(TEMPLATE).render(page=page, version=__version__)
 
 

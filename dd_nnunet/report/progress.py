@@ -5,6 +5,9 @@ from collections.abc import Iterator
 from dd_nnunet.report.collect import Json, LevelResult, RunRecord
 from dd_nnunet.training.progress_figure import selected_epoch
 
+# as training counts them: selection.ALIVE_SHARE, which is not imported here for want of torch
+ALIVE = "win at least 2 in 10 000 voxels of the training cases that are monitored"
+
 
 def kept_entry(run: RunRecord) -> Json:
     """The log entry of the epoch that training kept, else of the last one."""
@@ -35,7 +38,7 @@ def state_of(run: RunRecord | None) -> str:
 
 
 def lost_parts(level: LevelResult, plan_again: str) -> Iterator[str]:
-    """Loud sentences about parts that won no voxel, or almost none, at the epoch that was kept.
+    """Loud sentences about parts that were not alive at the epoch that was kept.
 
     Args:
         level: with its training.
@@ -48,7 +51,7 @@ def lost_parts(level: LevelResult, plan_again: str) -> Iterator[str]:
     alive, effective = int(entry["alive_parts"]), float(entry["effective_parts"])
     if alive < plan.n_parts:
         yield (
-            f"Level {plan.level} has collapsed: only {alive} of {plan.n_parts} planned parts won any voxel "
+            f"Level {plan.level} has collapsed: only {alive} of {plan.n_parts} planned parts are alive ({ALIVE}) "
             f"at epoch {entry['epoch']}, which was kept. {remedy}"
         )
     elif level.run.finished is not None and level.run.finished.get("collapsed"):
