@@ -45,6 +45,7 @@ def test_the_page_holds_everything_and_loads_nothing(tmp_path):
     assert "Level 2 · truth" in text and "ITK-SNAP" in text and "3D Slicer" in text
     assert '"labels": {"background": 0, "part_1": 1}' in text
     assert not page.warnings and not page.notes
+    assert "part 0 (owns most of the border; not painted)" in text and "part 0 (background" not in text
     for address in reader.values_of("src", "srcset", "href"):
         assert address.startswith(("data:", "#")), address[:60]
     assert "script" not in {tag for tag, _ in reader.tags}
