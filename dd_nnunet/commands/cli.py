@@ -13,12 +13,11 @@ from typing import TYPE_CHECKING, NoReturn
 
 from dd_nnunet import __version__
 from dd_nnunet.core.errors import DDError, UserError
-from dd_nnunet.storage.workspace import DatasetFolders, Workspace
+from dd_nnunet.storage.workspace import DEFAULT_PLANS, DatasetFolders, Workspace, plans_flag
 
 if TYPE_CHECKING:
     from dd_nnunet.core.plan import LevelPlan, Plan
 
-DEFAULT_PLANS = "ddPlans"
 FULL_RESOLUTION = "3d_fullres"
 DEVICES = ("auto", "cpu", "cuda", "mps")
 Body = Callable[[argparse.Namespace], int | None]
@@ -118,7 +117,7 @@ def _no_plan(folders: DatasetFolders, plans_name: str, dataset: str, flag: str) 
     ]
     if known:
         return UserError(path, "does not exist", f"choose one with {flag}: {', '.join(known)}")
-    name = "" if plans_name == DEFAULT_PLANS else f" -overwrite_plans_name {plans_name}"
+    name = plans_flag(plans_name, "-overwrite_plans_name")
     return UserError(path, "does not exist", f"run: dd_plan_and_preprocess -d {dataset}{name}")
 
 

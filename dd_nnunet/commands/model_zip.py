@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from dd_nnunet import __version__
 from dd_nnunet.commands import cli
 from dd_nnunet.core.errors import UserError
+from dd_nnunet.storage.workspace import plans_flag
 
 if TYPE_CHECKING:
     from dd_nnunet.storage.model_archive import ModelArchive
@@ -122,7 +123,7 @@ def _install(args: argparse.Namespace) -> None:
                 LOGGER.info("moved the model that was there to %s", moved)
             place_folder(made, target)
     LOGGER.info("installed in %s", target)
-    plans = "" if manifest.plans_name == cli.DEFAULT_PLANS else f" -p {manifest.plans_name}"
+    plans = plans_flag(manifest.plans_name)
     name, configuration = manifest.dataset_name, manifest.configuration
     LOGGER.info("predict with: dd_predict -d %s -c %s%s -i IN -o OUT", name, configuration, plans)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from dd_nnunet.commands import cli
 from dd_nnunet.commands import planning_flags as flags
 from dd_nnunet.core.errors import UserError
+from dd_nnunet.storage.workspace import plans_flag
 
 if TYPE_CHECKING:
     from dd_nnunet.core.fingerprint import DatasetFingerprint
@@ -192,7 +193,7 @@ def _preprocess(
 
 
 def _say_how_to_train(folders: "DatasetFolders", plan: "Plan") -> None:
-    plans = "" if plan.plans_name == cli.DEFAULT_PLANS else f" -p {plan.plans_name}"
+    plans = plans_flag(plan.plans_name)
     for name in plan.configurations:
         LOGGER.info("train a fold with: dd_train %s %s 0%s", folders.name, name, plans)
 

@@ -50,8 +50,29 @@ def _run(args: argparse.Namespace) -> None:
     names = tuple(cli.levels_by_configuration(plan, args.configuration, None))
     if args.output and len(names) > 1:
         raise UserError("-o", f"is one page, but there are {' and '.join(names)}", "name one of them with -c")
-    for name in names:
+    for name in _trained(args, folders, names):
         _write(args, folders, name)
+
+
+def _trained(args: argparse.Namespace, folders: "DatasetFolders", names: tuple[str, ...]) -> tuple[str, ...]:
+    """Those of the configurations in which the fold is trained; the others are warned of, or refused if all are."""
+    from dd_nnunet.report.collect import trained_folds
+    from dd_nnunet.storage.workspace import plans_flag
+
+    trained = {name: trained_folds(folders.model(args.plans_name, name)) for name in names}
+    chosen = tuple(name for name in names if args.fold in trained[name])
+    missing = [name for name in names if name not in chosen]
+    if chosen and missing:
+        LOG.warning("warning: fold %s is not trained, so there is no page: %s", args.fold, ", ".join(missing))
+    if not chosen:
+        begun = next((name for name in names if trained[name]), None)
+        if begun:
+            remedy = f"choose one of the trained folds with -f: {', '.join(trained[begun])}"
+        else:
+            named = plans_flag(args.plans_name)
+            remedy = f"run: dd_train {args.dataset} {names[0]} {args.fold}{named}"
+        raise UserError(f"fold {args.fold} of {begun or names[0]}", "is not trained", remedy)
+    return chosen
 
 
 def _write(args: argparse.Namespace, folders: "DatasetFolders", configuration: str) -> None:

@@ -212,7 +212,9 @@ def _warnings(cases: Sequence[CaseFingerprint], median_spacing: Sequence[float])
                     "check the unit (micrometres?)"
                 )
     if not measured_parts(useful).children[0]:
-        warnings.append("in most cases no part stands out from noise; unless you give --parts, 2 are planned")
+        warnings.append(
+            "no part stands out from noise in more than half of the cases; unless you give --parts, 2 are planned"
+        )
     return [*warnings, *_odd_scales(useful), *_mixtures(cases)]
 
 

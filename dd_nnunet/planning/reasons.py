@@ -108,11 +108,15 @@ def explain_features(
         yield Decision("timesteps", timesteps, _why_these_timesteps(features, noise_sd, n_timesteps))
     else:
         yield Decision("timesteps", timesteps, chosen)
-    kept = f"{features.n_components} principal components" if features.n_components else "all channels"
     scaled = "each channel to unit variance" if features.scaling == "standardise" else "not scaled"
-    draws = f"{features.n_draws} noise draw{'s' if features.n_draws > 1 else ''}"
-    yield Decision("features", f"{kept}, {draws}", f"{chosen}; {scaled}")
+    yield Decision("features", kept_features(features), f"{chosen}; {scaled}")
     yield Decision("visual target", features.visual_target, f"{chosen}; compared by Eq. 7")
+
+
+def kept_features(features: FeaturePlan) -> str:
+    """E.g. "32 principal components, 4 noise draws"."""
+    kept = f"{features.n_components} principal components" if features.n_components else "all channels"
+    return f"{kept}, {features.n_draws} noise draw{'s' if features.n_draws > 1 else ''}"
 
 
 def _why_these_timesteps(features: FeaturePlan, noise_sd: float, n_timesteps: int) -> str:

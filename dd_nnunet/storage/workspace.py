@@ -14,6 +14,9 @@ VARIABLES = {
 }
 
 
+DEFAULT_PLANS = "ddPlans"
+
+
 @dataclass(frozen=True)
 class DatasetFolders:
     """Where the files of one dataset lie; nothing is made or opened here.
@@ -212,6 +215,11 @@ class Workspace:
 def model_name(plans_name: str, configuration: str) -> str:
     """The name of a model's folder below its dataset's results."""
     return f"ddTrainer__{plans_name}__{configuration}"
+
+
+def plans_flag(plans_name: str, flag: str = "-p") -> str:
+    """What a command line needs to mean this plan, with a space before it; nothing for the default one."""
+    return "" if plans_name == DEFAULT_PLANS else f" {flag} {plans_name}"
 
 
 def make_cuda_repeatable() -> None:

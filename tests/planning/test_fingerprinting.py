@@ -191,7 +191,7 @@ def test_noise_is_planned_as_two_parts_with_a_warning():
     noise = [np.random.default_rng(seed).normal(size=(24, 24, 24)) for seed in range(3)]
     merged = merge_fingerprints([fingerprint_case(volume_of(v), f"c{i}") for i, v in enumerate(noise)], "x")
     assert merged.warnings == (
-        "in most cases no part stands out from noise; unless you give --parts, 2 are planned",
+        "no part stands out from noise in more than half of the cases; unless you give --parts, 2 are planned",
     )
     assert measured_parts(merged.cases).n_parts == (2,)
 
