@@ -141,7 +141,7 @@ def _run_on_folder(args: argparse.Namespace, job: _Job) -> None:
     from dd_nnunet.storage.volume import read_volume
 
     failed = []
-    cases = find_cases(Path(args.input), job.description)
+    cases = find_cases(cli.input_folder(args.input, "cases", "-i"), job.description)
     check_output_folder(Path(args.output))
     for case in _progress(args, cases, args.method):
         try:

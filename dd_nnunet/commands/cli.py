@@ -9,6 +9,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from dd_nnunet import __version__
@@ -159,6 +160,27 @@ def add_device_flag(parser: StrictParser) -> None:
     parser.add_argument(
         "-device", choices=DEVICES, default="auto", help="auto takes cuda, then mps, then cpu"
     )
+
+
+def input_folder(text: str, contents: str, flag: str = "") -> Path:
+    """The folder that was given to read from.
+
+    Args:
+        text: the path, `~` allowed.
+        contents: what the folder is to hold; for errors.
+        flag: that it was given with, if any; for errors.
+
+    Raises:
+        UserError: there is none, or it is a file (names the folder of the file).
+    """
+    path = Path(text).expanduser()
+    if path.is_dir():
+        return path
+    wanted = f"a folder of {contents} is wanted"
+    if path.exists():
+        folder = f"{flag} {path.absolute().parent}".lstrip()
+        raise UserError(path, f"is a file, {wanted}", f"give its folder: {folder}")
+    raise UserError(path, "does not exist", wanted)
 
 
 def workspace(args: argparse.Namespace) -> Workspace:

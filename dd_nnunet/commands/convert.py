@@ -152,8 +152,8 @@ def _run_folder(args: argparse.Namespace) -> None:
     from dataset_conversion.folder import FolderRequest, convert_folder
 
     request = FolderRequest(
-        images=Path(args.input).expanduser(),
-        labels=Path(args.labels).expanduser() if args.labels else None,
+        images=cli.input_folder(args.input, "volumes", "-i"),
+        labels=cli.input_folder(args.labels, "label maps", "--labels") if args.labels else None,
         channel_names=tuple(args.channel_names),
         tiff_spacing_zyx_mm=tuple(args.spacing_zyx_mm) if args.spacing_zyx_mm else None,
         one_channel=args.one_channel,

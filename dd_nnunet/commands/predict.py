@@ -119,6 +119,7 @@ def _check_flags(args: argparse.Namespace) -> None:
 
 
 def _predict(args: argparse.Namespace, model_paths: Sequence[Path]) -> None:
+    images = cli.input_folder(args.input, "cases", "-i")
     # before torch is loaded, which the estimates count as well
     max_ram_bytes = _max_ram_bytes(args)
 
@@ -126,7 +127,7 @@ def _predict(args: argparse.Namespace, model_paths: Sequence[Path]) -> None:
     from dd_nnunet.storage.raw_dataset import find_cases
 
     models = [ModelFolder.open(path) for path in model_paths]
-    cases = find_cases(Path(args.input), models[0].description)
+    cases = find_cases(images, models[0].description)
     # all are checked before any work
     jobs = [_job(args, model, levels, max_ram_bytes) for model, levels in _with_levels(args, models)]
     failed = sorted({case_id for job in jobs for case_id in _failed_cases(args, job, cases)})

@@ -90,7 +90,8 @@ def survey_cases(folder: Path, description: DatasetDescription) -> Survey:
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise UserError(folder, "does not exist", "a raw dataset has its images in imagesTr")
+        reason = "is no folder" if folder.exists() else "does not exist"
+        raise UserError(folder, reason, "a raw dataset has its images in imagesTr")
     errors: list[DDError] = []
     warnings: list[str] = []
     channels: dict[str, dict[int, Path]] = defaultdict(dict)

@@ -172,9 +172,13 @@ class Workspace:
         """The names of all datasets in any of the three folders, sorted.
 
         Raises:
-            UserError: none of them is set.
+            UserError: none of them is set, or one is a file.
         """
         folders = [folder for folder in (self.raw, self.preprocessed, self.results) if folder is not None]
+        for folder in folders:
+            if folder.is_file():
+                remedy = f"give a folder of datasets, e.g. {folder.absolute().parent}"
+                raise UserError(folder, "is a file, a folder of datasets is wanted", remedy)
         if not folders:
             self._needed("raw")
         entries = (entry for folder in folders if folder.is_dir() for entry in folder.iterdir())
@@ -193,7 +197,10 @@ class Workspace:
         if not found:
             searched = ", ".join(str(f) for f in (self.raw, self.preprocessed, self.results) if f is not None)
             listed = ", ".join(known) or "none"
-            raise UserError(f"dataset {wanted}", f"not found in {searched}", f"known datasets: {listed}")
+            hint = "give a number or a name, not a path; " if Path(wanted).name != wanted else ""
+            raise UserError(
+                f"dataset {wanted}", f"not found in {searched}", f"{hint}known datasets: {listed}"
+            )
         return found[0]
 
     def _needed(self, part: str) -> Path:
