@@ -3,13 +3,13 @@
 import argparse
 import logging
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dd_nnunet.commands import cli
 from dd_nnunet.core.errors import SomeCasesFailedError, UserError
-from dd_nnunet.core.units import GB
+from dd_nnunet.core.units import GB, counted
 
 if TYPE_CHECKING:
     from dd_nnunet.core.dataset import CaseFiles
@@ -130,11 +130,18 @@ def _predict(args: argparse.Namespace, model_paths: Sequence[Path]) -> None:
     cases = find_cases(images, models[0].description)
     # all are checked before any work
     jobs = [_job(args, model, levels, max_ram_bytes) for model, levels in _with_levels(args, models)]
-    failed = sorted({case_id for job in jobs for case_id in _failed_cases(args, job, cases)})
     mine = cases[args.part_id :: args.num_parts]
-    LOGGER.info("%d cases written to %s", len(mine) - len(failed), args.output)
+    states: dict[str, set[str]] = {case.case_id: set() for case in mine}
+    for job in jobs:
+        for case_id, state in _states(args, job, cases, mine):
+            states[case_id].add(state)
+    failed = sorted(case_id for case_id, found in states.items() if "failed" in found)
+    n_kept = sum(found == {"kept"} for found in states.values())
+    n_predicted = len(mine) - len(failed) - n_kept
+    LOGGER.info("%s: %d predicted, %d there already, %d failed; in %s",
+                counted(len(mine), "case"), n_predicted, n_kept, len(failed), args.output)  # fmt: skip
     if failed:
-        reason = f"{len(failed)} of {len(mine)} cases failed: {', '.join(failed)}"
+        reason = f"{len(failed)} of {counted(len(mine), 'case')} failed: {', '.join(failed)}"
         raise SomeCasesFailedError(args.input, reason, "the errors above say why; the others are done")
 
 
@@ -153,19 +160,24 @@ def _with_levels(
             yield model, wanted
 
 
-def _failed_cases(args: argparse.Namespace, job: "PredictionJob", cases: "Sequence[CaseFiles]") -> list[str]:
-    """Predict this run's share; the ids of the cases that failed."""
+def _states(
+    args: argparse.Namespace, job: "PredictionJob", cases: "Sequence[CaseFiles]", mine: "Sequence[CaseFiles]"
+) -> "Iterable[tuple[str, str]]":
+    """Predict this run's share of the cases; what became of each, as `FolderPrediction.run` has it."""
     from dd_nnunet.prediction.predict_folder import FolderPrediction
     from dd_nnunet.storage.progress_bar import progress_bar
 
-    LOGGER.info("%d cases, levels %s, folds %s; %s", len(cases), " ".join(str(n.level) for n in job.levels),
-                " ".join(job.folds), job.settings.runtime.because)  # fmt: skip
-    prediction = FolderPrediction.open(job, cases)
-    mine = cases[args.part_id :: args.num_parts]
-    states = progress_bar(
-        prediction.run(mine), total=len(mine), desc="predict", unit="case", disable=args.no_pbar or args.quiet
+    LOGGER.info("%s, levels %s, folds %s; %s", counted(len(mine), "case"),
+                " ".join(str(n.level) for n in job.levels), " ".join(job.folds),
+                job.settings.runtime.because)  # fmt: skip
+    states: Iterable[tuple[str, str]] = progress_bar(
+        FolderPrediction.open(job, cases).run(mine),
+        total=len(mine),
+        desc="predict",
+        unit="case",
+        disable=args.no_pbar or args.quiet,
     )
-    return [case_id for case_id, state in states if state == "failed"]
+    return states
 
 
 def _max_ram_bytes(args: argparse.Namespace) -> float:
