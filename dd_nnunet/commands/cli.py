@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, NoReturn
 
 from dd_nnunet import __version__
 from dd_nnunet.core.errors import DDError, UserError
+from dd_nnunet.core.plan import DEFAULT_PLANS, plans_flag
 from dd_nnunet.storage.workspace import DatasetFolders, Workspace
 
 if TYPE_CHECKING:
     from dd_nnunet.core.plan import LevelPlan, Plan
 
-DEFAULT_PLANS = "ddPlans"
 FULL_RESOLUTION = "3d_fullres"
 DEVICES = ("auto", "cpu", "cuda", "mps")
 Body = Callable[[argparse.Namespace], int | None]
@@ -119,8 +119,14 @@ def _no_plan(folders: DatasetFolders, plans_name: str, dataset: str, flag: str) 
     ]
     if known:
         return UserError(path, "does not exist", f"choose one with {flag}: {', '.join(known)}")
-    name = "" if plans_name == DEFAULT_PLANS else f" -overwrite_plans_name {plans_name}"
+    name = plans_flag(plans_name, "-overwrite_plans_name")
     return UserError(path, "does not exist", f"run: dd_plan_and_preprocess -d {dataset}{name}")
+
+
+def no_model_remedy(args: argparse.Namespace, configuration: str) -> str:
+    """What to do where a configuration is not trained, for commands with -d, -c and -p."""
+    command = f"dd_train {args.dataset} {configuration} 0{plans_flag(args.plans_name)}"
+    return f"run: {command}, or correct -d, -c, -p"
 
 
 def add_plan_flags(parser: StrictParser, configuration: str = "default: all that are planned") -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from dd_nnunet.commands import cli
 from dd_nnunet.commands import planning_flags as flags
 from dd_nnunet.core.errors import UserError
+from dd_nnunet.core.plan import plans_flag
 
 if TYPE_CHECKING:
     from dd_nnunet.core.fingerprint import DatasetFingerprint
@@ -68,7 +69,7 @@ def _run_all(args: argparse.Namespace) -> None:
         plan = _plan(folders, fingerprint, budget)
         if not args.no_pp:
             _preprocess(args, folders, fingerprint, plan)
-            _say_how_to_train(folders, plan)
+            _say_how_to_train(args, plan)
 
 
 def _run_fingerprint(args: argparse.Namespace) -> None:
@@ -89,7 +90,7 @@ def _run_preprocess(args: argparse.Namespace) -> None:
         flags.heading(folders.name)
         plan = cli.read_plan(folders, args.plans_name, folders.name, "-plans_name")
         _preprocess(args, folders, _stored_fingerprint(folders), plan)
-        _say_how_to_train(folders, plan)
+        _say_how_to_train(args, plan)
 
 
 def _datasets(args: argparse.Namespace) -> "Iterator[DatasetFolders]":
@@ -172,6 +173,7 @@ def _preprocess(
     from dd_nnunet.preprocessing.dataset import preprocess_dataset
     from dd_nnunet.storage.raw_dataset import load_description, survey_cases
 
+    names = _chosen(args, plan)
     # what is left out was told when the volumes were verified
     cases = survey_cases(folders.images_tr, load_description(folders)).sound_cases()
     useful = {case.case_id: case for case in fingerprint.cases if not case.constant}
@@ -181,7 +183,7 @@ def _preprocess(
             "holds other cases than the fingerprint",
             f"run dd_plan_and_preprocess -d {folders.name}",
         )
-    for name in args.c or plan.configurations:
+    for name in names:
         configuration = plan.configuration(name)
         folder = folders.prepared(plan.plans_name, name)
         workers = flags.workers(args, largest_to_preprocess(list(useful.values()), configuration))
@@ -191,10 +193,28 @@ def _preprocess(
         LOGGER.info("preprocess: %d cases prepared%s: %s", prepared.n_new, kept, folder)
 
 
-def _say_how_to_train(folders: "DatasetFolders", plan: "Plan") -> None:
-    plans = "" if plan.plans_name == cli.DEFAULT_PLANS else f" -p {plan.plans_name}"
-    for name in plan.configurations:
-        LOGGER.info("train a fold with: dd_train %s %s 0%s", folders.name, name, plans)
+def _chosen(args: argparse.Namespace, plan: "Plan") -> tuple[str, ...]:
+    """The configurations to prepare.
+
+    Raises:
+        UserError: one is not planned; names those that are, and how to prepare one of them.
+    """
+    planned = tuple(plan.configurations)
+    for name in args.c or ():
+        if name not in planned:
+            command = f"dd_preprocess -d {plan.dataset_name} -c {planned[0]}"
+            remedy = (
+                f"planned: {', '.join(planned)}; run: {command}{plans_flag(plan.plans_name, '-plans_name')}"
+            )
+            raise UserError(f"configuration {name!r}", "is not in the plan", remedy)
+    return tuple(args.c or planned)
+
+
+def _say_how_to_train(args: argparse.Namespace, plan: "Plan") -> None:
+    for name in _chosen(args, plan):
+        LOGGER.info(
+            "train a fold with: dd_train %s %s 0%s", plan.dataset_name, name, plans_flag(plan.plans_name)
+        )
 
 
 def _write_splits(folders: "DatasetFolders", case_ids: list[str]) -> None:

@@ -82,7 +82,8 @@ def _run(args: argparse.Namespace) -> None:
     trained = {} if name else folders.models(args.plans_name)
     if missing := _untrained(trained):
         LOGGER.warning("warning: not trained, so its levels are left out: %s", ", ".join(missing))
-    _predict(args, tuple(trained.values()) or (folders.model(args.plans_name, name or cli.FULL_RESOLUTION),))
+    paths = tuple(trained.values()) or (folders.model(args.plans_name, name or cli.FULL_RESOLUTION),)
+    _predict(args, paths, cli.no_model_remedy(args, name or cli.FULL_RESOLUTION))
 
 
 def _untrained(trained: dict[str, Path]) -> list[str]:
@@ -102,7 +103,8 @@ def _untrained(trained: dict[str, Path]) -> list[str]:
 
 def _run_from_modelfolder(args: argparse.Namespace) -> None:
     _check_flags(args)
-    _predict(args, (Path(args.model),))
+    model = cli.input_folder(args.model, "a trained model (ddTrainer__…)", "-m")
+    _predict(args, (model,), "give the folder ddTrainer__… that holds plans.json and fold_0 with -m")
 
 
 def _check_flags(args: argparse.Namespace) -> None:
@@ -118,7 +120,8 @@ def _check_flags(args: argparse.Namespace) -> None:
         raise UserError("--max_ram", f"is {args.max_ram:g}", "allowed: above 0")
 
 
-def _predict(args: argparse.Namespace, model_paths: Sequence[Path]) -> None:
+def _predict(args: argparse.Namespace, model_paths: Sequence[Path], remedy: str) -> None:
+    """Predict with these models; the remedy is for a path that holds none."""
     images = cli.input_folder(args.input, "cases", "-i")
     # before torch is loaded, which the estimates count as well
     max_ram_bytes = _max_ram_bytes(args)
@@ -126,7 +129,7 @@ def _predict(args: argparse.Namespace, model_paths: Sequence[Path]) -> None:
     from dd_nnunet.prediction.model_folder import ModelFolder
     from dd_nnunet.storage.raw_dataset import find_cases
 
-    models = [ModelFolder.open(path) for path in model_paths]
+    models = [ModelFolder.open(path, remedy) for path in model_paths]
     cases = find_cases(images, models[0].description)
     # all are checked before any work
     jobs = [_job(args, model, levels, max_ram_bytes) for model, levels in _with_levels(args, models)]

@@ -39,19 +39,19 @@ class ModelFolder:
         return _configuration_name(self.path)
 
     @classmethod
-    def open(cls, path: Path) -> "ModelFolder":
+    def open(cls, path: Path, remedy: str = "train it with dd_train") -> "ModelFolder":
         """Read the plan and the dataset's description.
+
+        Args:
+            path: the folder.
+            remedy: what to do where it is no model folder, in the flags of the command.
 
         Raises:
             UserError: not a model folder.
         """
         plans_json = path / "plans.json"
         if not plans_json.is_file():
-            raise UserError(
-                path,
-                "holds no trained model (no plans.json)",
-                "train it with dd_train, or correct -d, -c, -p",
-            )
+            raise UserError(path, "holds no trained model (no plans.json)", remedy)
         plan = read_record(Plan, plans_json)
         configuration = plan.configuration(_configuration_name(path))
         return cls(path, plan, configuration, load_description(path / "dataset.json"))

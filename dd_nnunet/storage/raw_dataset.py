@@ -108,7 +108,8 @@ def survey_cases(folder: Path, description: DatasetDescription) -> Survey:
     _spread_series(channels, description)
     errors += _twins(sorted(channels), folder) + _holes(channels, description, folder)
     if not channels and not errors:
-        errors = [UserError(folder, "holds no case", f"expected files like {_pattern(description)}")]
+        remedy = f"expected files like {_pattern(description)}; to make them of others: {_conversion(folder)}"
+        errors = [UserError(folder, "holds no case", remedy)]
     cases = tuple(
         CaseFiles(case_id, tuple(files[c] for c in sorted(files)))
         for case_id, files in sorted(channels.items())
@@ -145,7 +146,8 @@ def _parse_name(path: Path, description: DatasetDescription) -> tuple[str, int]:
         expected = path.name[: -len(volume_ending(path))] + ending
         if path.with_name(expected).exists():
             raise UserError(path, f"stands twice, also as {expected}", "remove one of them")
-        raise UserError(path, f"has not the file_ending of dataset.json, {ending}", "convert or remove it")
+        reason = f"has not the file_ending of dataset.json, {ending}"
+        raise UserError(path, reason, f"remove it, or convert all: {_conversion(path.parent)}")
     match = FILE_STEM.fullmatch(path.name[: -len(ending)])
     if match is None:
         raise UserError(path, "has no channel number", f"expected a name like {_pattern(description)}")
@@ -185,6 +187,11 @@ def _twins(case_ids: list[str], folder: Path) -> list[DDError]:
                 UserError(folder, f"cases {other} and {case_id} differ in case only", "rename one of them")
             )
     return errors
+
+
+def _conversion(folder: Path) -> str:
+    """The command that makes a dataset of volumes of any names and endings."""
+    return f"dd_convert_folder -i {folder} -d ID -n NAME"
 
 
 def _pattern(description: DatasetDescription) -> str:

@@ -139,7 +139,8 @@ def test_a_file_instead_of_a_folder(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "a.nii.gz").touch()
-    (tmp_path / "Dataset007_Cells").mkdir()
+    for name in ("Dataset007_Cells", "model"):
+        (tmp_path / name).mkdir()
     main = getattr(importlib.import_module(f"dd_nnunet.commands.{module}"), function)
     places = ["--raw", ".", "--preprocessed", ".", "--results", "."]
     assert main([*flags, "a.nii.gz", *places]) == 2

@@ -108,7 +108,10 @@ def test_scores_travel_only_if_asked(tmp_path: Path, capsys: pytest.CaptureFixtu
         (["-f", "3"], "no level is finished in fold 3; finish dd_train first"),
         (["-f", "3", "-l", "1"], "run: dd_train Dataset007_Cells 3d_fullres 3 -l 1"),
         (["-f", "0", "-l", "9"], "planned levels: 1, 2"),
-        (["-c", "2d"], "holds no trained model"),
+        (
+            ["-c", "2d"],
+            "holds no trained model (no plans.json); run: dd_train 7 2d 0, or correct -d, -c, -p",
+        ),
     ],
 )
 def test_what_is_not_there_is_not_exported(
