@@ -1,5 +1,6 @@
 """The checks of dd_doctor: facts of the other rooms, judged."""
 
+import errno
 import functools
 import importlib
 import os
@@ -104,7 +105,7 @@ def check_networks() -> Check:
 
 
 def check_raw(workspace: Workspace) -> Check:
-    """The raw folder is there and can be read; it is not written, not even to try."""
+    """The raw folder, if there is one, can be read; it is not written, not even to try."""
     from dd_nnunet.storage.folder_probe import why_not_readable
 
     raw = workspace.raw
@@ -112,6 +113,9 @@ def check_raw(workspace: Workspace) -> Check:
         remedy = "export dd_raw=DIR, or give --raw DIR; predicting needs none"
         return Check("dd_raw", "warning", "not set", remedy)
     trouble = why_not_readable(raw)
+    if trouble == os.strerror(errno.ENOENT):
+        remedy = "converters make it, predicting needs none; if data should be there, correct the path"
+        return Check("dd_raw", "warning", f"{raw}: {trouble}", remedy)
     if trouble is not None:
         return Check("dd_raw", "problem", f"{raw}: {trouble}", "correct the path or its permissions")
     ours = "" if workspace.raw_is_ours else f" ({VARIABLES['raw'][1]}: never written)"
