@@ -68,7 +68,11 @@ def build_folder_parser() -> cli.StrictParser:
         "--labels", metavar="FOLDER", help="label maps called like the cases, for evaluation only"
     )
     parser.add_argument(
-        "--spacing_zyx_mm", type=float, nargs=3, metavar=("Z", "Y", "X"), help="voxel size of TIFF files"
+        "--spacing_zyx_mm",
+        type=float,
+        nargs=3,
+        metavar=("Z", "Y", "X"),
+        help="voxel size of all TIFF files in mm; default: as {case}.json beside each says, else 1",
     )
     parser.add_argument(
         "--skip_bad", action="store_true", help="leave bad cases out; exit code 3 if there are any"
