@@ -76,8 +76,7 @@ def main_from_modelfolder(argv: Sequence[str] | None = None) -> int:
 
 def _run(args: argparse.Namespace) -> None:
     _check_flags(args)
-    workspace = cli.workspace(args)
-    folders = workspace.dataset(args.dataset)
+    folders = cli.workspace(args).trained(args.dataset)
     name = args.configuration
     trained = {} if name else folders.models(args.plans_name)
     if missing := _untrained(trained):

@@ -22,9 +22,14 @@ MEMBERS = [
 ]
 
 
+@pytest.fixture(autouse=True)
+def only_results_are_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("dd_raw", "nnUNet_raw", "dd_preprocessed"):
+        monkeypatch.delenv(name, raising=False)
+
+
 def export(results: Path, target: Path, *flags: str) -> int:
-    folders = ["--results", str(results), "--preprocessed", str(results)]
-    return model_zip.main_export(["-d", "7", "-o", str(target), *folders, "-q", *flags])
+    return model_zip.main_export(["-d", "7", "-o", str(target), "--results", str(results), "-q", *flags])
 
 
 def install(path: Path, results: Path, *flags: str) -> int:
@@ -79,7 +84,7 @@ def test_predictions_are_the_same(tmp_path: Path) -> None:
     assert install(tmp_path / "a.zip", tmp_path / "there") == 0
     predicted = {}
     for name, results in (("here", tmp_path / "here" / "results"), ("there", tmp_path / "there")):
-        flags = ["--results", str(results), "--preprocessed", str(tmp_path / "none"), "--no_pbar", "-q"]
+        flags = ["--results", str(results), "--no_pbar", "-q"]
         images, out = str(dataset.folders.images_tr), tmp_path / f"out_{name}"
         arguments = ["-d", "7", "-i", images, "-o", str(out), "--disable_tta", "-device", "cpu"]
         assert predict.main([*arguments, *flags]) == 0
