@@ -161,6 +161,17 @@ def levels_by_configuration(
     return {name: levels for name, levels in chosen.items() if levels}
 
 
+def from_0(text: str) -> int:
+    """A whole number that is not negative; for argparse."""
+    try:
+        number = int(text)
+    except ValueError:
+        number = -1
+    if number < 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not allowed; give a whole number from 0")
+    return number
+
+
 def add_device_flag(parser: StrictParser) -> None:
     """The flag of commands that run a network."""
     parser.add_argument(

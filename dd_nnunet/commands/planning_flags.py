@@ -35,7 +35,7 @@ def add_processes(parser: cli.StrictParser) -> None:
     """Flags of every step that works in processes."""
     parser.add_argument(
         "-np",
-        type=_from_0,
+        type=cli.from_0,
         default=DEFAULT_PROCESSES,
         metavar="N",
         help="processes at most; fewer if processors or memory are fewer; 0 = within this one",
@@ -159,13 +159,6 @@ def _positive(text: str) -> float:
     value = float(text)
     if not 0 < value < float("inf"):
         raise argparse.ArgumentTypeError(f"{text} is not above 0")
-    return value
-
-
-def _from_0(text: str) -> int:
-    value = int(text)
-    if value < 0:
-        raise argparse.ArgumentTypeError(f"{text} is below 0")
     return value
 
 

@@ -40,7 +40,7 @@ def build_parser() -> cli.StrictParser:
         "-pretrained_diffusion", metavar="FILE", help="checkpoint_final.pth of a diffusion model to use"
     )
     cli.add_device_flag(parser)
-    parser.add_argument("--seed", type=int, default=0, help="decides weights, batches and noise")
+    parser.add_argument("--seed", type=cli.from_0, default=0, help="decides weights, batches and noise")
     parser.add_argument(
         "--deterministic",
         action="store_true",
@@ -284,7 +284,6 @@ def _validate(
 
     for level in levels:
         predict_validation(setup, level, fold_folder, description.file_ending)
-    name = f"dd_nnunet, fold {args.fold}"
-    rows = evaluate_validation(name, folders, description, levels, fold_folder, setup.fold.val)
+    rows = evaluate_validation("dd_nnunet", folders, description, levels, fold_folder, setup.fold.val)
     if rows:
         print(score_table(rows))

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from dd_nnunet.commands import cli, verify
+from dd_nnunet.commands import cli, train, verify
 from dd_nnunet.core.errors import DiskError, ManyErrors, SomeCasesFailedError, UserError
 
 ROOT = Path(__file__).parent.parent.parent
@@ -149,6 +149,15 @@ def test_a_file_instead_of_a_folder(
     assert found.endswith(f"give its folder: {given_with}{tmp_path}\n")
     assert main([*flags, "nowhere", *places]) == 2
     assert "error: nowhere: does not exist; a folder of " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("seed", ["-1", "1.5", "x"])
+def test_a_seed_is_a_whole_number_from_0(seed: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        train.main(["7", "3d_fullres", "0", "--seed", seed])
+    assert stop.value.code == 2
+    expected = f"argument --seed: {seed!r} is not allowed; give a whole number from 0\n"
+    assert capsys.readouterr().err.endswith(expected)
 
 
 def test_a_path_instead_of_a_dataset(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
