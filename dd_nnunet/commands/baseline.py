@@ -111,8 +111,9 @@ def _rows_of_folds(args: argparse.Namespace, job: _Job) -> "list[ScoreRow]":
             targets = job.targets(fold_folder, case_id, "validation")
             predict_case(args.method, read_case(prepared, case_id), targets)
         LOGGER.info("%s: %d cases written to %s", args.method, len(case_ids), fold_folder)
-        name = f"{args.method}, fold {fold}"
-        rows += evaluate_validation(name, job.folders, job.description, job.levels, fold_folder, case_ids)
+        rows += evaluate_validation(
+            args.method, job.folders, job.description, job.levels, fold_folder, case_ids
+        )
     return rows
 
 
