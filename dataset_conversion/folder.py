@@ -17,6 +17,7 @@ from dataset_conversion.folder_names import SourceCase, find_labels, find_source
 from dataset_conversion.raw_folder import FILE_ENDING, write_channels, write_dataset_json
 from dd_nnunet.core.case import Geometry, Volume
 from dd_nnunet.core.errors import DDError, UserError
+from dd_nnunet.core.units import counted
 from dd_nnunet.storage import volume as volumes
 from dd_nnunet.storage.dicom_series import read_series
 from dd_nnunet.storage.grids import compare_grids
@@ -192,10 +193,11 @@ def _channel_names(request: FolderRequest, cases: tuple[SourceCase, ...]) -> tup
     n_channels = cases[0].n_channels
     if request.channel_names:
         if len(request.channel_names) != n_channels:
-            n_names = len(request.channel_names)
+            n_names = counted(len(request.channel_names), "name")
+            wanted = counted(n_channels, "channel")
             raise UserError(
                 "--channel_names",
-                f"gives {n_names} name(s), the cases in {request.images} have {n_channels} channel(s)",
+                f"gives {n_names}, the cases in {request.images} have {wanted}",
                 "give one name per channel; --one_channel takes each file as a case of its own",
             )
         return request.channel_names

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from dd_nnunet.commands import cli
 from dd_nnunet.core.errors import SomeCasesFailedError, UserError
+from dd_nnunet.core.units import counted
 
 if TYPE_CHECKING:
     from dd_nnunet.core.dataset import DatasetDescription
@@ -110,7 +111,7 @@ def _rows_of_folds(args: argparse.Namespace, job: _Job) -> "list[ScoreRow]":
         for case_id in _progress(args, case_ids, f"{args.method} fold {fold}"):
             targets = job.targets(fold_folder, case_id, "validation")
             predict_case(args.method, read_case(prepared, case_id), targets)
-        LOGGER.info("%s: %d cases written to %s", args.method, len(case_ids), fold_folder)
+        LOGGER.info("%s: %s written to %s", args.method, counted(len(case_ids), "case"), fold_folder)
         rows += evaluate_validation(
             args.method, job.folders, job.description, job.levels, fold_folder, case_ids
         )
@@ -153,9 +154,10 @@ def _run_on_folder(args: argparse.Namespace, job: _Job) -> None:
             failed.append(case.case_id)
             continue
         predict_case(args.method, prepared, job.targets(Path(args.output), case.case_id))
-    LOGGER.info("%s: %d cases written to %s", args.method, len(cases) - len(failed), args.output)
+    n_written = counted(len(cases) - len(failed), "case")
+    LOGGER.info("%s: %s written to %s", args.method, n_written, args.output)
     if failed:
-        reason = f"{len(failed)} of {len(cases)} cases failed: {', '.join(failed)}"
+        reason = f"{len(failed)} of {counted(len(cases), 'case')} failed: {', '.join(failed)}"
         raise SomeCasesFailedError(args.input, reason, "the errors above say why; the others are done")
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import dd_nnunet
-from dd_nnunet.core.units import GB
+from dd_nnunet.core.units import GB, counted
 from dd_nnunet.storage import hardware
 from dd_nnunet.storage.requirements import Requirement, requirements
 from dd_nnunet.storage.workspace import VARIABLES, Workspace
@@ -120,7 +120,7 @@ def check_raw(workspace: Workspace) -> Check:
         return Check("dd_raw", "problem", f"{raw}: {trouble}", "correct the path or its permissions")
     ours = "" if workspace.raw_is_ours else f" ({VARIABLES['raw'][1]}: never written)"
     n_datasets = len(Workspace(raw, None, None).dataset_names())
-    return Check("dd_raw", "ok", f"{raw}{ours}, {n_datasets} datasets")
+    return Check("dd_raw", "ok", f"{raw}{ours}, {counted(n_datasets, 'dataset')}")
 
 
 def check_folder(name: str, folder: Path | None, facts: "FolderFacts | None") -> Check:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from dd_nnunet.commands import cli
 from dd_nnunet.core.errors import SomeCasesFailedError, UserError
+from dd_nnunet.core.units import counted
 
 LOGGER = logging.getLogger(__name__)
 # the keys of dataset_conversion.synthcell.VARIANTS and its sizes, which are imported only when a command runs
@@ -143,10 +144,10 @@ def _run_synthcell(args: argparse.Namespace) -> None:
     with new_dataset(workspace, full_name, args.overwrite) as folder:
         write_synthcell(folder, request, show_progress=shows_progress(args))
     LOGGER.info(
-        "%s: %d training and %d test cases of %d³ voxels; dd_plan_and_preprocess -d %d is next",
+        "%s: %d training and %s of %d³ voxels; dd_plan_and_preprocess -d %d is next",
         workspace.own_raw_folder() / full_name,
         request.n_training,
-        request.n_test,
+        counted(request.n_test, "test case"),
         size,
         args.dataset_id,
     )
@@ -172,6 +173,6 @@ def _run_folder(args: argparse.Namespace) -> None:
     if left_out:
         raise SomeCasesFailedError(
             request.images,
-            f"{len(left_out)} case(s) were left out",
+            f"{counted(len(left_out), 'case', ('was', 'were'))} left out",
             "conversion.json of the dataset lists them",
         )

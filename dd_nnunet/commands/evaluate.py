@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from dd_nnunet.commands import cli
 from dd_nnunet.core.errors import UserError
+from dd_nnunet.core.units import counted
 
 if TYPE_CHECKING:
     from dd_nnunet.core.dataset import DatasetDescription
@@ -88,7 +89,9 @@ def _run(args: argparse.Namespace) -> None:
         rows += [score_row(predictions.resolve().name, summary) for summary in summaries.values()]
     print(score_table(rows, protocols=args.protocol))
     first = next(iter(summaries.values()))
-    print(f"{first['n_cases']} cases, {first['n_missing']} predictions missing; {POLICY}.")
+    print(
+        f"{counted(first['n_cases'], 'case')}, {counted(first['n_missing'], 'prediction')} missing; {POLICY}."
+    )
 
 
 def _description(args: argparse.Namespace, truth: Path) -> "DatasetDescription":

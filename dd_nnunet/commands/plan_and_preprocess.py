@@ -9,6 +9,7 @@ from dd_nnunet.commands import cli
 from dd_nnunet.commands import planning_flags as flags
 from dd_nnunet.core.errors import UserError
 from dd_nnunet.core.plan import plans_flag
+from dd_nnunet.core.units import counted
 
 if TYPE_CHECKING:
     from dd_nnunet.core.fingerprint import DatasetFingerprint
@@ -121,7 +122,8 @@ def _fingerprint(args: argparse.Namespace, folders: "DatasetFolders") -> "Datase
     write_bytes(folders.preprocessed / "dataset.json", folders.dataset_json.read_bytes())
     write_json(folders.fingerprint_json, fingerprint)
     channels = ", ".join(load_description(folders).channel_names)
-    LOGGER.info("verify: %d cases are sound; channels: %s", len(fingerprint.cases), channels)
+    n_cases = counted(len(fingerprint.cases), "case", ("is", "are"))
+    LOGGER.info("verify: %s sound; channels: %s", n_cases, channels)
     LOGGER.info("fingerprint: %s", folders.fingerprint_json)
     return fingerprint
 
@@ -189,8 +191,12 @@ def _preprocess(
         workers = flags.workers(args, largest_to_preprocess(list(useful.values()), configuration))
         chosen = [case for case in cases if case.case_id in useful]
         prepared = preprocess_dataset(chosen, configuration, folder, workers, args.clean)
-        kept = f", {prepared.n_kept} were prepared already" if prepared.n_kept else ""
-        LOGGER.info("preprocess: %d cases prepared%s: %s", prepared.n_new, kept, folder)
+        kept = (
+            f", {prepared.n_kept} {'was' if prepared.n_kept == 1 else 'were'} prepared already"
+            if prepared.n_kept
+            else ""
+        )
+        LOGGER.info("preprocess: %s prepared%s: %s", counted(prepared.n_new, "case"), kept, folder)
 
 
 def _chosen(args: argparse.Namespace, plan: "Plan") -> tuple[str, ...]:
@@ -233,7 +239,7 @@ def _write_splits(folders: "DatasetFolders", case_ids: list[str]) -> None:
     if given:
         LOGGER.info("folds: %d, as the raw dataset gives them", len(folds))
     elif len(folds) < N_FOLDS:
-        cases = "1 case gives" if len(case_ids) == 1 else f"{len(case_ids)} cases give"
+        cases = counted(len(case_ids), "case", ("gives", "give"))
         names = f"folds 0-{len(folds) - 1} and all" if folds else "fold all only"
         LOGGER.warning("warning: %s %s", cases, names)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from dd_nnunet.commands import cli
 from dd_nnunet.core.errors import UserError
+from dd_nnunet.core.units import counted
 
 if TYPE_CHECKING:
     from dd_nnunet.core.dataset import DatasetDescription
@@ -108,8 +109,8 @@ def _run_fold(args: argparse.Namespace, stop: "StopRequest") -> None:
     with locked(model, wait=True):  # all folds may be started at once
         write_model_files(model, folders, plan)
     setup = make_setup(args, folders, configuration, fold, stop)
-    LOGGER.info("%s, fold %s: %d training, %d validation cases; %s", folders.name, args.fold, len(fold.train),
-                len(fold.val), setup.runtime.because)  # fmt: skip
+    LOGGER.info("%s, fold %s: %d training, %s; %s", folders.name, args.fold, len(fold.train),
+                counted(len(fold.val), "validation case"), setup.runtime.because)  # fmt: skip
     with locked(fold_folder):
         if not args.val:
             with memory_explained(configuration, args.dataset):

@@ -4,6 +4,7 @@
 GB = 1024**3
 
 
-def counted(number: int, noun: str) -> str:
-    """A number with its noun: "1 case", "0 cases", "2 training cases"; the noun takes a plain s."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+def counted(number: int, noun: str, verbs: tuple[str, str] = ("", "")) -> str:
+    """A number with its noun, which takes a plain s, and a verb: "1 case is", "0 cases are"."""
+    text = f"{number} {noun} {verbs[0]}" if number == 1 else f"{number} {noun}s {verbs[1]}"
+    return text.rstrip()

@@ -14,6 +14,7 @@ from dd_nnunet.core.dataset import (
     describe_dataset,
 )
 from dd_nnunet.core.errors import DDError, ManyErrors, UserError
+from dd_nnunet.core.units import counted
 from dd_nnunet.storage.atomic import read_json
 from dd_nnunet.storage.integrity import NIFTI_ENDINGS, volume_ending
 from dd_nnunet.storage.nifti_scan import count_volumes
@@ -153,7 +154,7 @@ def _parse_name(path: Path, description: DatasetDescription) -> tuple[str, int]:
         raise UserError(path, "has no channel number", f"expected a name like {_pattern(description)}")
     channel = int(match["channel"])
     if channel >= description.n_channels:
-        stated = f"dataset.json names {description.n_channels} channel(s)"
+        stated = f"dataset.json names {counted(description.n_channels, 'channel')}"
         raise UserError(
             path, f"is channel {channel}, but {stated}", "correct channel_names or remove the file"
         )

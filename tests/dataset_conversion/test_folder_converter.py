@@ -97,7 +97,7 @@ def test_one_case_of_two_channels_or_two_cases_must_be_said(paths, capsys):
     assert run(paths) == 2
     assert "may be 2 channels of one case or 2 cases" in capsys.readouterr().err
     assert run(paths, "--channel_names", "light") == 2
-    assert "gives 1 name(s), the cases" in capsys.readouterr().err
+    assert "gives 1 name, the cases" in capsys.readouterr().err
     assert run(paths, "--one_channel") == 0
     assert list(result(paths)[2]) == ["a_0000", "a_0001"]
     assert run(paths, "--channel_names", "light", "dark", "--overwrite") == 0
@@ -155,7 +155,7 @@ def test_all_bad_files_are_listed_and_nothing_is_written(paths, capsys):
 def test_bad_files_are_left_out_on_demand(paths, capsys):
     spoil(paths)
     assert run(paths, "--skip_bad") == 3
-    assert "3 case(s) were left out" in capsys.readouterr().err
+    assert "3 cases were left out" in capsys.readouterr().err
     folder, description, volumes = result(paths)
     assert list(volumes) == ["good1", "good2"]
     assert description.n_training_stated == 2

@@ -28,7 +28,7 @@ def check_refused(toy, capsys, *expected):
 
 def test_a_channel_too_many(toy, capsys):
     toy.add_image("a", noise(), channel=1)
-    check_refused(toy, capsys, "a_0001.nii.gz: is channel 1, but dataset.json names 1 channel(s)")
+    check_refused(toy, capsys, "a_0001.nii.gz: is channel 1, but dataset.json names 1 channel")
 
 
 def test_a_missing_channel_is_named_with_all_others(toy, capsys):
