@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from dd_nnunet.commands import cli
+from dd_nnunet.commands import planning_flags as flags
 from dd_nnunet.core.errors import SomeCasesFailedError, UserError
 from dd_nnunet.core.units import counted
 
@@ -127,8 +128,8 @@ def _folds(args: argparse.Namespace, job: _Job) -> dict[str, tuple[str, ...]]:
     prepared = job.folders.prepared(args.plans_name, job.configuration)
     case_ids = sorted(Manifest.load(prepared).cases)
     if not case_ids:
-        remedy = f"run: dd_plan_and_preprocess -d {args.dataset} -c {job.configuration}"
-        raise UserError(prepared, "holds no prepared cases", remedy)
+        command = flags.preparing(args.dataset, job.configuration, args.plans_name)
+        raise UserError(prepared, "holds no prepared cases", f"run: {command}")
     splits_json = job.folders.splits_json
     splits = read_splits(splits_json)
     names = args.fold or [str(number) for number in range(len(splits))] or ["all"]

@@ -183,7 +183,8 @@ def _preprocess(
         raise UserError(
             folders.images_tr,
             "holds other cases than the fingerprint",
-            f"run dd_plan_and_preprocess -d {folders.name}",
+            f"run: {flags.planning_anew(folders.name, plan)}"
+            f"{plans_flag(plan.plans_name, '-overwrite_plans_name')}",
         )
     for name in names:
         configuration = plan.configuration(name)
@@ -208,10 +209,8 @@ def _chosen(args: argparse.Namespace, plan: "Plan") -> tuple[str, ...]:
     planned = tuple(plan.configurations)
     for name in args.c or ():
         if name not in planned:
-            command = f"dd_preprocess -d {plan.dataset_name} -c {planned[0]}"
-            remedy = (
-                f"planned: {', '.join(planned)}; run: {command}{plans_flag(plan.plans_name, '-plans_name')}"
-            )
+            command = flags.preparing(plan.dataset_name, planned[0], plan.plans_name)
+            remedy = f"planned: {', '.join(planned)}; run: {command}"
             raise UserError(f"configuration {name!r}", "is not in the plan", remedy)
     return tuple(args.c or planned)
 

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 from dd_nnunet.commands import cli
 from dd_nnunet.core.errors import UserError
+from dd_nnunet.core.plan import plans_flag
 from dd_nnunet.core.units import GB
 
 if TYPE_CHECKING:
-    from dd_nnunet.core.plan import ReadingPlan
+    from dd_nnunet.core.plan import Plan, ReadingPlan
     from dd_nnunet.preprocessing.parallel import Workers
     from dd_nnunet.storage.workspace import DatasetFolders
 
@@ -148,6 +149,18 @@ def workers(args: argparse.Namespace, bytes_per_case: float) -> "Workers":
         )
     n_processes = startable(choose_n_processes(args.np, cpu_count(), ram, bytes_per_case))
     return Workers(n_processes, bytes_per_case, show_progress=not args.no_pbar and not args.quiet)
+
+
+def preparing(dataset: str, configuration: str, plans_name: str) -> str:
+    """The command that prepares the cases of a configuration."""
+    return f"dd_preprocess -d {dataset} -c {configuration}{plans_flag(plans_name, '-plans_name')}"
+
+
+def planning_anew(dataset: str, plan: "Plan") -> str:
+    """The command that plans a dataset again with the effort of a plan; its name is for the caller to add."""
+    effort = "" if plan.preset == DEFAULT_PRESET else f" --preset {plan.preset}"
+    effort = " -pl paper" if plan.planner == "paper" else effort
+    return f"dd_plan_and_preprocess -d {dataset}{effort}"
 
 
 def heading(name: str) -> None:

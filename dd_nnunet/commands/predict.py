@@ -240,7 +240,6 @@ def found_folds(model: "ModelFolder", wanted: Sequence[int]) -> tuple[str, ...]:
                 "fold %s is left out: level %s is not finished", fold, " ".join(map(str, unfinished[fold]))
             )
     if not finished:
-        raise UserError(
-            model.path, "holds no fold that is finished", "train one with dd_train, or choose -f and -l"
-        )
+        remedy = f"run: {model.training_command(folds[0] if folds else '0')}, or choose -f and -l"
+        raise UserError(model.path, "holds no fold that is finished", remedy)
     return finished

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dd_nnunet.commands import cli
+from dd_nnunet.commands import planning_flags as flags
 from dd_nnunet.core.errors import UserError
 from dd_nnunet.core.units import counted
 
@@ -99,7 +100,7 @@ def _run_fold(args: argparse.Namespace, stop: "StopRequest") -> None:
     configuration = plan.configuration(args.configuration)
     levels = tuple(map(configuration.level, sorted(set(args.level)))) if args.level else configuration.levels
     description = load_description(folders.preprocessed / "dataset.json")
-    fold = load_fold(args, folders)
+    fold = load_fold(args, folders, plan)
     model = folders.model(args.plans_name, args.configuration)
     fold_folder = model / f"fold_{args.fold}"
     _begin(args, fold_folder)
@@ -113,7 +114,7 @@ def _run_fold(args: argparse.Namespace, stop: "StopRequest") -> None:
                 counted(len(fold.val), "validation case"), setup.runtime.because)  # fmt: skip
     with locked(fold_folder):
         if not args.val:
-            with memory_explained(configuration, args.dataset):
+            with memory_explained(configuration, flags.planning_anew(args.dataset, plan)):
                 _train(args, setup, levels, fold_folder)
         if args.stage != "diffusion":
             _validate(args, setup, levels, folders, description, fold_folder)

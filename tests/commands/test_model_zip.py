@@ -110,7 +110,7 @@ def test_scores_travel_only_if_asked(tmp_path: Path, capsys: pytest.CaptureFixtu
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
-        (["-f", "3"], "no level is finished in fold 3; finish dd_train first"),
+        (["-f", "3"], "no level is finished in fold 3; run: dd_train Dataset007_Cells 3d_fullres 3"),
         (["-f", "3", "-l", "1"], "run: dd_train Dataset007_Cells 3d_fullres 3 -l 1"),
         (["-f", "0", "-l", "9"], "planned levels: 1, 2"),
         (
