@@ -67,7 +67,10 @@ def _run(args: argparse.Namespace) -> None:
     from dd_nnunet.evaluation.table import score_row, score_table
     from dd_nnunet.storage.atomic import check_output_folder
 
-    truth = cli.input_folder(args.truth, "true label maps")
+    truth = Path(args.truth).expanduser()
+    # one that is missing is told when it is known whether the dataset has labels at all
+    if truth.exists():
+        cli.input_folder(args.truth, "true label maps")
     folders_given = [cli.input_folder(p, "predicted label maps") for p in args.predictions]
     for predictions in folders_given:
         if predictions.resolve().name in RAW_FOLDERS:
