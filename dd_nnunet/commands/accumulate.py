@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dd_nnunet.commands import cli
+from dd_nnunet.commands.baseline import METHOD_NAMES
 from dd_nnunet.core.errors import UserError
-from dd_nnunet.storage.workspace import plans_flag
+from dd_nnunet.core.plan import plans_flag
 
 if TYPE_CHECKING:
     from dd_nnunet.core.dataset import DatasetDescription
@@ -31,7 +32,7 @@ def build_parser() -> cli.StrictParser:
         "-l", "--level", type=int, nargs="+", metavar="N", help="levels; default: all of the plan"
     )
     parser.add_argument(
-        "--baseline", metavar="METHOD", help="the folds of this baseline instead of the model's"
+        "--baseline", choices=METHOD_NAMES, help="the folds of this baseline instead of the model's"
     )
     return parser
 

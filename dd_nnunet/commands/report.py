@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from dd_nnunet.commands import cli
 from dd_nnunet.core.errors import UserError
+from dd_nnunet.core.plan import plans_flag
 
 if TYPE_CHECKING:
     from dd_nnunet.storage.workspace import DatasetFolders
@@ -57,7 +58,6 @@ def _run(args: argparse.Namespace) -> None:
 def _trained(args: argparse.Namespace, folders: "DatasetFolders", names: tuple[str, ...]) -> tuple[str, ...]:
     """Those of the configurations in which the fold is trained; the others are warned of, or refused if all are."""
     from dd_nnunet.report.collect import trained_folds
-    from dd_nnunet.storage.workspace import plans_flag
 
     trained = {name: trained_folds(folders.model(args.plans_name, name)) for name in names}
     chosen = tuple(name for name in names if args.fold in trained[name])
@@ -85,9 +85,9 @@ def _write(args: argparse.Namespace, folders: "DatasetFolders", configuration: s
         plans_name=args.plans_name,
         configuration=configuration,
         fold=args.fold,
-        predictions=_path(args.predictions),
-        images=_path(args.images),
-        truth=_path(args.truth),
+        predictions=_folder(args.predictions, "predicted label maps", "--predictions"),
+        images=_folder(args.images, "raw images", "--images"),
+        truth=_folder(args.truth, "true label maps", "--truth"),
         n_cases=args.cases,
     )
     beside_model = folders.model(args.plans_name, configuration) / f"report_fold_{args.fold}.html"
@@ -97,6 +97,10 @@ def _write(args: argparse.Namespace, folders: "DatasetFolders", configuration: s
     for warning in page.warnings:
         LOG.warning("warning: %s", warning)
     LOG.info("report written to %s (open it in any browser)", output)
+
+
+def _folder(text: str | None, contents: str, flag: str) -> Path | None:
+    return None if text is None else cli.input_folder(text, contents, flag)
 
 
 def _path(text: str | None) -> Path | None:

@@ -14,6 +14,7 @@ from dd_nnunet.core.fingerprint import (
     DatasetFingerprint,
     SplitFingerprint,
 )
+from dd_nnunet.core.units import counted
 from dd_nnunet.planning.foreground import Mask, bounding_box, foreground_mask
 from dd_nnunet.planning.granulometry import bright_and_dark_diameters, characteristic_diameters, shrink
 from dd_nnunet.planning.levels import measured_parts
@@ -241,5 +242,5 @@ def _mixtures(cases: Sequence[CaseFingerprint]) -> Iterator[str]:
         ("orientations", Counter(case.orientation for case in cases)),
     ):
         if len(values) > 1:
-            found = ", ".join(f"{value} ({count} cases)" for value, count in values.most_common())
+            found = ", ".join(f"{value} ({counted(count, 'case')})" for value, count in values.most_common())
             yield f"{what} differ between cases: {found}"

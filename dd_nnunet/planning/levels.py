@@ -8,6 +8,7 @@ import numpy as np
 from dd_nnunet.core.dataset import DatasetDescription
 from dd_nnunet.core.errors import UserError
 from dd_nnunet.core.fingerprint import CaseFingerprint, SplitFingerprint
+from dd_nnunet.core.units import counted
 from dd_nnunet.planning.presets import Budget
 from dd_nnunet.planning.split_gains import MAX_LEVELS
 
@@ -131,5 +132,5 @@ def _words(voters: Sequence[dict[Place, SplitFingerprint]], place: Place, n_chil
     what = "the volume" if place[0] == 1 else f"part {place[1]}"
     # adding 0 makes a minus zero a zero
     shown = [f"{round(value, 2) + 0:.2f}" for value in (gain, chance)]
-    numbers = f"gain {shown[0]} against {shown[1]} of surrogates, {count} of {len(voters)} cases"
+    numbers = f"gain {shown[0]} against {shown[1]} of surrogates, {count} of {counted(len(voters), 'case')}"
     return f"{what} in {n_children} ({numbers})"

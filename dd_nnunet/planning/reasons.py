@@ -13,7 +13,7 @@ from dd_nnunet.core.plan import (
     ReadingPlan,
     SegmenterPlan,
 )
-from dd_nnunet.core.units import GB
+from dd_nnunet.core.units import GB, counted
 from dd_nnunet.planning.memory import UNetShape
 from dd_nnunet.planning.networks import MAX_DIFFUSION_RESOLUTIONS, Networks, Task, largest_batch
 from dd_nnunet.planning.presets import PAPER, Budget, Preset
@@ -116,7 +116,7 @@ def explain_features(
 def kept_features(features: FeaturePlan) -> str:
     """E.g. "32 principal components, 4 noise draws"."""
     kept = f"{features.n_components} principal components" if features.n_components else "all channels"
-    return f"{kept}, {features.n_draws} noise draw{'s' if features.n_draws > 1 else ''}"
+    return f"{kept}, {counted(features.n_draws, 'noise draw')}"
 
 
 def _why_these_timesteps(features: FeaturePlan, noise_sd: float, n_timesteps: int) -> str:

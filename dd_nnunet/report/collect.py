@@ -9,12 +9,12 @@ from typing import Any
 from dd_nnunet.core.dataset import CaseFiles, DatasetDescription
 from dd_nnunet.core.errors import UserError
 from dd_nnunet.core.fingerprint import DatasetFingerprint
-from dd_nnunet.core.plan import LevelPlan, Plan
+from dd_nnunet.core.plan import LevelPlan, Plan, plans_flag
 from dd_nnunet.core.splits import Fold
 from dd_nnunet.storage.atomic import read_json, read_record
 from dd_nnunet.storage.raw_dataset import find_cases, load_description
 from dd_nnunet.storage.run_folder import RunFolder, is_finished
-from dd_nnunet.storage.workspace import DatasetFolders, plans_flag
+from dd_nnunet.storage.workspace import DatasetFolders
 
 LOG = logging.getLogger(__name__)
 Json = dict[str, Any]
@@ -129,8 +129,7 @@ def collect(request: ReportRequest) -> Collected:
     """Read what the folders of a dataset hold.
 
     Raises:
-        UserError: there is no plan of that name, the configuration is not in it, a given folder is missing,
-            or a file cannot be read.
+        UserError: there is no plan of that name, the configuration is not in it, or a file cannot be read.
     """
     folders = request.folders
     model = folders.model(request.plans_name, request.configuration)
@@ -181,20 +180,17 @@ def trained_folds(model: Path) -> tuple[str, ...]:
 
 def _images(request: ReportRequest, description: DatasetDescription) -> dict[str, CaseFiles]:
     folder = request.images
-    if folder is not None:
-        _check_folder(folder, "--images")
-    elif request.folders.raw is not None and request.folders.images_tr.is_dir():
+    if folder is None and request.folders.raw is not None and request.folders.images_tr.is_dir():
         folder = request.folders.images_tr
-    else:
+    if folder is None:
         return {}
     return {case.case_id: case for case in find_cases(folder, description)}
 
 
 def _truth(request: ReportRequest, description: DatasetDescription) -> dict[str, Path]:
     folder = request.truth
-    if folder is not None:
-        _check_folder(folder, "--truth")
-    elif request.predictions is None and request.folders.raw is not None and description.labels:
+    own = request.predictions is None and request.folders.raw is not None
+    if folder is None and own and description.labels:
         folder = request.folders.labels_tr
     return {} if folder is None else _label_files(folder, description)
 
@@ -238,7 +234,6 @@ def _predicted(request: ReportRequest) -> PredictionRecord:
     folder = request.predictions
     if folder is None:
         return PredictionRecord()
-    _check_folder(folder, "--predictions")
     folds: list[str] = []
     cases: dict[str, Json] = {}
     named = sorted(folder.glob(f"predictions_{request.configuration}*.json"))
@@ -281,8 +276,3 @@ def _optional(*paths: Path) -> Path | None:
 
 def _first_file(*paths: Path) -> Path:
     return _optional(*paths) or paths[-1]
-
-
-def _check_folder(folder: Path, flag: str) -> None:
-    if not folder.is_dir():
-        raise UserError(folder, f"the folder given by {flag} does not exist", "check the path")

@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator, Mapping
 
+from dd_nnunet.core.plan import planning_anew, plans_flag
+from dd_nnunet.core.units import counted
 from dd_nnunet.report.collect import Collected
 from dd_nnunet.report.parts import PartSizes, empty_parts
 from dd_nnunet.report.progress import lost_parts
 from dd_nnunet.report.scores import ScoreTable, better_rivals
-from dd_nnunet.storage.workspace import plans_flag
 
 
 def warnings_of(
@@ -20,7 +21,7 @@ def warnings_of(
         sizes: of the parts in the predictions, by level.
     """
     named = plans_flag(pieces.request.plans_name, "-overwrite_plans_name")
-    plan_again = f"dd_plan_and_preprocess -d {pieces.plan.dataset_name}{named} --parts …"
+    plan_again = f"{planning_anew(pieces.plan.dataset_name, pieces.plan)}{named} --parts …"
     trained = f"Fold {pieces.request.fold}: " if pieces.request.predictions else ""
     found = [f"{trained}{line}" for level in pieces.levels for line in lost_parts(level, plan_again)]
     found += [line for level, measured in sizes.items() for line in empty_parts(level, measured)]
@@ -58,7 +59,9 @@ def _evaluation_warnings(pieces: Collected) -> Iterator[str]:
             yield f"{name}: no prediction for {', '.join(missing)}; these cases count as Dice 0."
         unexpected = summary.get("unexpected_labels") or {}
         if unexpected:
-            values = ", ".join(f"{label} ({voxels} voxels)" for label, voxels in unexpected.items())
+            values = ", ".join(
+                f"{label} ({counted(voxels, 'voxel')})" for label, voxels in unexpected.items()
+            )
             yield f"{name}: the truth holds labels that dataset.json does not name: {values}."
 
 

@@ -12,6 +12,7 @@ import jinja2
 from dd_nnunet import __version__
 from dd_nnunet.core.part_colours import hex_colour
 from dd_nnunet.core.plan import Decision
+from dd_nnunet.core.units import counted
 from dd_nnunet.planning.edited_plan import edited_values
 from dd_nnunet.report.collect import Collected, LevelResult, ReportRequest, RunRecord, collect
 from dd_nnunet.report.figures import Chart, part_size_chart, progress_chart
@@ -173,7 +174,7 @@ def _facts(pieces: Collected) -> Iterator[Fact]:
         diameters = ", ".join(_number(mm) for mm in print_count.diameters_mm) or "none found"
         yield Fact("Typical object diameters", f"{diameters} mm" if print_count.diameters_mm else diameters)
     labels = "only to score and to compare" if pieces.truth else "none needed"
-    yield Fact("True labels", f"{len(pieces.truth)} files" if pieces.truth else "none", labels)
+    yield Fact("True labels", counted(len(pieces.truth), "file") if pieces.truth else "none", labels)
 
 
 def _fold_text(pieces: Collected) -> str:

@@ -36,7 +36,15 @@ def test_flags_choose_output_and_number_of_cases(tmp_path):
         (["-d", "8"], "known datasets: Dataset007_Cells"),
         (["-d", "7", "-p", "other"], "-d Dataset007_Cells -overwrite_plans_name other first"),
         (["-d", "7", "-c", "2d"], "planned: 3d_fullres"),
-        (["-d", "7", "--predictions", "nowhere"], "given by --predictions does not exist"),
+        (
+            ["-d", "7", "--predictions", "nowhere"],
+            "nowhere: does not exist; a folder of predicted label maps",
+        ),
+        (["-d", "7", "--images", "nowhere"], "nowhere: does not exist; a folder of raw images"),
+        (
+            ["-d", "7", "--truth", __file__],
+            "is a file, a folder of true label maps is wanted",
+        ),
         (["-d", "7", "--cases", "-1"], "--cases: is -1; give 0 or more"),
     ],
 )

@@ -124,8 +124,8 @@ def test_warnings_of_mixtures():
         "case_007: nearly empty, 0.04 % of it is not background",
         "case_004: intensities of channel 0 span 4000 against a median of 1; each case is scaled by its own "
         "percentiles",
-        "number formats differ between cases: float32 (7 cases), int16 (1 cases)",
-        "orientations differ between cases: LPS (7 cases), RAS (1 cases)",
+        "number formats differ between cases: float32 (7 cases), int16 (1 case)",
+        "orientations differ between cases: LPS (7 cases), RAS (1 case)",
     )
 
 
