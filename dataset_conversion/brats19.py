@@ -18,6 +18,7 @@ from dataset_conversion.raw_folder import (
 from dd_nnunet.core.case import Geometry
 from dd_nnunet.core.errors import DDError, UserError
 from dd_nnunet.core.splits import Fold
+from dd_nnunet.core.units import counted
 from dd_nnunet.storage.grids import LabelArray, compare_grids
 from dd_nnunet.storage.volume import read_label_map, read_volume, write_labels
 
@@ -121,7 +122,9 @@ def _find_cases(request: Brats19Request) -> list[_Case]:
     ]
     # train, validation and test
     if len(cases) < 3:
-        raise UserError(request.source, f"holds {len(cases)} case(s), at least 3 are needed", EXPECTED)
+        raise UserError(
+            request.source, f"holds {counted(len(cases), 'case')}, at least 3 are needed", EXPECTED
+        )
     missing = [path for case in cases for path in (*case.images, case.seg) if not path.is_file()]
     if missing:
         raise_all(
@@ -140,13 +143,13 @@ def _convert_case(case: _Case, target: Path, part: str) -> dict[str, Any]:
     shifts = compare_grids(case.images[0], volume.geometry, case.seg, seg_geometry)
     strange = sorted({*map(int, np.unique(seg))} - {0, *LEVELS["level1"]["whole_tumour"]})
     if strange:
-        raise UserError(case.seg, f"holds the label(s) {strange}, 0, 1, 2 and 4 are expected", EXPECTED)
+        raise UserError(case.seg, f"holds the labels {strange}, 0, 1, 2 and 4 are expected", EXPECTED)
     box, geometry = _centre(volume.geometry)
     channels = [channel[box] for channel in channels_of(volume)]
     labels = seg[box]
     warnings = [*volume.warnings, *shifts]
     if n_cut := int((seg > 0).sum() - (labels > 0).sum()):
-        warnings.append(f"{case.seg}: {n_cut} voxels of the tumour lie outside the crop")
+        warnings.append(f"{case.seg}: {counted(n_cut, 'voxel')} of the tumour outside the crop")
     write_labels(
         target / f"labels{part}" / f"{case.case_id}{FILE_ENDING}", _with_brain(labels, channels), geometry
     )

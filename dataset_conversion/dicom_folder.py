@@ -8,6 +8,7 @@ from dataset_conversion.cases import raise_all
 from dataset_conversion.folder_names import SourceCase, plain_ids
 from dd_nnunet.core.dataset import FILE_ENDINGS
 from dd_nnunet.core.errors import DDError, UserError
+from dd_nnunet.core.units import counted
 from dd_nnunet.storage.dicom_series import DicomSeries, find_series, is_dicom
 
 # below the logger that the commands set up
@@ -37,7 +38,9 @@ def find_dicom_cases(folder: Path, every_series: bool = False) -> tuple[SourceCa
     for place, files in _by_folder(folder).items():
         found = find_series(place, files)
         if len(found) > 1 and not every_series:
-            shown = ", ".join(f"{s.number or '?'} ({s.modality}, {len(s.slices)} slices)" for s in found)
+            shown = ", ".join(
+                f"{s.number or '?'} ({s.modality}, {counted(len(s.slices), 'slice')})" for s in found
+            )
             errors.append(UserError(place, f"holds {len(found)} series: {shown}", ONE_SERIES_EACH))
             continue
         name = "_".join(place.relative_to(folder).parts) or place.resolve().name
@@ -83,7 +86,8 @@ def _by_folder(folder: Path) -> dict[Path, list[Path]]:
         else:
             n_strangers += 1
     if n_strangers:
-        LOGGER.warning("%s: %d file(s) are no DICOM slices and are left out", folder, n_strangers)
+        strangers = counted(n_strangers, "file", ("is no DICOM slice and is", "are no DICOM slices and are"))
+        LOGGER.warning("%s: %s left out", folder, strangers)
     return by_folder
 
 

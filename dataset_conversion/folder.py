@@ -17,6 +17,7 @@ from dataset_conversion.folder_names import SourceCase, find_labels, find_source
 from dataset_conversion.raw_folder import FILE_ENDING, write_channels, write_dataset_json
 from dd_nnunet.core.case import Geometry, Volume
 from dd_nnunet.core.errors import DDError, UserError
+from dd_nnunet.core.units import counted
 from dd_nnunet.storage import volume as volumes
 from dd_nnunet.storage.dicom_series import read_series
 from dd_nnunet.storage.grids import compare_grids
@@ -39,7 +40,8 @@ class FolderRequest:
         images: the folder of volumes.
         labels: a folder of label maps named like the cases, or None.
         channel_names: one per channel; empty = "image", or "channel_0", "channel_1", …
-        tiff_spacing_zyx_mm: of every TIFF, which cannot say its own; None = as the file beside it says.
+        tiff_spacing_zyx_mm: of every TIFF, whatever the file beside it says; None = as that says, else 1 mm. Its
+            tags are not read for it.
         one_channel: take every file as a case of its own, whatever its name.
         every_series: take every DICOM series as a case of its own, also where one folder holds several.
         skip_bad: leave bad cases out instead of refusing the folder.
@@ -91,6 +93,8 @@ def convert_folder(request: FolderRequest, target: Path, show_progress: bool = F
     if errors and (not request.skip_bad or not done.cases):
         raise_all(errors)
     write_record(target, done.cases, errors)
+    if any(_is_about_spacing(warning) for case in done.cases.values() for warning in case["warnings"]):
+        LOGGER.warning("--spacing_zyx_mm Z Y X gives a spacing to all TIFF files at once")
     names = {0: "background"}
     label_names = {names.get(value, f"label_{value}"): value for value in sorted(done.label_values)}
     write_dataset_json(target, channel_names, len(done.cases), label_names)
@@ -136,9 +140,13 @@ def _read(case: SourceCase, tiff_spacing_zyx_mm: tuple[float, float, float] | No
         return volumes.read_volume(case.files)
     with _without_spacing_warnings():
         volume = volumes.read_volume(case.files)
-    warnings = tuple(warning for warning in volume.warnings if not _is_about_spacing(warning))
+    warnings = [warning for warning in volume.warnings if not _is_about_spacing(warning)]
+    if len(warnings) == len(volume.warnings) and volume.geometry.spacing_zyx_mm != tiff_spacing_zyx_mm:
+        beside = ", ".join(f"{length:g}" for length in volume.geometry.spacing_zyx_mm)
+        warnings.append(f"{case.where}: the spacing beside it, {beside} mm, gives way to --spacing_zyx_mm")
+        LOGGER.warning("%s", warnings[-1])
     geometry = _with_spacing(volume.geometry, tiff_spacing_zyx_mm)
-    return dataclasses.replace(volume, geometry=geometry, warnings=warnings)
+    return dataclasses.replace(volume, geometry=geometry, warnings=tuple(warnings))
 
 
 def _read_labels(
@@ -178,17 +186,18 @@ def _without_spacing_warnings() -> Iterator[None]:
 
 
 def _is_about_spacing(warning: str) -> bool:
-    return ": no spacing, " in warning
+    return f": {volumes.NO_SPACING}, " in warning
 
 
 def _channel_names(request: FolderRequest, cases: tuple[SourceCase, ...]) -> tuple[str, ...]:
     n_channels = cases[0].n_channels
     if request.channel_names:
         if len(request.channel_names) != n_channels:
-            n_names = len(request.channel_names)
+            n_names = counted(len(request.channel_names), "name")
+            wanted = counted(n_channels, "channel")
             raise UserError(
                 "--channel_names",
-                f"gives {n_names} name(s), the cases in {request.images} have {n_channels} channel(s)",
+                f"gives {n_names}, the cases in {request.images} have {wanted}",
                 "give one name per channel; --one_channel takes each file as a case of its own",
             )
         return request.channel_names

@@ -26,6 +26,7 @@ from dataset_conversion.raw_folder import (
 from dd_nnunet.core.case import Geometry
 from dd_nnunet.core.errors import UserError
 from dd_nnunet.core.splits import Fold
+from dd_nnunet.core.units import counted
 from dd_nnunet.storage.volume import write_labels
 
 # below the logger that the commands set up
@@ -123,7 +124,8 @@ def _find_cases(source: Path) -> list[_Case]:
         raise UserError(source, "holds no im_0.p to train on", EXPECTED)
     without = [case.case_id for case in cases if not case.truths]
     if without:
-        LOGGER.warning("%s: %d case(s) have no truth, e.g. %s", source, len(without), without[0])
+        n_cases = counted(len(without), "case", ("has", "have"))
+        LOGGER.warning("%s: %s no truth, e.g. %s", source, n_cases, without[0])
     return cases
 
 

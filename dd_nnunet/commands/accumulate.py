@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dd_nnunet.commands import cli
+from dd_nnunet.commands.baseline import METHOD_NAMES
 from dd_nnunet.core.errors import UserError
+from dd_nnunet.core.plan import plans_flag
 
 if TYPE_CHECKING:
     from dd_nnunet.core.dataset import DatasetDescription
@@ -30,7 +32,7 @@ def build_parser() -> cli.StrictParser:
         "-l", "--level", type=int, nargs="+", metavar="N", help="levels; default: all of the plan"
     )
     parser.add_argument(
-        "--baseline", metavar="METHOD", help="the folds of this baseline instead of the model's"
+        "--baseline", choices=METHOD_NAMES, help="the folds of this baseline instead of the model's"
     )
     return parser
 
@@ -95,7 +97,7 @@ def _model(args: argparse.Namespace, configuration: str, folders: "DatasetFolder
 
 def _command(args: argparse.Namespace, configuration: str) -> str:
     """The command that makes the results of a fold; `{fold}` stands for its name."""
-    plans = "" if args.plans_name == "ddPlans" else f" -p {args.plans_name}"
+    plans = plans_flag(args.plans_name)
     if args.baseline:
         data = f"-d {args.dataset} -c {configuration}{plans}"
         return f"dd_baseline {data} --method {args.baseline} -f {{fold}}"

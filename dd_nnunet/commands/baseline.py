@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from dd_nnunet.commands import cli
+from dd_nnunet.commands import planning_flags as flags
 from dd_nnunet.core.errors import SomeCasesFailedError, UserError
+from dd_nnunet.core.units import counted
 
 if TYPE_CHECKING:
     from dd_nnunet.core.dataset import DatasetDescription
@@ -135,9 +137,10 @@ def _rows_of_folds(args: argparse.Namespace, job: _Job) -> "list[ScoreRow]":
         for case_id in _progress(args, case_ids, f"{args.method} fold {fold}"):
             targets = job.targets(fold_folder, case_id, "validation")
             predict_case(args.method, read_case(prepared, case_id), job.plan, targets)
-        LOGGER.info("%s: %d cases written to %s", args.method, len(case_ids), fold_folder)
-        name = f"{args.method}, fold {fold}"
-        rows += evaluate_validation(name, job.folders, job.description, job.levels, fold_folder, case_ids)
+        LOGGER.info("%s: %s written to %s", args.method, counted(len(case_ids), "case"), fold_folder)
+        rows += evaluate_validation(
+            args.method, job.folders, job.description, job.levels, fold_folder, case_ids
+        )
     return rows
 
 
@@ -150,8 +153,8 @@ def _folds(args: argparse.Namespace, job: _Job) -> dict[str, tuple[str, ...]]:
     prepared = job.folders.prepared(args.plans_name, job.configuration)
     case_ids = sorted(Manifest.load(prepared).cases)
     if not case_ids:
-        remedy = f"run: dd_plan_and_preprocess -d {args.dataset} -c {job.configuration}"
-        raise UserError(prepared, "holds no prepared cases", remedy)
+        command = flags.preparing(args.dataset, job.configuration, args.plans_name)
+        raise UserError(prepared, "holds no prepared cases", f"run: {command}")
     splits_json = job.folders.splits_json
     splits = read_splits(splits_json)
     names = args.fold or [str(number) for number in range(len(splits))] or ["all"]
@@ -166,7 +169,7 @@ def _run_on_folder(args: argparse.Namespace, job: _Job) -> None:
     from dd_nnunet.storage.volume import read_volume
 
     failed = []
-    cases = find_cases(Path(args.input), job.description)
+    cases = find_cases(cli.input_folder(args.input, "cases", "-i"), job.description)
     check_output_folder(Path(args.output))
     for case in _progress(args, cases, args.method):
         try:
@@ -177,9 +180,10 @@ def _run_on_folder(args: argparse.Namespace, job: _Job) -> None:
             failed.append(case.case_id)
             continue
         predict_case(args.method, prepared, job.plan, job.targets(Path(args.output), case.case_id))
-    LOGGER.info("%s: %d cases written to %s", args.method, len(cases) - len(failed), args.output)
+    n_written = counted(len(cases) - len(failed), "case")
+    LOGGER.info("%s: %s written to %s", args.method, n_written, args.output)
     if failed:
-        reason = f"{len(failed)} of {len(cases)} cases failed: {', '.join(failed)}"
+        reason = f"{len(failed)} of {counted(len(cases), 'case')} failed: {', '.join(failed)}"
         raise SomeCasesFailedError(args.input, reason, "the errors above say why; the others are done")
 
 

@@ -1,5 +1,6 @@
 """The checks of dd_doctor: facts of the other rooms, judged."""
 
+import errno
 import functools
 import importlib
 import os
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import dd_nnunet
-from dd_nnunet.core.units import GB
+from dd_nnunet.core.units import GB, counted
 from dd_nnunet.storage import hardware
 from dd_nnunet.storage.requirements import Requirement, requirements
 from dd_nnunet.storage.workspace import VARIABLES, Workspace
@@ -104,7 +105,7 @@ def check_networks() -> Check:
 
 
 def check_raw(workspace: Workspace) -> Check:
-    """The raw folder is there and can be read; it is not written, not even to try."""
+    """The raw folder, if there is one, can be read; it is not written, not even to try."""
     from dd_nnunet.storage.folder_probe import why_not_readable
 
     raw = workspace.raw
@@ -112,11 +113,14 @@ def check_raw(workspace: Workspace) -> Check:
         remedy = "export dd_raw=DIR, or give --raw DIR; predicting needs none"
         return Check("dd_raw", "warning", "not set", remedy)
     trouble = why_not_readable(raw)
+    if trouble == os.strerror(errno.ENOENT):
+        remedy = "converters make it, predicting needs none; if data should be there, correct the path"
+        return Check("dd_raw", "warning", f"{raw}: {trouble}", remedy)
     if trouble is not None:
         return Check("dd_raw", "problem", f"{raw}: {trouble}", "correct the path or its permissions")
     ours = "" if workspace.raw_is_ours else f" ({VARIABLES['raw'][1]}: never written)"
     n_datasets = len(Workspace(raw, None, None).dataset_names())
-    return Check("dd_raw", "ok", f"{raw}{ours}, {n_datasets} datasets")
+    return Check("dd_raw", "ok", f"{raw}{ours}, {counted(n_datasets, 'dataset')}")
 
 
 def check_folder(name: str, folder: Path | None, facts: "FolderFacts | None") -> Check:

@@ -9,16 +9,17 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from dd_nnunet import __version__
 from dd_nnunet.core.errors import DDError, UserError
+from dd_nnunet.core.plan import DEFAULT_PLANS, plans_flag
 from dd_nnunet.storage.workspace import DatasetFolders, Workspace
 
 if TYPE_CHECKING:
     from dd_nnunet.core.plan import LevelPlan, Plan
 
-DEFAULT_PLANS = "ddPlans"
 FULL_RESOLUTION = "3d_fullres"
 DEVICES = ("auto", "cpu", "cuda", "mps")
 Body = Callable[[argparse.Namespace], int | None]
@@ -118,8 +119,14 @@ def _no_plan(folders: DatasetFolders, plans_name: str, dataset: str, flag: str) 
     ]
     if known:
         return UserError(path, "does not exist", f"choose one with {flag}: {', '.join(known)}")
-    name = "" if plans_name == DEFAULT_PLANS else f" -overwrite_plans_name {plans_name}"
+    name = plans_flag(plans_name, "-overwrite_plans_name")
     return UserError(path, "does not exist", f"run: dd_plan_and_preprocess -d {dataset}{name}")
+
+
+def no_model_remedy(args: argparse.Namespace, configuration: str) -> str:
+    """What to do where a configuration is not trained, for commands with -d, -c and -p."""
+    command = f"dd_train {args.dataset} {configuration} 0{plans_flag(args.plans_name)}"
+    return f"run: {command}, or correct -d, -c, -p"
 
 
 def add_plan_flags(parser: StrictParser, configuration: str = "default: all that are planned") -> None:
@@ -154,11 +161,43 @@ def levels_by_configuration(
     return {name: levels for name, levels in chosen.items() if levels}
 
 
+def from_0(text: str) -> int:
+    """A whole number that is not negative; for argparse."""
+    try:
+        number = int(text)
+    except ValueError:
+        number = -1
+    if number < 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not allowed; give a whole number from 0")
+    return number
+
+
 def add_device_flag(parser: StrictParser) -> None:
     """The flag of commands that run a network."""
     parser.add_argument(
         "-device", choices=DEVICES, default="auto", help="auto takes cuda, then mps, then cpu"
     )
+
+
+def input_folder(text: str, contents: str, flag: str = "") -> Path:
+    """The folder that was given to read from.
+
+    Args:
+        text: the path, `~` allowed.
+        contents: what the folder is to hold; for errors.
+        flag: that it was given with, if any; for errors.
+
+    Raises:
+        UserError: there is none, or it is a file (names the folder of the file).
+    """
+    path = Path(text).expanduser()
+    if path.is_dir():
+        return path
+    wanted = f"a folder of {contents} is wanted"
+    if path.exists():
+        folder = f"{flag} {path.absolute().parent}".lstrip()
+        raise UserError(path, f"is a file, {wanted}", f"give its folder: {folder}")
+    raise UserError(path, "does not exist", wanted)
 
 
 def workspace(args: argparse.Namespace) -> Workspace:

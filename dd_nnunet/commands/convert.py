@@ -8,6 +8,7 @@ from pathlib import Path
 
 from dd_nnunet.commands import cli
 from dd_nnunet.core.errors import SomeCasesFailedError, UserError
+from dd_nnunet.core.units import counted
 
 LOGGER = logging.getLogger(__name__)
 # the keys of dataset_conversion.synthcell.VARIANTS and its sizes, which are imported only when a command runs
@@ -68,7 +69,11 @@ def build_folder_parser() -> cli.StrictParser:
         "--labels", metavar="FOLDER", help="label maps called like the cases, for evaluation only"
     )
     parser.add_argument(
-        "--spacing_zyx_mm", type=float, nargs=3, metavar=("Z", "Y", "X"), help="voxel size of TIFF files"
+        "--spacing_zyx_mm",
+        type=float,
+        nargs=3,
+        metavar=("Z", "Y", "X"),
+        help="voxel size of all TIFF files in mm; default: as {case}.json beside each says, else 1",
     )
     parser.add_argument(
         "--skip_bad", action="store_true", help="leave bad cases out; exit code 3 if there are any"
@@ -139,10 +144,10 @@ def _run_synthcell(args: argparse.Namespace) -> None:
     with new_dataset(workspace, full_name, args.overwrite) as folder:
         write_synthcell(folder, request, show_progress=shows_progress(args))
     LOGGER.info(
-        "%s: %d training and %d test cases of %d³ voxels; dd_plan_and_preprocess -d %d is next",
+        "%s: %d training and %s of %d³ voxels; dd_plan_and_preprocess -d %d is next",
         workspace.own_raw_folder() / full_name,
         request.n_training,
-        request.n_test,
+        counted(request.n_test, "test case"),
         size,
         args.dataset_id,
     )
@@ -152,8 +157,8 @@ def _run_folder(args: argparse.Namespace) -> None:
     from dataset_conversion.folder import FolderRequest, convert_folder
 
     request = FolderRequest(
-        images=Path(args.input).expanduser(),
-        labels=Path(args.labels).expanduser() if args.labels else None,
+        images=cli.input_folder(args.input, "volumes", "-i"),
+        labels=cli.input_folder(args.labels, "label maps", "--labels") if args.labels else None,
         channel_names=tuple(args.channel_names),
         tiff_spacing_zyx_mm=tuple(args.spacing_zyx_mm) if args.spacing_zyx_mm else None,
         one_channel=args.one_channel,
@@ -168,6 +173,6 @@ def _run_folder(args: argparse.Namespace) -> None:
     if left_out:
         raise SomeCasesFailedError(
             request.images,
-            f"{len(left_out)} case(s) were left out",
+            f"{counted(len(left_out), 'case', ('was', 'were'))} left out",
             "conversion.json of the dataset lists them",
         )

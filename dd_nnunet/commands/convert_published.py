@@ -7,11 +7,11 @@ from pathlib import Path
 
 from dd_nnunet.commands import cli
 from dd_nnunet.commands.convert import add_identity, dataset_from, shows_progress
+from dd_nnunet.core.units import counted
 
 LOGGER = logging.getLogger(__name__)
 # the keys of dataset_conversion.brats19.CHANNELS, which is imported only when the command runs
 BRATS_CHANNELS = ("flair", "t1", "t1ce", "t2")
-CASES = "%d training and %d test cases"
 
 
 def build_brats19_parser() -> cli.StrictParser:
@@ -75,12 +75,16 @@ def _add_input(parser: argparse.ArgumentParser, meaning: str) -> None:
     parser.add_argument("-i", "--input", required=True, metavar="FOLDER", help=meaning)
 
 
+def _say_cases(n_training: int, n_test: int) -> None:
+    LOGGER.info("%d training and %s", n_training, counted(n_test, "test case"))
+
+
 def _run_brats19(args: argparse.Namespace) -> None:
     from dataset_conversion.brats19 import Brats19Request, convert_brats19
 
     request = Brats19Request(Path(args.input).expanduser(), tuple(args.channels), args.low_grade)
     with dataset_from(args, request.source, args.name or "BraTS19") as folder:
-        LOGGER.info(CASES, *convert_brats19(request, folder, shows_progress(args)))
+        _say_cases(*convert_brats19(request, folder, shows_progress(args)))
 
 
 def _run_hsu(args: argparse.Namespace) -> None:
@@ -88,7 +92,7 @@ def _run_hsu(args: argparse.Namespace) -> None:
 
     source = Path(args.input).expanduser()
     with dataset_from(args, source, args.name or "Hsu") as folder:
-        LOGGER.info(CASES, *convert_hsu(source, folder, shows_progress(args)))
+        _say_cases(*convert_hsu(source, folder, shows_progress(args)))
 
 
 def _run_msd(args: argparse.Namespace) -> None:
@@ -96,4 +100,4 @@ def _run_msd(args: argparse.Namespace) -> None:
 
     source = Path(args.input).expanduser()
     with dataset_from(args, source, args.name or task_name(source)) as folder:
-        LOGGER.info(CASES, *convert_msd(source, folder, shows_progress(args)))
+        _say_cases(*convert_msd(source, folder, shows_progress(args)))

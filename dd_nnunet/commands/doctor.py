@@ -22,7 +22,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = cli.make_parser(
         "dd_doctor",
         "Look over this machine: versions, folders, devices, processors, memory, shared memory, locks. "
-        "Nothing is left behind. Exit code 0 when nothing stands in the way, 2 when something does.",
+        "Nothing is left behind. Exit code 2 when a problem stands in the way, else 0, also with warnings.",
     )
     parser.add_argument("--json", action="store_true", help="print JSON, for programs")
     return cli.run(parser, _run, argv)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from dd_nnunet.commands import cli
 from dd_nnunet.core.errors import UserError
+from dd_nnunet.core.units import counted
 
 if TYPE_CHECKING:
     from dd_nnunet.core.dataset import DatasetDescription
@@ -66,14 +67,18 @@ def _run(args: argparse.Namespace) -> None:
     from dd_nnunet.evaluation.table import score_row, score_table
     from dd_nnunet.storage.atomic import check_output_folder
 
-    truth = Path(args.truth)
-    for predictions in map(Path, args.predictions):
+    truth = Path(args.truth).expanduser()
+    # one that is missing is told when it is known whether the dataset has labels at all
+    if truth.exists():
+        cli.input_folder(args.truth, "true label maps")
+    folders_given = [cli.input_folder(p, "predicted label maps") for p in args.predictions]
+    for predictions in folders_given:
         if predictions.resolve().name in RAW_FOLDERS:
             remedy = "the order is PREDICTIONS TRUTH; nothing is written into raw folders"
             raise UserError(predictions, "is a folder of a raw dataset", remedy)
     description = _description(args, truth)
     rows = []
-    for predictions in map(Path, args.predictions):
+    for predictions in folders_given:
         folders = _level_folders(predictions, args.level, len(description.levels))
         found = (case_ids_in(folder, description.file_ending) for folder in folders.values())
         case_ids = {case for cases in found for case in cases}
@@ -87,7 +92,9 @@ def _run(args: argparse.Namespace) -> None:
         rows += [score_row(predictions.resolve().name, summary) for summary in summaries.values()]
     print(score_table(rows, protocols=args.protocol))
     first = next(iter(summaries.values()))
-    print(f"{first['n_cases']} cases, {first['n_missing']} predictions missing; {POLICY}.")
+    print(
+        f"{counted(first['n_cases'], 'case')}, {counted(first['n_missing'], 'prediction')} missing; {POLICY}."
+    )
 
 
 def _description(args: argparse.Namespace, truth: Path) -> "DatasetDescription":
@@ -105,8 +112,6 @@ def _description(args: argparse.Namespace, truth: Path) -> "DatasetDescription":
 
 def _level_folders(predictions: Path, wanted: Sequence[int] | None, n_levels: int) -> dict[int, Path]:
     """The folder of each level: level{l}/, level{l}/validation/ of a trained fold, or the folder itself."""
-    if not predictions.is_dir():
-        raise UserError(predictions, "is no folder", "give the folder that holds the predicted label maps")
     found = {
         int(folder.name.removeprefix("level")): folder / "validation"
         if (folder / "validation").is_dir()

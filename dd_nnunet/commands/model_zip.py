@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 from dd_nnunet import __version__
 from dd_nnunet.commands import cli
 from dd_nnunet.core.errors import UserError
+from dd_nnunet.core.plan import plans_flag
 
 if TYPE_CHECKING:
     from dd_nnunet.storage.model_archive import ModelArchive
-    from dd_nnunet.storage.workspace import DatasetFolders
+    from dd_nnunet.storage.workspace import TrainedFolders
 
 LOGGER = logging.getLogger(__name__)
 
@@ -75,9 +76,10 @@ def _export(args: argparse.Namespace) -> None:
     if output.exists():
         raise UserError(output, "exists already", "remove it, or give another name with -o")
     check_output_folder(output.parent)
-    folders = cli.workspace(args).dataset(args.dataset)
+    folders = cli.workspace(args).trained(args.dataset)
     configuration = _only_configuration(args, folders)
-    model = ModelFolder.open(folders.model(args.plans_name, configuration))
+    remedy = cli.no_model_remedy(args, configuration)
+    model = ModelFolder.open(folders.model(args.plans_name, configuration), remedy)
     folds = tuple(dict.fromkeys(args.folds or found_folds(model, args.level)))
     levels = model.levels(folds, tuple(sorted(set(args.level))))
     files = model_files(model, folds, levels)
@@ -92,7 +94,7 @@ def _export(args: argparse.Namespace) -> None:
                 " ".join(map(str, numbers)), output.stat().st_size / 1e6, output)  # fmt: skip
 
 
-def _only_configuration(args: argparse.Namespace, folders: "DatasetFolders") -> str:
+def _only_configuration(args: argparse.Namespace, folders: "TrainedFolders") -> str:
     """The one asked for, or the only one that is trained; a file holds one model."""
     if args.configuration:
         return str(args.configuration)
@@ -122,7 +124,7 @@ def _install(args: argparse.Namespace) -> None:
                 LOGGER.info("moved the model that was there to %s", moved)
             place_folder(made, target)
     LOGGER.info("installed in %s", target)
-    plans = "" if manifest.plans_name == cli.DEFAULT_PLANS else f" -p {manifest.plans_name}"
+    plans = plans_flag(manifest.plans_name)
     name, configuration = manifest.dataset_name, manifest.configuration
     LOGGER.info("predict with: dd_predict -d %s -c %s%s -i IN -o OUT", name, configuration, plans)
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from dd_nnunet.commands import cli
 from dd_nnunet.commands import planning_flags as flags
 from dd_nnunet.core.errors import UserError
+from dd_nnunet.core.plan import DEFAULT_PLANS, DEFAULT_PRESET, planning_anew, plans_flag
+from dd_nnunet.core.units import counted
 
 if TYPE_CHECKING:
     from dd_nnunet.core.fingerprint import DatasetFingerprint
@@ -55,7 +57,7 @@ def main_preprocess(argv: Sequence[str] | None = None) -> int:
     flags.add_processes(parser)
     flags.add_preparing(parser)
     parser.add_argument(
-        "-plans_name", type=flags.plans_name, default="ddPlans", metavar="NAME", help="name of the plan"
+        "-plans_name", type=flags.plans_name, default=DEFAULT_PLANS, metavar="NAME", help="name of the plan"
     )
     return cli.run(parser, _run_preprocess, argv)
 
@@ -68,7 +70,7 @@ def _run_all(args: argparse.Namespace) -> None:
         plan = _plan(folders, fingerprint, budget)
         if not args.no_pp:
             _preprocess(args, folders, fingerprint, plan)
-            _say_how_to_train(folders, plan)
+            _say_how_to_train(args, plan)
 
 
 def _run_fingerprint(args: argparse.Namespace) -> None:
@@ -89,7 +91,7 @@ def _run_preprocess(args: argparse.Namespace) -> None:
         flags.heading(folders.name)
         plan = cli.read_plan(folders, args.plans_name, folders.name, "-plans_name")
         _preprocess(args, folders, _stored_fingerprint(folders), plan)
-        _say_how_to_train(folders, plan)
+        _say_how_to_train(args, plan)
 
 
 def _datasets(args: argparse.Namespace) -> "Iterator[DatasetFolders]":
@@ -120,7 +122,8 @@ def _fingerprint(args: argparse.Namespace, folders: "DatasetFolders") -> "Datase
     write_bytes(folders.preprocessed / "dataset.json", folders.dataset_json.read_bytes())
     write_json(folders.fingerprint_json, fingerprint)
     channels = ", ".join(load_description(folders).channel_names)
-    LOGGER.info("verify: %d cases are sound; channels: %s", len(fingerprint.cases), channels)
+    n_cases = counted(len(fingerprint.cases), "case", ("is", "are"))
+    LOGGER.info("verify: %s sound; channels: %s", n_cases, channels)
     LOGGER.info("fingerprint: %s", folders.fingerprint_json)
     return fingerprint
 
@@ -172,6 +175,7 @@ def _preprocess(
     from dd_nnunet.preprocessing.dataset import preprocess_dataset
     from dd_nnunet.storage.raw_dataset import load_description, survey_cases
 
+    names = _chosen(args, plan)
     # what is left out was told when the volumes were verified
     cases = survey_cases(folders.images_tr, load_description(folders)).sound_cases()
     useful = {case.case_id: case for case in fingerprint.cases if not case.constant}
@@ -179,22 +183,42 @@ def _preprocess(
         raise UserError(
             folders.images_tr,
             "holds other cases than the fingerprint",
-            f"run dd_plan_and_preprocess -d {folders.name}",
+            f"run: {planning_anew(folders.name, plan)}{plans_flag(plan.plans_name, '-overwrite_plans_name')}",
         )
-    for name in args.c or plan.configurations:
+    for name in names:
         configuration = plan.configuration(name)
         folder = folders.prepared(plan.plans_name, name)
         workers = flags.workers(args, largest_to_preprocess(list(useful.values()), configuration))
         chosen = [case for case in cases if case.case_id in useful]
         prepared = preprocess_dataset(chosen, configuration, folder, workers, args.clean)
-        kept = f", {prepared.n_kept} were prepared already" if prepared.n_kept else ""
-        LOGGER.info("preprocess: %d cases prepared%s: %s", prepared.n_new, kept, folder)
+        kept = (
+            f", {prepared.n_kept} {'was' if prepared.n_kept == 1 else 'were'} prepared already"
+            if prepared.n_kept
+            else ""
+        )
+        LOGGER.info("preprocess: %s prepared%s: %s", counted(prepared.n_new, "case"), kept, folder)
 
 
-def _say_how_to_train(folders: "DatasetFolders", plan: "Plan") -> None:
-    plans = "" if plan.plans_name == cli.DEFAULT_PLANS else f" -p {plan.plans_name}"
-    for name in plan.configurations:
-        LOGGER.info("train a fold with: dd_train %s %s 0%s", folders.name, name, plans)
+def _chosen(args: argparse.Namespace, plan: "Plan") -> tuple[str, ...]:
+    """The configurations to prepare.
+
+    Raises:
+        UserError: one is not planned; names those that are, and how to prepare one of them.
+    """
+    planned = tuple(plan.configurations)
+    for name in args.c or ():
+        if name not in planned:
+            command = flags.preparing(plan.dataset_name, planned[0], plan.plans_name)
+            remedy = f"planned: {', '.join(planned)}; run: {command}"
+            raise UserError(f"configuration {name!r}", "is not in the plan", remedy)
+    return tuple(args.c or planned)
+
+
+def _say_how_to_train(args: argparse.Namespace, plan: "Plan") -> None:
+    for name in _chosen(args, plan):
+        LOGGER.info(
+            "train a fold with: dd_train %s %s 0%s", plan.dataset_name, name, plans_flag(plan.plans_name)
+        )
 
 
 def _write_splits(folders: "DatasetFolders", case_ids: list[str]) -> None:
@@ -213,7 +237,7 @@ def _write_splits(folders: "DatasetFolders", case_ids: list[str]) -> None:
     if given:
         LOGGER.info("folds: %d, as the raw dataset gives them", len(folds))
     elif len(folds) < N_FOLDS:
-        cases = "1 case gives" if len(case_ids) == 1 else f"{len(case_ids)} cases give"
+        cases = counted(len(case_ids), "case", ("gives", "give"))
         names = f"folds 0-{len(folds) - 1} and all" if folds else "fold all only"
         LOGGER.warning("warning: %s %s", cases, names)
 
@@ -247,4 +271,4 @@ def _preset(args: argparse.Namespace) -> str:
         if args.preset not in (None, "paper"):
             raise UserError("-pl paper", f"contradicts --preset {args.preset}", "give one of them")
         return "paper"
-    return args.preset or flags.DEFAULT_PRESET
+    return args.preset or DEFAULT_PRESET

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from dd_nnunet.commands import cli
 from dd_nnunet.core.errors import UserError
+from dd_nnunet.core.plan import DEFAULT_PLANS, DEFAULT_PRESET, plans_flag
 from dd_nnunet.core.units import GB
 
 if TYPE_CHECKING:
@@ -17,7 +18,6 @@ LOGGER = logging.getLogger(__name__)
 
 # the keys of planning.presets.PRESETS, which is imported only when a command runs
 PRESET_NAMES = ("standard", "fast", "paper")
-DEFAULT_PRESET = "standard"
 # the keys of planning.presets.DEPARTURES
 DEPARTURE_NAMES = ("resize64", "sampling_grids", "no_squares", "small_segmenter")
 DEFAULT_PROCESSES = 8
@@ -35,7 +35,7 @@ def add_processes(parser: cli.StrictParser) -> None:
     """Flags of every step that works in processes."""
     parser.add_argument(
         "-np",
-        type=_from_0,
+        type=cli.from_0,
         default=DEFAULT_PROCESSES,
         metavar="N",
         help="processes at most; fewer if processors or memory are fewer; 0 = within this one",
@@ -103,7 +103,11 @@ def add_planning(parser: cli.StrictParser) -> None:
         help="in mm, per array axis",
     )
     parser.add_argument(
-        "-overwrite_plans_name", type=plans_name, default="ddPlans", metavar="NAME", help="name of the plan"
+        "-overwrite_plans_name",
+        type=plans_name,
+        default=DEFAULT_PLANS,
+        metavar="NAME",
+        help="name of the plan",
     )
 
 
@@ -150,6 +154,11 @@ def workers(args: argparse.Namespace, bytes_per_case: float) -> "Workers":
     return Workers(n_processes, bytes_per_case, show_progress=not args.no_pbar and not args.quiet)
 
 
+def preparing(dataset: str, configuration: str, plans_name: str) -> str:
+    """The command that prepares the cases of a configuration."""
+    return f"dd_preprocess -d {dataset} -c {configuration}{plans_flag(plans_name, '-plans_name')}"
+
+
 def heading(name: str) -> None:
     """The name of a dataset above what is said of it."""
     LOGGER.info("%s\n%s", name, "-" * len(name))
@@ -159,13 +168,6 @@ def _positive(text: str) -> float:
     value = float(text)
     if not 0 < value < float("inf"):
         raise argparse.ArgumentTypeError(f"{text} is not above 0")
-    return value
-
-
-def _from_0(text: str) -> int:
-    value = int(text)
-    if value < 0:
-        raise argparse.ArgumentTypeError(f"{text} is below 0")
     return value
 
 

@@ -3,13 +3,13 @@
 import argparse
 import logging
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dd_nnunet.commands import cli
 from dd_nnunet.core.errors import SomeCasesFailedError, UserError
-from dd_nnunet.core.units import GB
+from dd_nnunet.core.units import GB, counted
 
 if TYPE_CHECKING:
     from dd_nnunet.core.dataset import CaseFiles
@@ -76,13 +76,13 @@ def main_from_modelfolder(argv: Sequence[str] | None = None) -> int:
 
 def _run(args: argparse.Namespace) -> None:
     _check_flags(args)
-    workspace = cli.workspace(args)
-    folders = workspace.dataset(args.dataset)
+    folders = cli.workspace(args).trained(args.dataset)
     name = args.configuration
     trained = {} if name else folders.models(args.plans_name)
     if missing := _untrained(trained):
         LOGGER.warning("warning: not trained, so its levels are left out: %s", ", ".join(missing))
-    _predict(args, tuple(trained.values()) or (folders.model(args.plans_name, name or cli.FULL_RESOLUTION),))
+    paths = tuple(trained.values()) or (folders.model(args.plans_name, name or cli.FULL_RESOLUTION),)
+    _predict(args, paths, cli.no_model_remedy(args, name or cli.FULL_RESOLUTION))
 
 
 def _untrained(trained: dict[str, Path]) -> list[str]:
@@ -102,7 +102,8 @@ def _untrained(trained: dict[str, Path]) -> list[str]:
 
 def _run_from_modelfolder(args: argparse.Namespace) -> None:
     _check_flags(args)
-    _predict(args, (Path(args.model),))
+    model = cli.input_folder(args.model, "a trained model (ddTrainer__…)", "-m")
+    _predict(args, (model,), "give the folder ddTrainer__… that holds plans.json and fold_0 with -m")
 
 
 def _check_flags(args: argparse.Namespace) -> None:
@@ -118,22 +119,31 @@ def _check_flags(args: argparse.Namespace) -> None:
         raise UserError("--max_ram", f"is {args.max_ram:g}", "allowed: above 0")
 
 
-def _predict(args: argparse.Namespace, model_paths: Sequence[Path]) -> None:
+def _predict(args: argparse.Namespace, model_paths: Sequence[Path], remedy: str) -> None:
+    """Predict with these models; the remedy is for a path that holds none."""
+    images = cli.input_folder(args.input, "cases", "-i")
     # before torch is loaded, which the estimates count as well
     max_ram_bytes = _max_ram_bytes(args)
 
     from dd_nnunet.prediction.model_folder import ModelFolder
     from dd_nnunet.storage.raw_dataset import find_cases
 
-    models = [ModelFolder.open(path) for path in model_paths]
-    cases = find_cases(Path(args.input), models[0].description)
+    models = [ModelFolder.open(path, remedy) for path in model_paths]
+    cases = find_cases(images, models[0].description)
     # all are checked before any work
     jobs = [_job(args, model, levels, max_ram_bytes) for model, levels in _with_levels(args, models)]
-    failed = sorted({case_id for job in jobs for case_id in _failed_cases(args, job, cases)})
     mine = cases[args.part_id :: args.num_parts]
-    LOGGER.info("%d cases written to %s", len(mine) - len(failed), args.output)
+    states: dict[str, set[str]] = {case.case_id: set() for case in mine}
+    for job in jobs:
+        for case_id, state in _states(args, job, cases, mine):
+            states[case_id].add(state)
+    failed = sorted(case_id for case_id, found in states.items() if "failed" in found)
+    n_kept = sum(found == {"kept"} for found in states.values())
+    n_predicted = len(mine) - len(failed) - n_kept
+    LOGGER.info("%s: %d predicted, %d there already, %d failed; in %s",
+                counted(len(mine), "case"), n_predicted, n_kept, len(failed), args.output)  # fmt: skip
     if failed:
-        reason = f"{len(failed)} of {len(mine)} cases failed: {', '.join(failed)}"
+        reason = f"{len(failed)} of {counted(len(mine), 'case')} failed: {', '.join(failed)}"
         raise SomeCasesFailedError(args.input, reason, "the errors above say why; the others are done")
 
 
@@ -152,19 +162,24 @@ def _with_levels(
             yield model, wanted
 
 
-def _failed_cases(args: argparse.Namespace, job: "PredictionJob", cases: "Sequence[CaseFiles]") -> list[str]:
-    """Predict this run's share; the ids of the cases that failed."""
+def _states(
+    args: argparse.Namespace, job: "PredictionJob", cases: "Sequence[CaseFiles]", mine: "Sequence[CaseFiles]"
+) -> "Iterable[tuple[str, str]]":
+    """Predict this run's share of the cases; what became of each, as `FolderPrediction.run` has it."""
     from dd_nnunet.prediction.predict_folder import FolderPrediction
     from dd_nnunet.storage.progress_bar import progress_bar
 
-    LOGGER.info("%d cases, levels %s, folds %s; %s", len(cases), " ".join(str(n.level) for n in job.levels),
-                " ".join(job.folds), job.settings.runtime.because)  # fmt: skip
-    prediction = FolderPrediction.open(job, cases)
-    mine = cases[args.part_id :: args.num_parts]
-    states = progress_bar(
-        prediction.run(mine), total=len(mine), desc="predict", unit="case", disable=args.no_pbar or args.quiet
+    LOGGER.info("%s, levels %s, folds %s; %s", counted(len(mine), "case"),
+                " ".join(str(n.level) for n in job.levels), " ".join(job.folds),
+                job.settings.runtime.because)  # fmt: skip
+    states: Iterable[tuple[str, str]] = progress_bar(
+        FolderPrediction.open(job, cases).run(mine),
+        total=len(mine),
+        desc="predict",
+        unit="case",
+        disable=args.no_pbar or args.quiet,
     )
-    return [case_id for case_id, state in states if state == "failed"]
+    return states
 
 
 def _max_ram_bytes(args: argparse.Namespace) -> float:
@@ -225,7 +240,6 @@ def found_folds(model: "ModelFolder", wanted: Sequence[int]) -> tuple[str, ...]:
                 "fold %s is left out: level %s is not finished", fold, " ".join(map(str, unfinished[fold]))
             )
     if not finished:
-        raise UserError(
-            model.path, "holds no fold that is finished", "train one with dd_train, or choose -f and -l"
-        )
+        remedy = f"run: {model.training_command(folds[0] if folds else '0')}, or choose -f and -l"
+        raise UserError(model.path, "holds no fold that is finished", remedy)
     return finished

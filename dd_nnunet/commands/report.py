@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from dd_nnunet.commands import cli
 from dd_nnunet.core.errors import UserError
+from dd_nnunet.core.plan import plans_flag
 
 if TYPE_CHECKING:
     from dd_nnunet.storage.workspace import DatasetFolders
@@ -50,8 +51,28 @@ def _run(args: argparse.Namespace) -> None:
     names = tuple(cli.levels_by_configuration(plan, args.configuration, None))
     if args.output and len(names) > 1:
         raise UserError("-o", f"is one page, but there are {' and '.join(names)}", "name one of them with -c")
-    for name in names:
+    for name in _trained(args, folders, names):
         _write(args, folders, name)
+
+
+def _trained(args: argparse.Namespace, folders: "DatasetFolders", names: tuple[str, ...]) -> tuple[str, ...]:
+    """Those of the configurations in which the fold is trained; the others are warned of, or refused if all are."""
+    from dd_nnunet.report.collect import trained_folds
+
+    trained = {name: trained_folds(folders.model(args.plans_name, name)) for name in names}
+    chosen = tuple(name for name in names if args.fold in trained[name])
+    missing = [name for name in names if name not in chosen]
+    if chosen and missing:
+        LOG.warning("warning: fold %s is not trained, so there is no page: %s", args.fold, ", ".join(missing))
+    if not chosen:
+        begun = next((name for name in names if trained[name]), None)
+        if begun:
+            remedy = f"choose one of the trained folds with -f: {', '.join(trained[begun])}"
+        else:
+            named = plans_flag(args.plans_name)
+            remedy = f"run: dd_train {args.dataset} {names[0]} {args.fold}{named}"
+        raise UserError(f"fold {args.fold} of {begun or names[0]}", "is not trained", remedy)
+    return chosen
 
 
 def _write(args: argparse.Namespace, folders: "DatasetFolders", configuration: str) -> None:
@@ -64,9 +85,9 @@ def _write(args: argparse.Namespace, folders: "DatasetFolders", configuration: s
         plans_name=args.plans_name,
         configuration=configuration,
         fold=args.fold,
-        predictions=_path(args.predictions),
-        images=_path(args.images),
-        truth=_path(args.truth),
+        predictions=_folder(args.predictions, "predicted label maps", "--predictions"),
+        images=_folder(args.images, "raw images", "--images"),
+        truth=_folder(args.truth, "true label maps", "--truth"),
         n_cases=args.cases,
     )
     beside_model = folders.model(args.plans_name, configuration) / f"report_fold_{args.fold}.html"
@@ -76,6 +97,10 @@ def _write(args: argparse.Namespace, folders: "DatasetFolders", configuration: s
     for warning in page.warnings:
         LOG.warning("warning: %s", warning)
     LOG.info("report written to %s (open it in any browser)", output)
+
+
+def _folder(text: str | None, contents: str, flag: str) -> Path | None:
+    return None if text is None else cli.input_folder(text, contents, flag)
 
 
 def _path(text: str | None) -> Path | None:

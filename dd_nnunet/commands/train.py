@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from dd_nnunet.commands import cli
 from dd_nnunet.core.errors import UserError
+from dd_nnunet.core.plan import DEFAULT_PLANS, planning_anew
+from dd_nnunet.core.units import counted
 
 if TYPE_CHECKING:
     from dd_nnunet.core.dataset import DatasetDescription
@@ -31,7 +33,7 @@ def build_parser() -> cli.StrictParser:
     parser.add_argument("dataset", metavar="DATASET", help="number or name of the dataset")
     parser.add_argument("configuration", metavar="CONFIG", help="e.g. 3d_fullres")
     parser.add_argument("fold", metavar="FOLD", help="0, 1, 2, 3, 4 or all")
-    parser.add_argument("-p", "--plans_name", default="ddPlans", metavar="NAME", help="name of the plan")
+    parser.add_argument("-p", "--plans_name", default=DEFAULT_PLANS, metavar="NAME", help="name of the plan")
     parser.add_argument(
         "-l", "--level", type=int, nargs="+", metavar="N", help="levels; default: all of the plan"
     )
@@ -40,7 +42,7 @@ def build_parser() -> cli.StrictParser:
         "-pretrained_diffusion", metavar="FILE", help="checkpoint_final.pth of a diffusion model to use"
     )
     cli.add_device_flag(parser)
-    parser.add_argument("--seed", type=int, default=0, help="decides weights, batches and noise")
+    parser.add_argument("--seed", type=cli.from_0, default=0, help="decides weights, batches and noise")
     parser.add_argument(
         "--deterministic",
         action="store_true",
@@ -98,7 +100,7 @@ def _run_fold(args: argparse.Namespace, stop: "StopRequest") -> None:
     configuration = plan.configuration(args.configuration)
     levels = tuple(map(configuration.level, sorted(set(args.level)))) if args.level else configuration.levels
     description = load_description(folders.preprocessed / "dataset.json")
-    fold = load_fold(args, folders)
+    fold = load_fold(args, folders, plan)
     model = folders.model(args.plans_name, args.configuration)
     fold_folder = model / f"fold_{args.fold}"
     _begin(args, fold_folder)
@@ -108,11 +110,11 @@ def _run_fold(args: argparse.Namespace, stop: "StopRequest") -> None:
     with locked(model, wait=True):  # all folds may be started at once
         write_model_files(model, folders, plan)
     setup = make_setup(args, folders, configuration, fold, stop)
-    LOGGER.info("%s, fold %s: %d training, %d validation cases; %s", folders.name, args.fold, len(fold.train),
-                len(fold.val), setup.runtime.because)  # fmt: skip
+    LOGGER.info("%s, fold %s: %d training, %s; %s", folders.name, args.fold, len(fold.train),
+                counted(len(fold.val), "validation case"), setup.runtime.because)  # fmt: skip
     with locked(fold_folder):
         if not args.val:
-            with memory_explained(configuration, args.dataset):
+            with memory_explained(configuration, planning_anew(args.dataset, plan)):
                 _train(args, setup, levels, fold_folder)
         if args.stage != "diffusion":
             _validate(args, setup, levels, folders, description, fold_folder)
@@ -284,7 +286,6 @@ def _validate(
 
     for level in levels:
         predict_validation(setup, level, fold_folder, description.file_ending)
-    name = f"dd_nnunet, fold {args.fold}"
-    rows = evaluate_validation(name, folders, description, levels, fold_folder, setup.fold.val)
+    rows = evaluate_validation("dd_nnunet", folders, description, levels, fold_folder, setup.fold.val)
     if rows:
         print(score_table(rows))

@@ -4,7 +4,9 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dd_nnunet.commands import planning_flags as flags
 from dd_nnunet.core.errors import UserError
+from dd_nnunet.core.plan import planning_anew, plans_flag
 
 if TYPE_CHECKING:
     from dd_nnunet.core.plan import ConfigurationPlan, Plan
@@ -17,14 +19,13 @@ LARGEST_WORKERS = 8
 SHOWN_CHANGES = 5
 
 
-def _required(path: Path, args: argparse.Namespace) -> Path:
-    if not path.is_file():
-        raise UserError(path, "does not exist", f"run: dd_plan_and_preprocess -d {args.dataset}")
-    return path
-
-
-def load_fold(args: argparse.Namespace, folders: "DatasetFolders") -> "Fold":
+def load_fold(args: argparse.Namespace, folders: "DatasetFolders", plan: "Plan") -> "Fold":
     """The fold's cases, checked against what is prepared; constant cases do not train.
+
+    Args:
+        args: of dd_train.
+        folders: of the dataset.
+        plan: that is trained.
 
     Raises:
         UserError: nothing is prepared; the splits name other cases; all training cases are constant.
@@ -38,16 +39,21 @@ def load_fold(args: argparse.Namespace, folders: "DatasetFolders") -> "Fold":
     prepared = folders.prepared(args.plans_name, args.configuration)
     case_ids = sorted(Manifest.load(prepared).cases)
     if not case_ids:
-        raise UserError(prepared, "holds no prepared cases", f"run: dd_plan_and_preprocess -d {args.dataset}")
-    splits_json = _required(folders.splits_json, args)
+        command = flags.preparing(args.dataset, args.configuration, args.plans_name)
+        raise UserError(prepared, "holds no prepared cases", f"run: {command}")
+    plan_anew = planning_anew(args.dataset, plan) + plans_flag(args.plans_name, "-overwrite_plans_name")
+    for path in (folders.splits_json, folders.fingerprint_json):
+        if not path.is_file():
+            raise UserError(path, "does not exist", f"run: {plan_anew}")
+    splits_json = folders.splits_json
     fold = select_fold(read_splits(splits_json), args.fold, case_ids, splits_json)
     missing = sorted({*fold.train, *fold.val} - set(case_ids))
     if missing:
-        remedy = f"run dd_plan_and_preprocess -d {args.dataset} again, or correct the splits"
+        remedy = f"run: {plan_anew}, or correct the splits"
         raise UserError(
             splits_json, f"fold {args.fold} names cases that are not prepared: {', '.join(missing)}", remedy
         )
-    fingerprint = read_record(DatasetFingerprint, _required(folders.fingerprint_json, args))
+    fingerprint = read_record(DatasetFingerprint, folders.fingerprint_json)
     constant = {case.case_id for case in fingerprint.cases if case.constant}
     train = tuple(case_id for case_id in fold.train if case_id not in constant)
     if not train:

@@ -18,7 +18,7 @@ LOGGER = logging.getLogger(__name__)
 
 
 def evaluate_validation(
-    name: str,
+    method: str,
     folders: "DatasetFolders",
     description: "DatasetDescription",
     levels: "Sequence[LevelPlan]",
@@ -28,11 +28,11 @@ def evaluate_validation(
     """Write summary.json into fold_k/level{l}/validation and return the rows of the table.
 
     Args:
-        name: of the method and fold, for the table.
+        method: for the table.
         folders: of the dataset.
         description: of the dataset.
         levels: to score.
-        fold_folder: holds level{l}/validation/{case}{ending}.
+        fold_folder: fold_{k}, which holds level{l}/validation/{case}{ending}.
         case_ids: the validation cases.
 
     Returns:
@@ -41,9 +41,10 @@ def evaluate_validation(
     from dd_nnunet.evaluation.folder import EvaluationRules, evaluate_levels, labelled_cases, write_summary
     from dd_nnunet.evaluation.table import score_row
 
+    fold = fold_folder.name.removeprefix("fold_")
     labelled = labelled_cases(folders.labels_tr, description) if folders.raw is not None else ()
     if not set(labelled) & set(case_ids):
-        LOGGER.info("%s: no labels, so nothing is evaluated", name)
+        LOGGER.info("%s, fold %s: no labels, so nothing is evaluated", method, fold)
         return []
     predictions = {level.level: fold_folder / f"level{level.level}" / "validation" for level in levels}
     n_parts = {level.level: level.n_parts for level in levels}
@@ -51,7 +52,7 @@ def evaluate_validation(
     summaries = evaluate_levels(predictions, folders.labels_tr, description, n_parts, rules)
     for level, summary in summaries.items():
         write_summary(predictions[level], summary)
-    return [score_row(name, summary) for summary in summaries.values()]
+    return [score_row(method, summary, fold) for summary in summaries.values()]
 
 
 def predict_validation(

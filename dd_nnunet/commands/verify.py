@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from dd_nnunet.commands import cli
 from dd_nnunet.commands import planning_flags as flags
 from dd_nnunet.core.errors import DDError, ManyErrors, UserError
+from dd_nnunet.core.units import counted
 
 if TYPE_CHECKING:
     from dd_nnunet.core.fingerprint import DatasetFingerprint
@@ -67,11 +68,11 @@ def _run(args: argparse.Namespace) -> None:
             fingerprint = verify_dataset(args, folders)
         except UserError as error:
             errors.append(error)
-            LOGGER.info("%s: not sound, %s", folders.name, _count(len(error.lines), "fault"))
+            LOGGER.info("%s: not sound, %s", folders.name, counted(len(error.lines), "fault"))
         else:
-            cases = _count(len(fingerprint.cases), "case")
+            cases = counted(len(fingerprint.cases), "case")
             LOGGER.info(
-                "%s: sound, %s, %s", folders.name, cases, _count(len(fingerprint.warnings), "warning")
+                "%s: sound, %s, %s", folders.name, cases, counted(len(fingerprint.warnings), "warning")
             )
     if errors:
         raise _joined(errors)
@@ -84,7 +85,3 @@ def _joined(errors: Sequence[DDError]) -> DDError:
 def _warn(warnings: Iterable[str]) -> None:
     for warning in warnings:
         LOGGER.warning("warning: %s", warning)
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -15,6 +15,8 @@ from dd_nnunet.core.network_plans import Zyx as Zyx
 from dd_nnunet.core.network_plans import check_lengths, check_multiple
 
 SCHEMA_VERSION = 1
+DEFAULT_PLANS = "ddPlans"
+DEFAULT_PRESET = "standard"
 PLAIN_NAME = re.compile(r"[\w-]{1,100}")
 # other JSON files of a prepared dataset, beside which NAME.json is written
 TAKEN_NAMES = ("dataset", "dataset_fingerprint", "manifest", "splits_final")
@@ -30,6 +32,11 @@ def check_plans_name(name: str) -> None:
         raise ValueError(f"{name[:100]!r} is no plain name (letters, digits, '_', '-'; at most 100)")
     if name.casefold() in TAKEN_NAMES:
         raise ValueError(f"{name!r} is the name of a file of the dataset itself; choose another")
+
+
+def plans_flag(plans_name: str, flag: str = "-p") -> str:
+    """What a command needs to mean the plan of that name: " -p NAME", nothing where it is the default."""
+    return "" if plans_name == DEFAULT_PLANS else f" {flag} {plans_name}"
 
 
 @dataclass(frozen=True)
@@ -256,3 +263,10 @@ class Plan:
             planned = ", ".join(self.configurations)
             raise UserError(f"configuration {name!r}", "is not in the plan", f"planned: {planned}")
         return self.configurations[name]
+
+
+def planning_anew(dataset: str, plan: Plan) -> str:
+    """The command that plans a dataset again with the effort of a plan; its name is for the caller to add."""
+    effort = "" if plan.preset == DEFAULT_PRESET else f" --preset {plan.preset}"
+    effort = " -pl paper" if plan.planner == "paper" else effort
+    return f"dd_plan_and_preprocess -d {dataset}{effort}"

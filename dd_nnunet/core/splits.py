@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from dd_nnunet.core.errors import UserError
+from dd_nnunet.core.units import counted
 
 N_FOLDS = 5
 SPLIT_SEED = 12345
@@ -54,7 +55,7 @@ def select_fold(folds: Sequence[Fold], fold: str, case_ids: Sequence[str], where
     if fold not in names:
         raise UserError(
             where,
-            f"fold {fold!r} does not exist ({len(case_ids)} cases)",
+            f"fold {fold!r} does not exist ({counted(len(case_ids), 'case')})",
             f"choose one of: {', '.join([*names, 'all'])}",
         )
     return folds[names.index(fold)]

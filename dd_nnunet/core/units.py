@@ -1,4 +1,10 @@
-"""Units that the floors share."""
+"""Units that the floors share, and how many of a thing in words."""
 
 # memory is counted as operating systems and drivers do, in powers of two
 GB = 1024**3
+
+
+def counted(number: int, noun: str, verbs: tuple[str, str] = ("", "")) -> str:
+    """A number with its noun, which takes a plain s, and a verb: "1 case is", "0 cases are"."""
+    text = f"{number} {noun} {verbs[0]}" if number == 1 else f"{number} {noun}s {verbs[1]}"
+    return text.rstrip()

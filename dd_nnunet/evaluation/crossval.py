@@ -9,6 +9,7 @@ from typing import Any
 from dd_nnunet.core.dataset import DatasetDescription
 from dd_nnunet.core.errors import ManyErrors, UserError
 from dd_nnunet.core.splits import Fold
+from dd_nnunet.core.units import counted
 from dd_nnunet.evaluation.folder import SUMMARY, write_summary
 from dd_nnunet.evaluation.summary import merge_summaries
 from dd_nnunet.storage.atomic import atomic_path, check_output_folder, read_json
@@ -90,7 +91,7 @@ def _what_is_missing(crossval: CrossValidation, fold: str, level: int) -> str:
     absent = [name for name in names if not (folder / name).is_file()]
     if absent:
         shown = ", ".join(absent[:3]) + (" …" if len(absent) > 3 else "")
-        return f"lacks {len(absent)} of {len(names)} validation cases ({shown}) in {folder}"
+        return f"lacks {len(absent)} of {counted(len(names), 'validation case')} ({shown}) in {folder}"
     to_score = set(crossval.folds[fold].val) & crossval.labelled
     if not to_score:
         return ""

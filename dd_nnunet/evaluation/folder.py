@@ -12,6 +12,7 @@ import numpy as np
 from dd_nnunet.core.case import Geometry
 from dd_nnunet.core.dataset import DatasetDescription
 from dd_nnunet.core.errors import DDError, ManyErrors, UserError
+from dd_nnunet.core.units import counted
 from dd_nnunet.evaluation.matching import (
     Classes,
     Overlap,
@@ -290,8 +291,10 @@ def _distances(
 def _warn(summary: Mapping[str, Any], predictions: Path) -> None:
     if summary["n_missing"]:
         shown = ", ".join(summary["missing"][:5]) + (" …" if summary["n_missing"] > 5 else "")
-        count = summary["n_missing"]
-        LOGGER.warning("%s: %d predictions are missing and count as Dice 0: %s", predictions, count, shown)
+        missing = counted(
+            summary["n_missing"], "prediction", ("is missing and counts", "are missing and count")
+        )
+        LOGGER.warning("%s: %s as Dice 0: %s", predictions, missing, shown)
     for label, voxels in summary["unexpected_labels"].items():
-        level = summary["level"]
-        LOGGER.warning("truth: label %s (%d voxels) belongs to no class of level %d", label, voxels, level)
+        found, level = counted(voxels, "voxel"), summary["level"]
+        LOGGER.warning("truth: label %s (%s) belongs to no class of level %d", label, found, level)

@@ -17,12 +17,13 @@ class ScoreRow:
     """One line of the table.
 
     Args:
-        method: who is scored, e.g. "kmeans".
+        method: who is scored, e.g. "kmeans"; rows of one method (its folds) are no rivals.
         level: 1 = coarsest.
         hsu: mean Dice of the `hsu` protocol.
         strict: mean Dice of the `strict` protocol, all true classes.
         foreground: the same without background.
         hd95_mm: mean over foreground classes.
+        fold: whose cases are scored; "" = not of one fold.
     """
 
     method: str
@@ -31,6 +32,12 @@ class ScoreRow:
     strict: float | None
     foreground: float | None
     hd95_mm: float | None
+    fold: str = ""
+
+    @property
+    def name(self) -> str:
+        """What the line is called, e.g. "kmeans, fold 0"."""
+        return f"{self.method}, fold {self.fold}" if self.fold else self.method
 
     @property
     def scores(self) -> tuple[float | None, ...]:
@@ -38,11 +45,11 @@ class ScoreRow:
         return (self.hsu, self.strict, self.foreground, self.hd95_mm)
 
 
-def score_row(method: str, summary: Mapping[str, Any]) -> ScoreRow:
-    """The line of a method from its summary.json."""
+def score_row(method: str, summary: Mapping[str, Any], fold: str = "") -> ScoreRow:
+    """The line of a method, or of one of its folds, from its summary.json."""
     hsu, strict = summary["protocols"]["hsu"], summary["protocols"]["strict"]
     return ScoreRow(
-        method, summary["level"], hsu["dice"], strict["dice"], strict["foreground"], strict["hd95_mm"]
+        method, summary["level"], hsu["dice"], strict["dice"], strict["foreground"], strict["hd95_mm"], fold
     )
 
 
@@ -51,7 +58,7 @@ def score_table(
     style: Literal["text", "markdown"] = "text",
     protocols: Sequence[str] = ("hsu", "strict"),
 ) -> str:
-    """Lay the rows out by level; the best score of a level and column is marked if it has rivals.
+    """Lay the rows out by level; the best score of a level and column is marked if it has rivals, of other methods.
 
     Args:
         rows: in the order to be shown within a level.
@@ -64,13 +71,13 @@ def score_table(
     header = [COLUMNS[column] for column in shown]
     if style == "markdown":
         lines = [["method", "level", *header], ["---", "---:", *["---:"] * len(header)]]
-        lines += [[row.method, str(row.level), *scores] for row, scores in zip(ordered, cells, strict=True)]
+        lines += [[row.name, str(row.level), *scores] for row, scores in zip(ordered, cells, strict=True)]
         return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
     text = [_text_line("method", "level", [f"{name} " for name in header]), "-" * TEXT_WIDTH]
     for i, (row, scores) in enumerate(zip(ordered, cells, strict=True)):
         if i and row.level != ordered[i - 1].level:
             text.append("")
-        text.append(_text_line(row.method, str(row.level), scores))
+        text.append(_text_line(row.name, str(row.level), scores))
     return "\n".join(text) + "\n"
 
 
@@ -93,6 +100,7 @@ def _cell(row: ScoreRow, column: int, rows: Sequence[ScoreRow], style: str) -> s
 
 
 def _is_best(score: float, column: int, level_rows: Sequence[ScoreRow]) -> bool:
-    rivals = [rival for row in level_rows if (rival := row.scores[column]) is not None]
-    best = max(rivals) if HIGHER_IS_BETTER[column] else min(rivals)
-    return len(rivals) > 1 and score == best
+    scored = [row for row in level_rows if row.scores[column] is not None]
+    scores = [rival for row in scored if (rival := row.scores[column]) is not None]
+    best = max(scores) if HIGHER_IS_BETTER[column] else min(scores)
+    return len({row.method for row in scored}) > 1 and score == best

@@ -26,6 +26,7 @@ from dd_nnunet.planning.reasons import (
     explain_features,
     explain_levels,
     explain_networks,
+    explain_objects,
     product,
 )
 from dd_nnunet.planning.resolution import AVERAGED_FROM
@@ -53,6 +54,7 @@ class Shared:
         parts: K per level, level 1 first, and which part splits.
         assumed_mm: the diameter of level 1 where no object stood out.
         n_object_levels: so many levels start from objects within objects.
+        objects_because: why, in words.
     """
 
     fingerprint: DatasetFingerprint
@@ -61,6 +63,7 @@ class Shared:
     parts: PartsPerLevel
     assumed_mm: float
     n_object_levels: int
+    objects_because: str
 
     @property
     def preset(self) -> Preset:
@@ -122,6 +125,7 @@ def plan_configuration(
         *explain_levels(
             planned, fingerprint.diameters_mm, shared.assumed_mm, diffusion, task.spacing_zyx_mm, budget
         ),
+        *explain_objects(shared.objects, shared.objects_because, segmenter),
         *explain_effort(diffusion, segmenter, chosen),
     ]
     configuration = ConfigurationPlan(

@@ -15,6 +15,7 @@ from dd_nnunet.core.fingerprint import (
     SplitFingerprint,
     SubObjectFingerprint,
 )
+from dd_nnunet.core.units import counted
 from dd_nnunet.planning.granulometry import bright_and_dark_diameters, characteristic_diameters, shrink
 from dd_nnunet.planning.levels import measured_parts
 from dd_nnunet.planning.modes import intensity_modes
@@ -218,7 +219,9 @@ def _warnings(cases: Sequence[CaseFingerprint], median_spacing: Sequence[float])
                     "check the unit (micrometres?)"
                 )
     if not measured_parts(useful).children[0]:
-        warnings.append("in most cases no part stands out from noise; unless you give --parts, 2 are planned")
+        warnings.append(
+            "no part stands out from noise in more than half of the cases; unless you give --parts, 2 are planned"
+        )
     return [*warnings, *_odd_scales(useful), *_mixtures(cases)]
 
 
@@ -245,5 +248,5 @@ def _mixtures(cases: Sequence[CaseFingerprint]) -> Iterator[str]:
         ("orientations", Counter(case.orientation for case in cases)),
     ):
         if len(values) > 1:
-            found = ", ".join(f"{value} ({count} cases)" for value, count in values.most_common())
+            found = ", ".join(f"{value} ({counted(count, 'case')})" for value, count in values.most_common())
             yield f"{what} differ between cases: {found}"

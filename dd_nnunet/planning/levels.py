@@ -8,6 +8,7 @@ import numpy as np
 from dd_nnunet.core.dataset import DatasetDescription
 from dd_nnunet.core.errors import UserError
 from dd_nnunet.core.fingerprint import CaseFingerprint, SplitFingerprint
+from dd_nnunet.core.units import counted
 from dd_nnunet.planning.presets import Budget
 from dd_nnunet.planning.split_gains import MAX_LEVELS
 
@@ -57,8 +58,8 @@ def choose_parts(
 def measured_parts(cases: Sequence[CaseFingerprint]) -> PartsPerLevel:
     """Let the cases vote, level by level and part by part.
 
-    A part splits into as many as at least half of the cases split it into or exceed. Only cases that split alike so
-    far vote on the next level, because only theirs have the same parts. A level in which nothing splits is none.
+    A part splits into as many as more than half of the cases split it into or exceed. Only cases that split alike
+    so far vote on the next level, because only theirs have the same parts. A level in which nothing splits is none.
 
     Args:
         cases: at least one that is not constant; constant ones do not vote.
@@ -83,9 +84,9 @@ def measured_parts(cases: Sequence[CaseFingerprint]) -> PartsPerLevel:
         alike = (tuple(_children(v, (level, part)) for part in range(len(voted))) == voted for v in voters)
         voters = [voter for voter, same in zip(voters, alike, strict=True) if same]
     if not children:
-        return PartsPerLevel(
-            (2,), ((),), f"no part stands out: {_words(voters, (1, 0), 2)}; 2 are the fewest"
-        )
+        measured = _words(voters, (1, 0), 2)
+        because = f"no part stands out in more than half of the cases: {measured}; 2 are the fewest"
+        return PartsPerLevel((2,), ((),), because)
     return PartsPerLevel(tuple(map(sum, children)), tuple(children), f"measured: {'; '.join(reasons)}")
 
 
@@ -98,7 +99,7 @@ def _children(voter: dict[Place, SplitFingerprint], place: Place) -> int:
 
 
 def _vote(voters: Sequence[dict[Place, SplitFingerprint]], place: Place) -> int:
-    """The lower median: at least half of the voters have as many children, or more."""
+    """The lower median: more than half of the voters have as many children, or more."""
     return sorted(_children(voter, place) for voter in voters)[(len(voters) - 1) // 2]
 
 
@@ -131,5 +132,5 @@ def _words(voters: Sequence[dict[Place, SplitFingerprint]], place: Place, n_chil
     what = "the volume" if place[0] == 1 else f"part {place[1]}"
     # adding 0 makes a minus zero a zero
     shown = [f"{round(value, 2) + 0:.2f}" for value in (gain, chance)]
-    numbers = f"gain {shown[0]} against {shown[1]} of surrogates, {count} of {len(voters)} cases"
+    numbers = f"gain {shown[0]} against {shown[1]} of surrogates, {count} of {counted(len(voters), 'case')}"
     return f"{what} in {n_children} ({numbers})"

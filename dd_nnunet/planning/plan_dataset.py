@@ -20,7 +20,7 @@ from dd_nnunet.planning.networks import Task
 from dd_nnunet.planning.normalization import MIN_MAX, explain_normalization, plan_normalization
 from dd_nnunet.planning.object_levels import object_levels
 from dd_nnunet.planning.presets import PAPER, Budget
-from dd_nnunet.planning.reasons import explain_objects, explain_paper, explain_reading, product
+from dd_nnunet.planning.reasons import explain_paper, explain_reading, product
 from dd_nnunet.planning.resolution import median_shape, target_spacing
 
 FULL_RESOLUTION = "3d_fullres"
@@ -56,7 +56,7 @@ def plan_dataset(
     if budget.effort.objects:
         useful = [case for case in fingerprint.cases if not case.constant]
         n_object_levels, objects_because = object_levels(useful, parts.n_parts)
-    shared = Shared(fingerprint, budget, normalization, parts, volume_mm, n_object_levels)
+    shared = Shared(fingerprint, budget, normalization, parts, volume_mm, n_object_levels, objects_because)
     configurations, configured = _configurations(task, shared)
     decisions = [
         Decision("preset", budget.preset, budget.effort.because),
@@ -65,7 +65,6 @@ def plan_dataset(
         *explain_reading(fingerprint.reading),
         _explain_precision(budget),
         Decision("parts per level", " ".join(map(str, parts.n_parts)), parts.because),
-        *explain_objects(shared.objects, objects_because, budget),
         *configured,
         *explain_paper(budget),
     ]

@@ -6,7 +6,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from dd_nnunet.core.errors import UserError
-from dd_nnunet.core.plan import Zyx
+from dd_nnunet.core.plan import DEFAULT_PLANS, DEFAULT_PRESET, Zyx
 
 
 @dataclass(frozen=True)
@@ -186,11 +186,11 @@ class Budget:
     """
 
     gpu_memory_target_gb: float = 8.0
-    preset: str = "standard"
+    preset: str = DEFAULT_PRESET
     parts: tuple[int, ...] | None = None
     target_spacing_zyx_mm: tuple[float, float, float] | None = None
     fast_bf16: bool = False
-    plans_name: str = "ddPlans"
+    plans_name: str = DEFAULT_PLANS
     hardware: str = "this machine"
     stages: tuple[int, ...] | None = None
     as_released: tuple[str, ...] = ()

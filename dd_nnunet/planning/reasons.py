@@ -14,7 +14,7 @@ from dd_nnunet.core.plan import (
     ReadingPlan,
     SegmenterPlan,
 )
-from dd_nnunet.core.units import GB
+from dd_nnunet.core.units import GB, counted
 from dd_nnunet.planning.memory import UNetShape
 from dd_nnunet.planning.networks import MAX_DIFFUSION_RESOLUTIONS, Networks, Task, largest_batch
 from dd_nnunet.planning.presets import PAPER, Budget, Preset
@@ -109,11 +109,15 @@ def explain_features(
         yield Decision("timesteps", timesteps, _why_these_timesteps(features, noise_sd, n_timesteps))
     else:
         yield Decision("timesteps", timesteps, chosen)
-    kept = f"{features.n_components} principal components" if features.n_components else "all channels"
     scaled = "each channel to unit variance" if features.scaling == "standardise" else "not scaled"
-    draws = f"{features.n_draws} noise draw{'s' if features.n_draws > 1 else ''}"
-    yield Decision("features", f"{kept}, {draws}", f"{chosen}; {scaled}")
+    yield Decision("features", kept_features(features), f"{chosen}; {scaled}")
     yield Decision("visual target", features.visual_target, f"{chosen}; compared by Eq. 7")
+
+
+def kept_features(features: FeaturePlan) -> str:
+    """E.g. "32 principal components, 4 noise draws"."""
+    kept = f"{features.n_components} principal components" if features.n_components else "all channels"
+    return f"{kept}, {counted(features.n_draws, 'noise draw')}"
 
 
 def _why_these_timesteps(features: FeaturePlan, noise_sd: float, n_timesteps: int) -> str:
@@ -163,18 +167,22 @@ def explain_levels(
         )
 
 
-def explain_objects(objects: ObjectPlan | None, because: str, budget: Budget) -> Iterator[Decision]:
-    """Which levels start from objects within objects; nothing where a preset has no warm start."""
-    if not budget.effort.warm_start_epochs:
+def explain_objects(objects: ObjectPlan | None, because: str, segmenter: SegmenterPlan) -> Iterator[Decision]:
+    """Which levels start from objects within objects; nothing where there is no warm start."""
+    if not segmenter.warm_start_epochs:
         return
+    if objects is not None:
+        because += "; half of the characteristic diameters; the losses alone lose small objects"
+    yield Decision("levels from objects", levels_from_objects(objects), because)
+
+
+def levels_from_objects(objects: ObjectPlan | None) -> str:
+    """E.g. "1 2, at least 11 2.96 mm wide, weight 10 beside the losses"."""
     if objects is None:
-        yield Decision("levels from objects", "none; k-means", because)
-        return
+        return "none; k-means"
     levels = " ".join(str(number) for number, _ in enumerate(objects.n_parts, start=1))
     smallest = " ".join(f"{mm:.3g}" for mm in objects.smallest_mm)
-    value = f"level {levels}; at least {smallest} mm wide"
-    weight = f"weight {objects.anchor_weight:g} beside the losses, which alone lose small objects"
-    yield Decision("levels from objects", value, f"{because}; half of the characteristic diameters; {weight}")
+    return f"{levels}, at least {smallest} mm wide, weight {objects.anchor_weight:g} beside the losses"
 
 
 def explain_effort(diffusion: DiffusionPlan, segmenter: SegmenterPlan, chosen: str) -> Iterator[Decision]:

@@ -11,6 +11,7 @@ import numpy as np
 from dd_nnunet.core.errors import UserError
 from dd_nnunet.core.fingerprint import DatasetFingerprint
 from dd_nnunet.core.plan import Zyx
+from dd_nnunet.core.units import counted
 from dd_nnunet.planning.rounding import rounded
 
 ANISOTROPY = 3.0
@@ -35,7 +36,7 @@ def target_spacing(fingerprint: DatasetFingerprint) -> tuple[Millimetres, str]:
     spacings = np.array([case.spacing_zyx_mm for case in cases])
     sizes = np.median([case.crop_shape_zyx for case in cases], axis=0)
     target = np.median(spacings, axis=0)
-    because = f"median over {len(cases)} cases"
+    because = f"median over {counted(len(cases), 'case')}"
     coarse = int(np.argmax(target))
     others = np.delete(np.arange(3), coarse)
     if (

@@ -7,7 +7,7 @@ from torch import nn
 
 from dd_nnunet.core.dataset import DatasetDescription
 from dd_nnunet.core.errors import UserError
-from dd_nnunet.core.plan import ConfigurationPlan, LevelPlan, Plan
+from dd_nnunet.core.plan import ConfigurationPlan, LevelPlan, Plan, plans_flag
 from dd_nnunet.networks.checkpoint import checkpoint_exists
 from dd_nnunet.networks.device import Runtime
 from dd_nnunet.networks.trained_segmenter import load_segmenter
@@ -39,19 +39,19 @@ class ModelFolder:
         return _configuration_name(self.path)
 
     @classmethod
-    def open(cls, path: Path) -> "ModelFolder":
+    def open(cls, path: Path, remedy: str = "train it with dd_train") -> "ModelFolder":
         """Read the plan and the dataset's description.
+
+        Args:
+            path: the folder.
+            remedy: what to do where it is no model folder, in the flags of the command.
 
         Raises:
             UserError: not a model folder.
         """
         plans_json = path / "plans.json"
         if not plans_json.is_file():
-            raise UserError(
-                path,
-                "holds no trained model (no plans.json)",
-                "train it with dd_train, or correct -d, -c, -p",
-            )
+            raise UserError(path, "holds no trained model (no plans.json)", remedy)
         plan = read_record(Plan, plans_json)
         configuration = plan.configuration(_configuration_name(path))
         return cls(path, plan, configuration, load_description(path / "dataset.json"))
@@ -75,7 +75,9 @@ class ModelFolder:
         )
         if not common:
             raise UserError(
-                self.path, f"no level is finished in fold {', '.join(folds)}", "finish dd_train first"
+                self.path,
+                f"no level is finished in fold {', '.join(folds)}",
+                f"run: {self.training_command(folds[0])}",
             )
         return common
 
@@ -108,13 +110,18 @@ class ModelFolder:
         """Changes when a fold's level is trained anew."""
         return sha256_of(self._checkpoint(fold, level))
 
+    def training_command(self, fold: str) -> str:
+        """The command that trains a fold of this model, or goes on with it."""
+        plans = plans_flag(self.plan.plans_name)
+        return f"dd_train {self.plan.dataset_name} {self.configuration_name} {fold}{plans}"
+
     def _checkpoint(self, fold: str, level: LevelPlan) -> Path:
         return self.path / f"fold_{fold}" / f"level{level.level}" / CHECKPOINT
 
     def _require(self, fold: str, level: LevelPlan) -> None:
         path = self._checkpoint(fold, level)
         if not checkpoint_exists(path):
-            command = f"dd_train {self.plan.dataset_name} {self.configuration_name} {fold} -l {level.level}"
+            command = f"{self.training_command(fold)} -l {level.level}"
             raise UserError(path, "does not exist", f"run: {command}")
 
 

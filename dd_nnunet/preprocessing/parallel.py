@@ -16,7 +16,7 @@ from typing import Any, Generic, NoReturn, TypeVar
 
 from dd_nnunet.core.dataset import CaseFiles
 from dd_nnunet.core.errors import DDError, DiskError, ManyErrors, UserError
-from dd_nnunet.core.units import GB
+from dd_nnunet.core.units import GB, counted
 from dd_nnunet.storage.hardware import why_no_processes
 from dd_nnunet.storage.progress_bar import progress_bar
 
@@ -169,8 +169,9 @@ def _map_in_processes(
             return
         if n_processes > 1:
             n_processes //= 2
-            text = "warning: a process %s; %s; %d cases are tried again, %d at once"
-            _logger.warning(text, end, _need(workers), len(cases), n_processes)
+            text = "warning: a process %s; %s; %s tried again, %d at once"
+            again = counted(len(cases), "case", ("is", "are"))
+            _logger.warning(text, end, _need(workers), again, n_processes)
         else:
             # a single process works in order, so the first one left is the one that died
             outcome.settle(cases[0], partial(_raise, _died(cases[0], workers, end)))

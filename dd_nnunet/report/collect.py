@@ -2,14 +2,14 @@
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from dd_nnunet.core.dataset import CaseFiles, DatasetDescription
 from dd_nnunet.core.errors import UserError
 from dd_nnunet.core.fingerprint import DatasetFingerprint
-from dd_nnunet.core.plan import LevelPlan, Plan
+from dd_nnunet.core.plan import LevelPlan, Plan, plans_flag
 from dd_nnunet.core.splits import Fold
 from dd_nnunet.storage.atomic import read_json, read_record
 from dd_nnunet.storage.raw_dataset import find_cases, load_description
@@ -26,7 +26,7 @@ class ReportRequest:
 
     Args:
         folders: of the dataset.
-        plans_name, configuration, fold: the model.
+        plans_name, configuration, fold: the model, and whose training is shown.
         predictions: a folder with level1/, level2/ …, instead of the fold's validation cases.
         images: raw images of those cases, instead of imagesTr.
         truth: true labels of those cases, instead of labelsTr.
@@ -82,6 +82,14 @@ class Baseline:
 
 
 @dataclass(frozen=True)
+class PredictionRecord:
+    """predictions.json: the folds that were averaged, and what is told of each case."""
+
+    folds: tuple[str, ...] = ()
+    cases: Mapping[str, Json] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Collected:
     """All pieces of a report.
 
@@ -94,7 +102,7 @@ class Collected:
         diffusion: the pretraining, or None.
         levels: in the order of the plan.
         baselines: found beside the model.
-        predicted: per case what dd_predict wrote in predictions.json; empty for the held-out cases.
+        predicted: what dd_predict wrote of `predictions`; empty for the held-out cases.
     """
 
     request: ReportRequest
@@ -107,7 +115,7 @@ class Collected:
     diffusion: RunRecord | None
     levels: tuple[LevelResult, ...]
     baselines: tuple[Baseline, ...]
-    predicted: Mapping[str, Json]
+    predicted: PredictionRecord
 
     @property
     def shown_cases(self) -> tuple[str, ...]:
@@ -121,8 +129,7 @@ def collect(request: ReportRequest) -> Collected:
     """Read what the folders of a dataset hold.
 
     Raises:
-        UserError: there is no plan of that name, the configuration is not in it, a given folder is missing,
-            or a file cannot be read.
+        UserError: there is no plan of that name, the configuration is not in it, or a file cannot be read.
     """
     folders = request.folders
     model = folders.model(request.plans_name, request.configuration)
@@ -144,7 +151,7 @@ def collect(request: ReportRequest) -> Collected:
         levels=tuple(_level(request, level, fold_folder, description) for level in levels),
         # their scores are those of the held-out cases
         baselines=() if request.predictions else tuple(_baselines(request, levels)),
-        predicted=_predicted(request.predictions, request.configuration) if request.predictions else {},
+        predicted=_predicted(request),
     )
 
 
@@ -158,27 +165,32 @@ def find_plan(folders: DatasetFolders, plans_name: str, configuration: str | Non
     trained = [path for name, path in models.items() if configuration in (name, None)]
     path = _first_file(*(model / "plans.json" for model in trained), folders.plans_json(plans_name))
     if not path.is_file():
-        remedy = f"run dd_plan_and_preprocess -d {folders.name} first, or name the plan with -p"
+        named = plans_flag(plans_name, "-overwrite_plans_name")
+        remedy = f"run dd_plan_and_preprocess -d {folders.name}{named} first, or name the plan with -p"
         raise UserError(path, f"there is no plan {plans_name!r}", remedy)
     return read_record(Plan, path)
 
 
+def trained_folds(model: Path) -> tuple[str, ...]:
+    """Names of the folds of a model folder whose training has begun; not those that were moved aside."""
+    runs = [*model.glob("fold_*/diffusion"), *model.glob("fold_*/level*")]
+    names = {run.parent.name.removeprefix("fold_") for run in runs if run.is_dir()}
+    return tuple(sorted(name for name in names if "." not in name))
+
+
 def _images(request: ReportRequest, description: DatasetDescription) -> dict[str, CaseFiles]:
     folder = request.images
-    if folder is not None:
-        _check_folder(folder, "--images")
-    elif request.folders.raw is not None and request.folders.images_tr.is_dir():
+    if folder is None and request.folders.raw is not None and request.folders.images_tr.is_dir():
         folder = request.folders.images_tr
-    else:
+    if folder is None:
         return {}
     return {case.case_id: case for case in find_cases(folder, description)}
 
 
 def _truth(request: ReportRequest, description: DatasetDescription) -> dict[str, Path]:
     folder = request.truth
-    if folder is not None:
-        _check_folder(folder, "--truth")
-    elif request.predictions is None and request.folders.raw is not None and description.labels:
+    own = request.predictions is None and request.folders.raw is not None
+    if folder is None and own and description.labels:
         folder = request.folders.labels_tr
     return {} if folder is None else _label_files(folder, description)
 
@@ -217,14 +229,19 @@ def _level(
     )
 
 
-def _predicted(folder: Path, configuration: str) -> dict[str, Json]:
-    """What dd_predict wrote of each case; a run split over machines leaves several files."""
-    _check_folder(folder, "--predictions")
-    records: dict[str, Json] = {}
-    named = sorted(folder.glob(f"predictions_{configuration}*.json"))
+def _predicted(request: ReportRequest) -> PredictionRecord:
+    """What dd_predict wrote; a run split over machines leaves several files."""
+    folder = request.predictions
+    if folder is None:
+        return PredictionRecord()
+    folds: list[str] = []
+    cases: dict[str, Json] = {}
+    named = sorted(folder.glob(f"predictions_{request.configuration}*.json"))
     for path in named or sorted(folder.glob("predictions*.json")):
-        records.update((_json(path) or {}).get("cases") or {})
-    return records
+        record = _json(path) or {}
+        folds += map(str, record.get("folds") or ())
+        cases.update(record.get("cases") or {})
+    return PredictionRecord(tuple(dict.fromkeys(folds)), cases)
 
 
 def _run(folder: Path) -> RunRecord | None:
@@ -259,8 +276,3 @@ def _optional(*paths: Path) -> Path | None:
 
 def _first_file(*paths: Path) -> Path:
     return _optional(*paths) or paths[-1]
-
-
-def _check_folder(folder: Path, flag: str) -> None:
-    if not folder.is_dir():
-        raise UserError(folder, f"the folder given by {flag} does not exist", "check the path")

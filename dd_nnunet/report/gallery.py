@@ -26,7 +26,6 @@ from dd_nnunet.report.slices import (
 from dd_nnunet.storage.volume import read_label_map, read_volume
 
 UNMATCHED: Rgb = (255, 255, 255)
-PLANE_AXES = {"axial": "z", "coronal": "y", "sagittal": "x"}
 BACKGROUND_LABEL = 0
 
 
@@ -60,7 +59,7 @@ class Strip:
 
 @dataclass(frozen=True)
 class CasePictures:
-    """All strips of one case, and where they were cut."""
+    """All strips of one case; its size and where it was cut, along the axes of its file."""
 
     case_id: str
     size: str
@@ -118,10 +117,7 @@ def _picture_case(pieces: Collected, case_id: str) -> CasePictures:
     return CasePictures(
         case_id=case_id,
         size=_size_text(geometry),
-        places=tuple(
-            f"{plane}: {PLANE_AXES[plane]} {position[axis] + 1} of {grey.array.shape[axis]}"
-            for plane, axis in PLANES.items()
-        ),
+        places=tuple(_place_text(grey, plane, position) for plane in PLANES),
         strips=strips,
     )
 
@@ -188,10 +184,15 @@ def _read_labels(path: Path, geometry: Geometry) -> LabelArray:
     return labels
 
 
+def _place_text(oriented: Oriented, plane: str, position: Zyx) -> str:
+    letter, index, n_voxels = oriented.place_in_file(PLANES[plane], position[PLANES[plane]])
+    return f"{plane}: {letter} = {index} of 0–{n_voxels - 1}"
+
+
 def _size_text(geometry: Geometry) -> str:
     voxels = " × ".join(str(n) for n in geometry.shape_zyx)
     spacing = " × ".join(f"{mm:.3g}" for mm in geometry.spacing_zyx_mm)
-    return f"{voxels} voxels of {spacing} mm (z × y × x)"
+    return f"{voxels} voxels of {spacing} mm (k × j × i)"
 
 
 def _hex(colour: Rgb) -> str:

@@ -11,12 +11,15 @@ import jinja2
 
 from dd_nnunet import __version__
 from dd_nnunet.core.part_colours import hex_colour
+from dd_nnunet.core.plan import Decision
+from dd_nnunet.core.units import counted
+from dd_nnunet.planning.edited_plan import edited_values
 from dd_nnunet.report.collect import Collected, LevelResult, ReportRequest, RunRecord, collect
 from dd_nnunet.report.figures import Chart, part_size_chart, progress_chart
-from dd_nnunet.report.findings import notes_of, warnings_of
+from dd_nnunet.report.findings import notes_of, subject_of, warnings_of
 from dd_nnunet.report.gallery import CasePictures, picture_cases
 from dd_nnunet.report.parts import PartSizes, measure_parts, nesting_violation
-from dd_nnunet.report.progress import duration_text, kept_entry, seconds_of, state_of
+from dd_nnunet.report.progress import ALIVE, duration_text, kept_entry, seconds_of, state_of
 from dd_nnunet.report.scores import Score, ScoreTable, score_table
 from dd_nnunet.storage.atomic import write_text
 
@@ -85,6 +88,7 @@ class Page:
     """Everything the template needs."""
 
     pieces: Collected
+    subject: str
     made_on: str
     facts: tuple[Fact, ...]
     warnings: tuple[str, ...]
@@ -94,6 +98,7 @@ class Page:
     tables: tuple[ScoreTable, ...]
     diffusion_curves: Chart | None
     runs: tuple[RunPage, ...]
+    edited: Mapping[Decision, str]
 
     @property
     def truth_is_matched(self) -> bool:
@@ -120,17 +125,21 @@ def write_report(request: ReportRequest, output: Path) -> Page:
 def build_page(pieces: Collected) -> Page:
     """Measure and draw all that the page shows."""
     tables = tuple(t for level in pieces.levels if (t := score_table(level, pieces.baselines)) is not None)
+    levels = tuple(_level_page(pieces, level) for level in pieces.levels)
+    sizes = {level.number: level.sizes for level in levels if level.sizes}
     return Page(
         pieces=pieces,
+        subject=subject_of(pieces),
         made_on=datetime.datetime.now().astimezone().strftime("%d %B %Y, %H:%M"),
         facts=tuple(_facts(pieces)),
-        warnings=warnings_of(pieces, tables),
+        warnings=warnings_of(pieces, tables, sizes),
         notes=notes_of(pieces),
-        levels=tuple(_level_page(pieces, level) for level in pieces.levels),
+        levels=levels,
         cases=tuple(picture_cases(pieces)),
         tables=tables,
         diffusion_curves=_diffusion_curves(pieces),
         runs=tuple(_runs(pieces)),
+        edited=edited_values(pieces.plan),
     )
 
 
@@ -144,7 +153,7 @@ def render(page: Page) -> str:
         lstrip_blocks=True,
     )
     environment.filters.update(number=_number, score=_score, interval=_interval, percent=_percent)
-    environment.globals.update(part_colour=hex_colour)
+    environment.globals.update(part_colour=hex_colour, alive=ALIVE)
     return environment.get_template(TEMPLATE).render(page=page, version=__version__)
 
 
@@ -165,7 +174,7 @@ def _facts(pieces: Collected) -> Iterator[Fact]:
         diameters = ", ".join(_number(mm) for mm in print_count.diameters_mm) or "none found"
         yield Fact("Typical object diameters", f"{diameters} mm" if print_count.diameters_mm else diameters)
     labels = "only to score and to compare" if pieces.truth else "none needed"
-    yield Fact("True labels", f"{len(pieces.truth)} files" if pieces.truth else "none", labels)
+    yield Fact("True labels", counted(len(pieces.truth), "file") if pieces.truth else "none", labels)
 
 
 def _fold_text(pieces: Collected) -> str:
@@ -173,7 +182,7 @@ def _fold_text(pieces: Collected) -> str:
         return ""
     if pieces.request.fold == "all":
         return "all trained on and predicted"
-    return f"this fold: {len(pieces.cases.train)} to train, {len(pieces.cases.val)} held out"
+    return f"fold {pieces.request.fold}: {len(pieces.cases.train)} to train, {len(pieces.cases.val)} held out"
 
 
 def _diffusion_curves(pieces: Collected) -> Chart | None:

@@ -1,6 +1,6 @@
 """How large the discovered parts are, over all predicted cases."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,6 +67,16 @@ def measure_parts(predictions: Mapping[str, Path], n_parts: int) -> PartSizes | 
     width = max(len(row) for row in counts)
     voxels = np.array([np.pad(row, (0, width - len(row))) for row in counts], dtype=np.int64)
     return PartSizes(tuple(predictions), voxels, voxels * np.array(voxel_mm3)[:, None])
+
+
+def empty_parts(level: int, sizes: PartSizes) -> Iterator[str]:
+    """A sentence about the parts of a level that no case has a voxel of."""
+    lost = [str(part) for part, n_present in enumerate(sizes.n_present) if n_present == 0]
+    if lost:
+        n_cases = len(sizes.case_ids)
+        cases = f"all {n_cases} predicted cases" if n_cases > 1 else "the only predicted case"
+        parts = f"parts {', '.join(lost)} are" if len(lost) > 1 else f"part {lost[0]} is"
+        yield f"Level {level}: {parts} empty in {cases}."
 
 
 def nesting_violation(pieces: Collected, level: LevelResult) -> float | None:

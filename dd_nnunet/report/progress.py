@@ -2,9 +2,11 @@
 
 from collections.abc import Iterator
 
-from dd_nnunet.core.plan import LevelPlan
 from dd_nnunet.report.collect import Json, LevelResult, RunRecord
 from dd_nnunet.training.progress_figure import selected_epoch
+
+# as training counts them: selection.ALIVE_SHARE, which is not imported here for want of torch
+ALIVE = "win at least 2 in 10 000 voxels of the training cases that are monitored"
 
 
 def kept_entry(run: RunRecord) -> Json:
@@ -35,23 +37,25 @@ def state_of(run: RunRecord | None) -> str:
     return "running or stopped" if run.finished is None else "finished"
 
 
-def lost_parts(level: LevelResult) -> Iterator[str]:
-    """Loud sentences about parts that won no voxel, or almost none, at the epoch that was kept."""
+def lost_parts(level: LevelResult, plan_again: str) -> Iterator[str]:
+    """Loud sentences about parts that were not alive at the epoch that was kept.
+
+    Args:
+        level: with its training.
+        plan_again: the command that plans other parts.
+    """
     if level.run is None:
         return
     entry, plan = kept_entry(level.run), level.plan
+    remedy = f"Plan fewer parts for level {plan.level} ({plan_again}), or train longer."
     alive, effective = int(entry["alive_parts"]), float(entry["effective_parts"])
     if alive < plan.n_parts:
         yield (
-            f"Level {plan.level} has collapsed: only {alive} of {plan.n_parts} planned parts won any voxel "
-            f"at epoch {entry['epoch']}, which was kept. {_remedy(plan)}"
+            f"Level {plan.level} has collapsed: only {alive} of {plan.n_parts} planned parts are alive ({ALIVE}) "
+            f"at epoch {entry['epoch']}, which was kept. {remedy}"
         )
     elif level.run.finished is not None and level.run.finished.get("collapsed"):
         yield (
             f"Level {plan.level} was marked as collapsed by training: its {plan.n_parts} parts count as "
-            f"{effective:.1f} effective ones. {_remedy(plan)}"
+            f"{effective:.1f} effective ones. {remedy}"
         )
-
-
-def _remedy(plan: LevelPlan) -> str:
-    return f"Plan fewer parts for level {plan.level} (dd_plan_and_preprocess --parts …), or train longer."

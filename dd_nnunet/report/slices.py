@@ -31,10 +31,27 @@ class Oriented:
     Args:
         array: [Z,Y,X].
         spacing_zyx_mm: of the turned array.
+        axes_of_file: for each axis of the turned array that of the array [Z,Y,X] of the file.
+        flipped: which axes of the turned array run against those of the file.
     """
 
     array: npt.NDArray[Any]
     spacing_zyx_mm: tuple[float, float, float]
+    axes_of_file: Zyx = (0, 1, 2)
+    flipped: tuple[bool, bool, bool] = (False, False, False)
+
+    def place_in_file(self, axis: int, index: int) -> tuple[str, int, int]:
+        """The axis (i, j or k, the file's first, second or third) and the voxel index along it, of a cut; its voxels.
+
+        Args:
+            axis: of the turned array.
+            index: along it.
+
+        Returns:
+            E.g. ("k", 7, 16): index 7, counted from 0, of 16 voxels.
+        """
+        n = self.array.shape[axis]
+        return "kji"[self.axes_of_file[axis]], n - 1 - index if self.flipped[axis] else index, n
 
 
 def to_body_axes(array_zyx: npt.NDArray[Any], geometry: Geometry) -> Oriented:
@@ -51,10 +68,13 @@ def to_body_axes(array_zyx: npt.NDArray[Any], geometry: Geometry) -> Oriented:
         patient, source = np.unravel_index(int(np.argmax(weight)), (3, 3))
         source_of[patient], sign_of[patient] = int(source), float(np.sign(direction[patient, source]))
         weight[patient, :] = weight[:, source] = -1.0
-    turned = np.transpose(array_zyx, [2 - source_of[2 - axis] for axis in range(3)])
-    flips = tuple(slice(None, None, -1 if sign_of[2 - axis] < 0 else 1) for axis in range(3))
-    spacing = [geometry.spacing_xyz_mm[source_of[2 - axis]] for axis in range(3)]
-    return Oriented(turned[flips], (spacing[0], spacing[1], spacing[2]))
+    z, y, x = (2 - source_of[2 - axis] for axis in range(3))
+    flipped = (sign_of[2] < 0, sign_of[1] < 0, sign_of[0] < 0)
+    turned = np.transpose(array_zyx, (z, y, x))[
+        tuple(slice(None, None, -1 if flip else 1) for flip in flipped)
+    ]
+    spacing = geometry.spacing_zyx_mm
+    return Oriented(turned, (spacing[z], spacing[y], spacing[x]), (z, y, x), flipped)
 
 
 def richest_position(labels_zyx: LabelArray) -> Zyx:

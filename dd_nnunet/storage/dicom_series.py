@@ -18,6 +18,7 @@ import SimpleITK
 
 from dd_nnunet.core.case import Geometry, Volume
 from dd_nnunet.core.errors import DDError, ManyErrors, UserError
+from dd_nnunet.core.units import counted
 from dd_nnunet.storage import header_checks
 from dd_nnunet.storage.itk_image import MAX_COSINE, last_line
 
@@ -205,7 +206,7 @@ def _geometry(folder: Path, slices: Sequence[DicomSlice]) -> Geometry:
     """Where the voxels of a stack of slices, in the order of their places, lie."""
     if len(slices) < 2:
         raise UserError(
-            folder, f"holds a series of {len(slices)} slice(s), volumes have more", "leave it out"
+            folder, f"holds a series of {counted(len(slices), 'slice')}, volumes have more", "leave it out"
         )
     first = slices[0]
     _check_alike(slices)

@@ -14,6 +14,7 @@ from dd_nnunet.core.dataset import (
     describe_dataset,
 )
 from dd_nnunet.core.errors import DDError, ManyErrors, UserError
+from dd_nnunet.core.units import counted
 from dd_nnunet.storage.atomic import read_json
 from dd_nnunet.storage.integrity import NIFTI_ENDINGS, volume_ending
 from dd_nnunet.storage.nifti_scan import count_volumes
@@ -90,7 +91,8 @@ def survey_cases(folder: Path, description: DatasetDescription) -> Survey:
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise UserError(folder, "does not exist", "a raw dataset has its images in imagesTr")
+        reason = "is no folder" if folder.exists() else "does not exist"
+        raise UserError(folder, reason, "a raw dataset has its images in imagesTr")
     errors: list[DDError] = []
     warnings: list[str] = []
     channels: dict[str, dict[int, Path]] = defaultdict(dict)
@@ -107,7 +109,8 @@ def survey_cases(folder: Path, description: DatasetDescription) -> Survey:
     _spread_series(channels, description)
     errors += _twins(sorted(channels), folder) + _holes(channels, description, folder)
     if not channels and not errors:
-        errors = [UserError(folder, "holds no case", f"expected files like {_pattern(description)}")]
+        remedy = f"expected files like {_pattern(description)}; to make them of others: {_conversion(folder)}"
+        errors = [UserError(folder, "holds no case", remedy)]
     cases = tuple(
         CaseFiles(case_id, tuple(files[c] for c in sorted(files)))
         for case_id, files in sorted(channels.items())
@@ -144,13 +147,14 @@ def _parse_name(path: Path, description: DatasetDescription) -> tuple[str, int]:
         expected = path.name[: -len(volume_ending(path))] + ending
         if path.with_name(expected).exists():
             raise UserError(path, f"stands twice, also as {expected}", "remove one of them")
-        raise UserError(path, f"has not the file_ending of dataset.json, {ending}", "convert or remove it")
+        reason = f"has not the file_ending of dataset.json, {ending}"
+        raise UserError(path, reason, f"remove it, or convert all: {_conversion(path.parent)}")
     match = FILE_STEM.fullmatch(path.name[: -len(ending)])
     if match is None:
         raise UserError(path, "has no channel number", f"expected a name like {_pattern(description)}")
     channel = int(match["channel"])
     if channel >= description.n_channels:
-        stated = f"dataset.json names {description.n_channels} channel(s)"
+        stated = f"dataset.json names {counted(description.n_channels, 'channel')}"
         raise UserError(
             path, f"is channel {channel}, but {stated}", "correct channel_names or remove the file"
         )
@@ -184,6 +188,11 @@ def _twins(case_ids: list[str], folder: Path) -> list[DDError]:
                 UserError(folder, f"cases {other} and {case_id} differ in case only", "rename one of them")
             )
     return errors
+
+
+def _conversion(folder: Path) -> str:
+    """The command that makes a dataset of volumes of any names and endings."""
+    return f"dd_convert_folder -i {folder} -d ID -n NAME"
 
 
 def _pattern(description: DatasetDescription) -> str:

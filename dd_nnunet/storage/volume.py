@@ -33,6 +33,8 @@ from dd_nnunet.storage.nifti_scan import count_volumes, find_not_finite
 
 _logger = logging.getLogger(__name__)
 
+# said of a TIFF
+NO_SPACING = "no spacing stands beside it"
 # the first byte of the voxels in NIfTI-1; it is a later one in NIfTI-2
 NIFTI_VOXELS_START = 352
 # up to here float32 holds every whole number
@@ -210,7 +212,8 @@ def _oddities(image: Any, path: Path) -> list[str]:
     if volume_ending(path) in TIFF_ENDINGS and tiff_spacing_xyz_mm(path) is None:
         sidecar = tiff_sidecars(path)[-1].name
         warnings.append(
-            f'{path}: no spacing, 1 mm is taken; to say it write {sidecar}: {{"spacing": [z, y, x]}}'
+            f"{path}: {NO_SPACING}, 1 mm is taken (its tags are not read); "
+            f'to say it write {sidecar}: {{"spacing": [z, y, x]}}'
         )
     voxels = SimpleITK.GetArrayViewFromImage(image)
     if voxels.dtype.kind in "iu" and voxels.dtype.itemsize > 2:

@@ -14,8 +14,45 @@ VARIABLES = {
 }
 
 
+class ModelPlaces:
+    """Where the models of one dataset lie below its results."""
+
+    results: Path
+
+    def model(self, plans_name: str, configuration: str) -> Path:
+        """The trained folds of a configuration."""
+        return self.results / model_name(plans_name, configuration)
+
+    def models(self, plans_name: str) -> dict[str, Path]:
+        """The model folders of a plan that are there, by configuration."""
+        prefix = model_name(plans_name, "")
+        found = sorted(self.results.glob(f"{prefix}*/plans.json"))
+        return {
+            path.parent.name.removeprefix(prefix): path.parent
+            for path in found
+            if "." not in path.parent.name
+        }
+
+    def baseline(self, method: str, plans_name: str, configuration: str) -> Path:
+        """The results of a baseline on the folds of a configuration."""
+        return self.results / f"ddBaseline__{method}__{plans_name}__{configuration}"
+
+
 @dataclass(frozen=True)
-class DatasetFolders:
+class TrainedFolders(ModelPlaces):
+    """Where the models of one dataset lie, where nothing else of it need be at hand.
+
+    Args:
+        name: e.g. "Dataset007_Cells".
+        results: trained models.
+    """
+
+    name: str
+    results: Path
+
+
+@dataclass(frozen=True)
+class DatasetFolders(ModelPlaces):
     """Where the files of one dataset lie; nothing is made or opened here.
 
     Args:
@@ -72,24 +109,6 @@ class DatasetFolders:
     def prepared(self, plans_name: str, configuration: str) -> Path:
         """The prepared cases of a configuration."""
         return self.preprocessed / f"{plans_name}_{configuration}"
-
-    def model(self, plans_name: str, configuration: str) -> Path:
-        """The trained folds of a configuration."""
-        return self.results / model_name(plans_name, configuration)
-
-    def models(self, plans_name: str) -> dict[str, Path]:
-        """The model folders of a plan that are there, by configuration."""
-        prefix = model_name(plans_name, "")
-        found = sorted(self.results.glob(f"{prefix}*/plans.json"))
-        return {
-            path.parent.name.removeprefix(prefix): path.parent
-            for path in found
-            if "." not in path.parent.name
-        }
-
-    def baseline(self, method: str, plans_name: str, configuration: str) -> Path:
-        """The results of a baseline on the folds of a configuration."""
-        return self.results / f"ddBaseline__{method}__{plans_name}__{configuration}"
 
     def _raw(self) -> Path:
         if self.raw is None:
@@ -168,13 +187,23 @@ class Workspace:
         raw = self.raw / name if self.raw is not None and (self.raw / name).is_dir() else None
         return DatasetFolders(name, raw, preprocessed / name, results / name)
 
+    def trained(self, id_or_name: str | int) -> TrainedFolders:
+        """As `dataset`, for who wants its models only; dd_preprocessed need not be set."""
+        results = self.results_folder()
+        name = self._name_of(str(id_or_name).strip())
+        return TrainedFolders(name, results / name)
+
     def dataset_names(self) -> tuple[str, ...]:
         """The names of all datasets in any of the three folders, sorted.
 
         Raises:
-            UserError: none of them is set.
+            UserError: none of them is set, or one is a file.
         """
         folders = [folder for folder in (self.raw, self.preprocessed, self.results) if folder is not None]
+        for folder in folders:
+            if folder.is_file():
+                remedy = f"give a folder of datasets, e.g. {folder.absolute().parent}"
+                raise UserError(folder, "is a file, a folder of datasets is wanted", remedy)
         if not folders:
             self._needed("raw")
         entries = (entry for folder in folders if folder.is_dir() for entry in folder.iterdir())
@@ -193,7 +222,10 @@ class Workspace:
         if not found:
             searched = ", ".join(str(f) for f in (self.raw, self.preprocessed, self.results) if f is not None)
             listed = ", ".join(known) or "none"
-            raise UserError(f"dataset {wanted}", f"not found in {searched}", f"known datasets: {listed}")
+            hint = "give a number or a name, not a path; " if Path(wanted).name != wanted else ""
+            raise UserError(
+                f"dataset {wanted}", f"not found in {searched}", f"{hint}known datasets: {listed}"
+            )
         return found[0]
 
     def _needed(self, part: str) -> Path:

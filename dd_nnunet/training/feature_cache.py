@@ -10,6 +10,7 @@ from torch import Tensor
 
 from dd_nnunet.core.case import FloatArray
 from dd_nnunet.core.plan import FeaturePlan, Zyx
+from dd_nnunet.core.units import counted
 from dd_nnunet.networks.checkpoint import load_checkpoint, save_checkpoint
 from dd_nnunet.networks.decoder_features import CaseFeatures, DecoderFeatures
 from dd_nnunet.networks.diffusion_unet import DiffusionUNet
@@ -89,7 +90,12 @@ class FeatureCache:
             bar.update()
         bar.close()
         size = sum(path.stat().st_size for path in self.folder.glob("*.b2nd"))
-        logger.info("features: %d cases, %.1f MB in %s", len(self.setup.fold.train), size / 1e6, self.folder)
+        logger.info(
+            "features: %s, %.1f MB in %s",
+            counted(len(self.setup.fold.train), "case"),
+            size / 1e6,
+            self.folder,
+        )
 
     def features(self, case_id: str, stage: int) -> FloatArray:
         """Projected features [p,z,y,x] float32 of a stage."""

@@ -14,12 +14,12 @@ SAFE_SHARE = 0.75
 
 
 @contextlib.contextmanager
-def memory_explained(configuration: ConfigurationPlan, dataset: str) -> Iterator[None]:
+def memory_explained(configuration: ConfigurationPlan, planning: str) -> Iterator[None]:
     """Turn torch's error into one that names the way out; nothing is made smaller behind the user's back.
 
     Args:
         configuration: the plan that did not fit.
-        dataset: number or name, for the command to run next.
+        planning: the command that plans this dataset anew, without name and memory of the plan.
 
     Raises:
         UserError: the GPU's memory was used up.
@@ -37,7 +37,7 @@ def memory_explained(configuration: ConfigurationPlan, dataset: str) -> Iterator
         )
         name = f"ddPlans_{target:g}GB"
         remedy = (
-            f"end other programs on the GPU, or run: dd_plan_and_preprocess -d {dataset} "
+            f"end other programs on the GPU, or run: {planning} "
             f"-gpu_memory_target {target:g} -overwrite_plans_name {name}, then dd_train with -p {name}"
         )
         raise UserError("-gpu_memory_target", reason, remedy) from error

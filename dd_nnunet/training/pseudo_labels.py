@@ -135,7 +135,7 @@ def reseed_labels(labels: Tensor, unexplained: Tensor, dead_parts: Sequence[int]
     Args:
         labels: [B,Z,Y,X] int64, pseudo-labels or the current hard parts.
         unexplained: [B,Z·Y·X] ‖h_u − z_k(u)‖² per voxel.
-        dead_parts: parts that win no voxels.
+        dead_parts: parts that win (almost) no voxel.
 
     Returns:
         [B,Z,Y,X] int64.

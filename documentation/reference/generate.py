@@ -111,7 +111,8 @@ Without the three folder flags, the folders are taken from the environment:
 | 2 | wrong flag, bad file or impossible wish | read stderr: one line per fault, with its place and remedy |
 | 3 | some cases failed, the others are done | the lines above the last one name them |
 | 74 | the disk is full; the old files are whole | free some space, run the same command again |
-| 75 | stopped with Ctrl-C | run the same command again, it continues |
+| 75 | stopped: by Ctrl-C or SIGTERM, `dd_train` also by SIGUSR1 or for `--max_time`; what was finished is \
+kept | run the same command again, it continues; predictions with `--continue_prediction` |
 | 1 | a fault of ours, or a training that diverged | please report it, with the traceback if there is one |
 """
 

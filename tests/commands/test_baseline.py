@@ -113,6 +113,14 @@ def test_wrong_flags_are_one_line_and_exit_2(dataset, capsys, flags, message):
     assert message in error and len(error.splitlines()) == 1
 
 
+def test_an_unknown_baseline_cannot_be_accumulated(dataset, capsys):
+    with pytest.raises(SystemExit) as stop:
+        accumulate.main(["-d", "7", "--baseline", "foo", *dataset.flags])
+    assert stop.value.code == 2
+    line = capsys.readouterr().err
+    assert all(text in line for text in ("--baseline", "'foo'", "kmeans", "denoise-kmeans"))
+
+
 def test_an_incomplete_fold_is_refused_with_the_command_to_run(dataset, capsys):
     for fold in ("0", "1", "2", "3"):
         assert baseline.main(["-d", "7", "--method", "kmeans", "-f", fold, *dataset.flags]) == 0

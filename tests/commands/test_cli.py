@@ -2,7 +2,9 @@
 
 import argparse
 import errno
+import importlib
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -10,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from dd_nnunet.commands import cli
+from dd_nnunet.commands import cli, train, verify
 from dd_nnunet.core.errors import DiskError, ManyErrors, SomeCasesFailedError, UserError
 
 ROOT = Path(__file__).parent.parent.parent
@@ -114,3 +116,61 @@ def test_help_imports_nothing_heavy(module: str, function: str) -> None:
     assert "usage: dd_" in done.stdout
     assert max(len(line) for line in done.stdout.splitlines()) <= 80
     assert "None)" not in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("module", "function", "flags", "given_with"),
+    [
+        ("predict", "main", ["-d", "7", "-o", "out", "-i"], "-i "),
+        ("predict", "main_from_modelfolder", ["-m", "model", "-o", "out", "-i"], "-i "),
+        ("convert", "main_folder", ["-d", "7", "-n", "New", "-i"], "-i "),
+        ("convert", "main_folder", ["-d", "7", "-n", "New", "-i", ".", "--labels"], "--labels "),
+        ("evaluate", "main", ["."], ""),
+    ],
+)
+def test_a_file_instead_of_a_folder(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    module: str,
+    function: str,
+    flags: list[str],
+    given_with: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.nii.gz").touch()
+    for name in ("Dataset007_Cells", "model"):
+        (tmp_path / name).mkdir()
+    main = getattr(importlib.import_module(f"dd_nnunet.commands.{module}"), function)
+    places = ["--raw", ".", "--preprocessed", ".", "--results", "."]
+    assert main([*flags, "a.nii.gz", *places]) == 2
+    found = capsys.readouterr().err
+    assert re.search(r"error: a\.nii\.gz: is a file, a folder of [a-z ]+ is wanted; give its folder: ", found)
+    assert found.endswith(f"give its folder: {given_with}{tmp_path}\n")
+    if module != "evaluate":
+        assert main([*flags, "nowhere", *places]) == 2
+        assert "error: nowhere: does not exist; a folder of " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("seed", ["-1", "1.5", "x"])
+def test_a_seed_is_a_whole_number_from_0(seed: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        train.main(["7", "3d_fullres", "0", "--seed", seed])
+    assert stop.value.code == 2
+    expected = f"argument --seed: {seed!r} is not allowed; give a whole number from 0\n"
+    assert capsys.readouterr().err.endswith(expected)
+
+
+def test_a_path_instead_of_a_dataset(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "Dataset007_Cells").mkdir()
+    file = tmp_path / "a.nii.gz"
+    file.touch()
+    rest = ["--preprocessed", str(tmp_path), "--results", str(tmp_path)]
+    assert verify.main(["-d", str(file), "--raw", str(tmp_path), *rest]) == 2
+    expected = "give a number or a name, not a path; known datasets: Dataset007_Cells"
+    assert expected in capsys.readouterr().err
+    assert verify.main(["-d", "7", "--raw", str(file), *rest]) == 2
+    expected = (
+        f"a.nii.gz: is a file, a folder of datasets is wanted; give a folder of datasets, e.g. {tmp_path}"
+    )
+    assert expected in capsys.readouterr().err

@@ -59,6 +59,11 @@ def test_what_stands_in_the_way_is_exit_code_2(folders, quick, tmp_path, capsys)
     assert "dd_results       problem" in out
 
 
+def test_a_raw_folder_that_is_not_there_is_only_a_warning(folders, quick, tmp_path, capsys):
+    assert doctor.main([*folders, "--raw", str(tmp_path / "none")]) == 0
+    assert "dd_raw           warning" in capsys.readouterr().out
+
+
 def test_json_for_programs(folders, quick, capsys):
     assert doctor.main([*folders, "--json"]) == 0
     data = json.loads(capsys.readouterr().out)
@@ -92,7 +97,10 @@ def test_versions():
 def test_raw_folder(tmp_path):
     assert checks.check_raw(Workspace(None, None, None)).state == "warning"
     missing = checks.check_raw(Workspace(tmp_path / "none", None, None))
-    assert (missing.state, missing.found) == ("problem", f"{tmp_path / 'none'}: No such file or directory")
+    assert (missing.state, missing.found) == ("warning", f"{tmp_path / 'none'}: No such file or directory")
+    (tmp_path / "file").touch()
+    file = checks.check_raw(Workspace(tmp_path / "file", None, None))
+    assert (file.state, file.found) == ("problem", f"{tmp_path / 'file'}: Not a directory")
     nnunets = checks.check_raw(Workspace(tmp_path, None, None, raw_is_ours=False))
     assert nnunets.found == f"{tmp_path} (nnUNet_raw: never written), 0 datasets"
 

@@ -54,7 +54,7 @@ def test_a_trained_fold_with_some_cases(dataset, predictions, tmp_path, capsys):
         (folder / "a.nii.gz").write_bytes((predictions / f"level{level}/a.nii.gz").read_bytes())
     arguments = [str(tmp_path / "fold_0"), str(dataset.folders.labels_tr), "--parts", "2", "3"]
     assert evaluate.main([*arguments, "--chill"]) == 0
-    assert "1 cases, 0 predictions missing" in capsys.readouterr().out
+    assert "1 case, 0 predictions missing" in capsys.readouterr().out
     assert evaluate.main(arguments) == 0
     assert "5 cases, 4 predictions missing" in capsys.readouterr().out
     summary = json.loads((tmp_path / "fold_0/level2/validation/summary.json").read_text())

@@ -22,9 +22,14 @@ MEMBERS = [
 ]
 
 
+@pytest.fixture(autouse=True)
+def only_results_are_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("dd_raw", "nnUNet_raw", "dd_preprocessed"):
+        monkeypatch.delenv(name, raising=False)
+
+
 def export(results: Path, target: Path, *flags: str) -> int:
-    folders = ["--results", str(results), "--preprocessed", str(results)]
-    return model_zip.main_export(["-d", "7", "-o", str(target), *folders, "-q", *flags])
+    return model_zip.main_export(["-d", "7", "-o", str(target), "--results", str(results), "-q", *flags])
 
 
 def install(path: Path, results: Path, *flags: str) -> int:
@@ -79,7 +84,7 @@ def test_predictions_are_the_same(tmp_path: Path) -> None:
     assert install(tmp_path / "a.zip", tmp_path / "there") == 0
     predicted = {}
     for name, results in (("here", tmp_path / "here" / "results"), ("there", tmp_path / "there")):
-        flags = ["--results", str(results), "--preprocessed", str(tmp_path / "none"), "--no_pbar", "-q"]
+        flags = ["--results", str(results), "--no_pbar", "-q"]
         images, out = str(dataset.folders.images_tr), tmp_path / f"out_{name}"
         arguments = ["-d", "7", "-i", images, "-o", str(out), "--disable_tta", "-device", "cpu"]
         assert predict.main([*arguments, *flags]) == 0
@@ -105,10 +110,13 @@ def test_scores_travel_only_if_asked(tmp_path: Path, capsys: pytest.CaptureFixtu
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
-        (["-f", "3"], "no level is finished in fold 3; finish dd_train first"),
+        (["-f", "3"], "no level is finished in fold 3; run: dd_train Dataset007_Cells 3d_fullres 3"),
         (["-f", "3", "-l", "1"], "run: dd_train Dataset007_Cells 3d_fullres 3 -l 1"),
         (["-f", "0", "-l", "9"], "planned levels: 1, 2"),
-        (["-c", "2d"], "holds no trained model"),
+        (
+            ["-c", "2d"],
+            "holds no trained model (no plans.json); run: dd_train 7 2d 0, or correct -d, -c, -p",
+        ),
     ],
 )
 def test_what_is_not_there_is_not_exported(

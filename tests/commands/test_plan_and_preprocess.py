@@ -236,7 +236,11 @@ def test_preparing_needs_the_fingerprint_of_these_cases(dataset, capsys):
         (["--parts", "1"], "--parts: is (1,)"),
         (["--max_ram", "0.1"], "--max_ram: 0.1 GB is too little"),
         (["-gpu_memory_target", "0.001"], "-gpu_memory_target: 0.001 GB is too little"),
-        (["-c", "2d"], "configuration '2d': is not in the plan; planned: 3d_fullres"),
+        (
+            ["-c", "2d", "-overwrite_plans_name", "other"],
+            "configuration '2d': is not in the plan; planned: 3d_fullres; "
+            "run: dd_preprocess -d Dataset007_Cells -c 3d_fullres -plans_name other",
+        ),
     ],
 )
 def test_wrong_wishes_are_refused(dataset, capsys, flags, message):

@@ -1,5 +1,6 @@
 """dd_train on what does not exist: one line that names what there is, and nothing is trained."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -51,3 +52,22 @@ def test_what_does_not_exist_is_named(
     assert said in error
     assert error.count("\n") == 1
     assert not list(way.root.rglob("checkpoint_*"))
+
+
+def test_the_next_command_names_plan_and_configuration(
+    way: Way, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    prepared = next(way.root.rglob("ddPlans.json")).parent
+    folder = tmp_path / prepared.name
+    shutil.copytree(prepared, folder)
+    plan = (folder / "ddPlans.json").read_text()
+    (folder / "other.json").write_text(plan.replace('"ddPlans"', '"other"'))
+    arguments = ["42", "3d_fullres", "0", "-p", "other", *way.flags, "--preprocessed", str(tmp_path)]
+    assert train.main(arguments) == 2
+    expected = "holds no prepared cases; run: dd_preprocess -d 42 -c 3d_fullres -plans_name other\n"
+    assert capsys.readouterr().err.endswith(expected)
+    (folder / "ddPlans_3d_fullres").rename(folder / "other_3d_fullres")
+    (folder / "splits_final.json").unlink()
+    assert train.main(arguments) == 2
+    expected = "run: dd_plan_and_preprocess -d 42 --preset fast -overwrite_plans_name other\n"
+    assert capsys.readouterr().err.endswith(f"splits_final.json: does not exist; {expected}")

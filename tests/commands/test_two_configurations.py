@@ -69,6 +69,9 @@ def test_predict_says_what_is_not_trained(
     assert predict.main([*PREDICT, *folders, *flags]) == 0
     assert "not trained, so its levels are left out: 3d_fullres (level 2)" in capsys.readouterr().out
     assert [path.name for path in (tmp_path / "out").glob("level*")] == ["level1"]
+    assert report.main(["-d", "7", *flags]) == 0
+    assert "fold 0 is not trained, so there is no page: 3d_fullres" in capsys.readouterr().out
+    assert not (moved / dataset.raw.name / "ddTrainer__ddPlans__3d_fullres").exists()
 
 
 def test_scores_of_both_stand_in_one_table(dataset: SmallDataset, capsys: pytest.CaptureFixture[str]) -> None:

@@ -62,7 +62,7 @@ def test_the_official_names(paths, small, capsys):
     (paths[0] / "name_mapping.csv").write_text("Grade")
     assert run(paths) == 0
     printed = capsys.readouterr().out
-    assert "3 training and 1 test cases" in printed
+    assert "3 training and 1 test case" in printed
     assert "dd_plan_and_preprocess -d 19 is next" in printed
     folder = paths[1] / "Dataset019_BraTS19"
     description = load_description(folder)
@@ -139,7 +139,7 @@ def test_all_bad_cases_at_once(paths, small, capsys):
     assert len(lines) == 3
     assert "AA1_1_flair.nii.gz: " in lines[0]
     assert "X_size_1_flair.nii.gz: has the size (12, 12, 6), (12, 12, 5) is expected" in lines[1]
-    assert "Y_label_1_seg.nii.gz: holds the label(s) [3]" in lines[2]
+    assert "Y_label_1_seg.nii.gz: holds the labels [3]" in lines[2]
     assert list(paths[1].iterdir()) == []
 
 
@@ -153,7 +153,7 @@ def test_a_tumour_outside_the_crop_is_told(paths, small):
     (warning,) = read_json(paths[1] / "Dataset019_BraTS19/conversion.json")["cases"]["BraTS19_CBICA_AA0_1"][
         "warnings"
     ]
-    assert "3 voxels of the tumour lie outside the crop" in warning
+    assert "3 voxels of the tumour outside the crop" in warning
 
 
 def test_another_folder(paths, small, capsys):
@@ -164,7 +164,7 @@ def test_another_folder(paths, small, capsys):
     ] * 2
     add_patients(paths, 2)
     assert run(paths) == 2
-    assert "holds 2 case(s), at least 3 are needed" in capsys.readouterr().err
+    assert "holds 2 cases, at least 3 are needed" in capsys.readouterr().err
 
 
 def test_the_split_of_259_cases():

@@ -225,14 +225,14 @@ def test_all_bad_series_at_once_or_left_out(paths, capsys):
     assert run(paths) == 2
     lines = capsys.readouterr().err.splitlines()
     assert "cut/s05.dcm: cannot be read (ITK ERROR: GDCMImageIO" in lines[0]
-    assert "one: holds a series of 1 slice(s)" in lines[1]
+    assert "one: holds a series of 1 slice," in lines[1]
     assert len(lines) == 2 + 8
     assert "placeless/s00.dcm: its place is not known: it has no ImagePositionPatient" in lines[2]
     assert list(paths[1].iterdir()) == []
     assert run(paths, "--skip_bad") == 3
     printed = capsys.readouterr()
-    assert "1 file(s) are no DICOM slices and are left out" in printed.out
-    assert "3 case(s) were left out" in printed.err
+    assert "1 file is no DICOM slice and is left out" in printed.out
+    assert "3 cases were left out" in printed.err
     assert list(result(paths)[2]) == ["sound"]
 
 

@@ -97,7 +97,7 @@ def test_one_case_of_two_channels_or_two_cases_must_be_said(paths, capsys):
     assert run(paths) == 2
     assert "may be 2 channels of one case or 2 cases" in capsys.readouterr().err
     assert run(paths, "--channel_names", "light") == 2
-    assert "gives 1 name(s), the cases" in capsys.readouterr().err
+    assert "gives 1 name, the cases" in capsys.readouterr().err
     assert run(paths, "--one_channel") == 0
     assert list(result(paths)[2]) == ["a_0000", "a_0001"]
     assert run(paths, "--channel_names", "light", "dark", "--overwrite") == 0
@@ -155,7 +155,7 @@ def test_all_bad_files_are_listed_and_nothing_is_written(paths, capsys):
 def test_bad_files_are_left_out_on_demand(paths, capsys):
     spoil(paths)
     assert run(paths, "--skip_bad") == 3
-    assert "3 case(s) were left out" in capsys.readouterr().err
+    assert "3 cases were left out" in capsys.readouterr().err
     folder, description, volumes = result(paths)
     assert list(volumes) == ["good1", "good2"]
     assert description.n_training_stated == 2
@@ -218,11 +218,26 @@ def test_tiff_spacing_by_flag(paths, capsys):
     assert read_json(folder / "conversion.json")["cases"]["a"]["warnings"] == []
 
 
+def test_the_spacing_flag_goes_before_what_stands_beside_a_tiff(paths, capsys):
+    write_image(paths[0] / "a.tif", VOXELS.astype(np.uint8), PLAIN)
+    (paths[0] / "a.json").write_text('{"spacing": [4, 3.5, 2]}')
+    assert run(paths, "--spacing_zyx_mm", "2", "0.5", "0.25") == 0
+    said = f"{paths[0] / 'a.tif'}: the spacing beside it, 4, 3.5, 2 mm, gives way to --spacing_zyx_mm"
+    assert said in capsys.readouterr().out
+    folder, _, volumes = result(paths)
+    np.testing.assert_allclose(volumes["a"].geometry.spacing_zyx_mm, (2.0, 0.5, 0.25))
+    assert read_json(folder / "conversion.json")["cases"]["a"]["warnings"] == [said]
+    assert run(paths, "--spacing_zyx_mm", "4", "3.5", "2", "--overwrite") == 0
+    assert "gives way" not in capsys.readouterr().out
+
+
 def test_tiff_without_spacing_is_noted(paths, capsys):
     write_image(paths[0] / "a.tif", VOXELS.astype(np.uint8), PLAIN)
     (paths[0] / "a.json").unlink()
     assert run(paths) == 0
-    assert "no spacing, 1 mm is taken" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "no spacing stands beside it, 1 mm is taken (its tags are not read)" in said
+    assert said.count("--spacing_zyx_mm Z Y X gives a spacing to all TIFF files at once") == 1
     folder, _, volumes = result(paths)
     assert volumes["a"].geometry.spacing_zyx_mm == (1.0, 1.0, 1.0)
     assert len(read_json(folder / "conversion.json")["cases"]["a"]["warnings"]) == 1

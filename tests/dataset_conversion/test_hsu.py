@@ -100,7 +100,7 @@ def test_levels_that_are_not_nested_are_kept(tmp_path):
 def test_volumes_without_truth(paths, capsys):
     add_case(paths[0] / "train", 3, truths={})
     assert run(paths) == 0
-    assert "1 case(s) have no truth, e.g. train_003" in capsys.readouterr().out
+    assert "1 case has no truth, e.g. train_003" in capsys.readouterr().out
     assert not (paths[1] / "Dataset009_Hsu/labelsTr/train_003.nii.gz").exists()
 
 

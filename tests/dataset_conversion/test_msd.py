@@ -80,7 +80,7 @@ def test_a_task_of_one_modality(paths, capsys):
         (paths[0] / junk).write_bytes(b"junk")
     assert run(paths) == 0
     printed = capsys.readouterr().out
-    assert "2 training and 1 test cases" in printed
+    assert "2 training and 1 test case" in printed
     assert "dd_plan_and_preprocess -d 5 is next" in printed
     folder = paths[1] / "Dataset005_Prostate"
     description = load_description(folder)

@@ -36,6 +36,14 @@ def test_a_single_method_is_not_called_best():
     assert "*" not in score_table(ROWS[:2])
 
 
+def test_folds_of_one_method_are_no_rivals():
+    folds = [ScoreRow("kmeans", 1, score, score, score, score, fold=str(score)) for score in (0.2, 0.4)]
+    table = score_table(folds)
+    assert "*" not in table
+    assert [line[:16] for line in table.splitlines()[2:]] == ["kmeans, fold 0.2", "kmeans, fold 0.4"]
+    assert score_table([*folds, ScoreRow("other", 1, 0.3, None, 0.3, 0.1)]).count("0.400*") == 2
+
+
 def test_one_protocol_only():
     table = score_table(ROWS, protocols=["hsu"])
     assert "strict" not in table and "HD95" not in table and "0.610*" in table

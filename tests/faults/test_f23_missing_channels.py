@@ -19,4 +19,4 @@ def test_a_channel_that_dataset_json_does_not_name(tmp_path):
     touch(tmp_path, "a_0000.nii.gz", "a_0001.nii.gz")
     error = error_of(find_cases, tmp_path, description(("T1",)))
     assert error.where == f"{tmp_path}/a_0001.nii.gz"
-    assert error.reason == "is channel 1, but dataset.json names 1 channel(s)"
+    assert error.reason == "is channel 1, but dataset.json names 1 channel"

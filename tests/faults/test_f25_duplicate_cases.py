@@ -23,3 +23,4 @@ def test_a_volume_of_another_ending(tmp_path):
     error = error_of(find_cases, tmp_path, description())
     assert error.where == str(tmp_path / "y_0000.nii")
     assert error.reason == "has not the file_ending of dataset.json, .nii.gz"
+    assert error.remedy == f"remove it, or convert all: dd_convert_folder -i {tmp_path} -d ID -n NAME"

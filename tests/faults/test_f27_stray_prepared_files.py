@@ -6,6 +6,7 @@ import pytest
 from planned import make_faulty
 from small_volumes import cell, cells
 
+from dd_nnunet.commands import cli
 from dd_nnunet.commands.train_setup import load_fold
 from dd_nnunet.core.errors import UserError
 from dd_nnunet.storage.atomic import write_json
@@ -36,7 +37,7 @@ def add_strays(dataset):
 
 def fold(dataset, name):
     args = argparse.Namespace(plans_name="ddPlans", configuration="3d_fullres", dataset="5", fold=name)
-    return load_fold(args, dataset.folders)
+    return load_fold(args, dataset.folders, cli.read_plan(dataset.folders, "ddPlans", "5"))
 
 
 def test_they_train_no_fold(dataset):

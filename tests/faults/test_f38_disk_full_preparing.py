@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import re
 import shutil
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -74,6 +75,10 @@ def test_processes_stop_at_the_first_case_that_does_not_fit() -> None:
     cases = [CaseFiles(f"case_{number}", (Path("none"),)) for number in range(50)]
     with pytest.raises(DiskError, match="case_0"):
         map_cases(no_space, cases, Workers(1), "preprocess")
+    # a process that was told to end takes a moment
+    end = time.monotonic() + 5
+    while multiprocessing.active_children() and time.monotonic() < end:
+        time.sleep(0.05)
     assert multiprocessing.active_children() == []
 
 

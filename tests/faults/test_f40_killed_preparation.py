@@ -46,7 +46,7 @@ def test_cases_that_were_prepared_are_not_prepared_again(
     before = {path.name: path.stat().st_mtime_ns for path in prepared.glob("*.b2nd")}
     assert sorted(before) == ["cell_0.b2nd", "cell_1.b2nd"]
     assert dataset.run() == 0
-    assert "1 cases prepared, 2 were prepared already" in capsys.readouterr().out
+    assert "1 case prepared, 2 were prepared already" in capsys.readouterr().out
     assert {name: (prepared / name).stat().st_mtime_ns for name in before} == before
 
 

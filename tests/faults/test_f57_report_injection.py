@@ -110,6 +110,7 @@ def test_names_cannot_steer_the_terminal(tmp_path, capsys):
 
 def test_the_page_forbids_scripts_and_the_network_anyway(tmp_path):
     run = make_dataset(tmp_path)
+    train_level(run, 1)
     page = tmp_path / "report.html"
     main(["-d", "7", "-o", str(page), "-q", *run.flags])
     policy = [a["content"] for t, a in PageReader(page.read_text()).tags if a.get("http-equiv")]
@@ -118,6 +119,7 @@ def test_the_page_forbids_scripts_and_the_network_anyway(tmp_path):
 
 def test_an_image_with_such_a_name_is_refused(tmp_path, capsys):
     run = make_dataset(tmp_path)
+    train_level(run, 1)
     image = run.folders.images_tr / "cell_a_0000.nii.gz"
     (image.parent / f"{IMAGE}_0000.nii.gz").write_bytes(image.read_bytes())
     assert main(["-d", "7", *run.flags]) == 2

@@ -29,7 +29,7 @@ def test_the_way_out_is_named_and_nothing_is_made_smaller(tmp_path, monkeypatch,
     assert "estimated to need 1.0 GB of the 8 GB that -gpu_memory_target allowed" in error
     assert "(CUDA out of memory. Tried to allocate 2.00 GiB.)" in error
     assert (
-        "run: dd_plan_and_preprocess -d 7 -gpu_memory_target 6 -overwrite_plans_name ddPlans_6GB, "
+        "run: dd_plan_and_preprocess -d 7 --preset fast -gpu_memory_target 6 -overwrite_plans_name ddPlans_6GB, "
         "then dd_train with -p ddPlans_6GB" in error
     )
     assert calls == [1]  # not tried again, not with another batch
@@ -57,7 +57,8 @@ def test_a_gpu_that_is_really_full(tmp_path, monkeypatch, capsys):
     )
     assert found and 0 < float(found[1]) <= total / 1024**3
     assert re.search(
-        r"dd_plan_and_preprocess -d 7 -gpu_memory_target [\d.]+ -overwrite_plans_name ddPlans_", error
+        r"dd_plan_and_preprocess -d 7 --preset fast -gpu_memory_target [\d.]+ -overwrite_plans_name ddPlans_",
+        error,
     )
     assert not (trainable.fold / "level1" / "finished.json").exists()
     # what was trained before is kept, and with memory the same command goes on

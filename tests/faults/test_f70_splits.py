@@ -26,7 +26,7 @@ def train_fold_0(trainable, folds, capsys):
 def test_cases_that_are_not_prepared_are_all_named(trainable, capsys):
     line = train_fold_0(trainable, [{"train": [FIRST, "ghost", "phantom"], "val": [SECOND]}], capsys)
     assert "fold 0 names cases that are not prepared: ghost, phantom" in line
-    assert line.endswith("run dd_plan_and_preprocess -d 7 again, or correct the splits")
+    assert line.endswith("run: dd_plan_and_preprocess -d 7 --preset fast, or correct the splits")
 
 
 def test_a_case_that_trains_and_validates_is_a_leak(trainable, capsys):

@@ -28,7 +28,7 @@ def check_refused(toy, capsys, *expected):
 
 def test_a_channel_too_many(toy, capsys):
     toy.add_image("a", noise(), channel=1)
-    check_refused(toy, capsys, "a_0001.nii.gz: is channel 1, but dataset.json names 1 channel(s)")
+    check_refused(toy, capsys, "a_0001.nii.gz: is channel 1, but dataset.json names 1 channel")
 
 
 def test_a_missing_channel_is_named_with_all_others(toy, capsys):
@@ -53,3 +53,9 @@ def test_a_case_that_lacks_a_channel_the_model_wants(toy, capsys):
     described = {"channel_names": {"0": "light", "1": "dark"}, "numTraining": 5, "file_ending": ".nii.gz"}
     write_json(toy.model / "dataset.json", described)
     check_refused(toy, capsys, "a_0001.nii.gz: is missing: case a lacks channel 1 (dark)")
+
+
+def test_a_folder_that_is_no_model(toy, capsys):
+    (toy.model / "plans.json").unlink()
+    remedy = "give the folder ddTrainer__… that holds plans.json and fold_0 with -m"
+    check_refused(toy, capsys, f"holds no trained model (no plans.json); {remedy}")

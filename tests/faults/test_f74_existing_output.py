@@ -32,6 +32,16 @@ def test_what_is_whole_is_kept(toy):
     assert made_again(toy) == set()
 
 
+def test_the_counts_add_up(toy, capsys):
+    toy.add_image("b", noise(2))
+    (toy.add_image("c", noise(3))).write_bytes(b"no volume")
+    capsys.readouterr()
+    assert toy.predict("--continue_prediction") == 3
+    printed = capsys.readouterr()
+    assert f"3 cases: 1 predicted, 1 there already, 1 failed; in {toy.out}\n" in printed.out
+    assert "1 of 3 cases failed: c" in printed.err
+
+
 def test_without_the_flag_all_is_made_again(toy):
     before = written(toy)
     assert toy.predict() == 0

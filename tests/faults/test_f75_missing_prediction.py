@@ -24,4 +24,4 @@ def test_missing_predictions_count_as_zero(tmp_path, caplog):
     assert summary["protocols"]["strict"]["hd95_mm"] == diagonal / 4
     assert summary["metric_per_case"][3]["missing"] is True
     assert "a missing prediction counts as Dice 0" in summary["policy"]
-    assert "1 predictions are missing and count as Dice 0: d" in caplog.text
+    assert "1 prediction is missing and counts as Dice 0: d" in caplog.text

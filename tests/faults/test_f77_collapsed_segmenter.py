@@ -60,7 +60,9 @@ def test_a_collapsed_level_says_so_at_its_end_and_in_the_report(trainable, monke
     page = tmp_path / "report.html"
     assert report.main(["-d", "7", "-f", "all", "-o", str(page), *trainable.flags]) == 0
     shown = PageReader(page.read_text(encoding="utf-8")).text
-    assert "Level 2 has collapsed: only 2 of 3 planned parts won any voxel" in shown
+    assert (
+        "Level 2 has collapsed: only 2 of 3 planned parts are alive (win at least 2 in 10 000 voxels" in shown
+    )
 
 
 def test_a_network_that_puts_all_into_one_part_is_found_by_its_own_voxels(trainable, monkeypatch):

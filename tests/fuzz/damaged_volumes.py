@@ -1,12 +1,13 @@
 """Damaged volumes, and what has to hold of one that is read: as an image, and as a label map."""
 
 import gzip
+import json
 import math
 
 import numpy as np
 from damaged_records import damaged_texts
 from hypothesis import strategies as st
-from mutations import damaged_bytes, damaged_fields, damaged_lines
+from mutations import ODD_FLOATS, damaged_bytes, damaged_fields, damaged_lines
 from oracles import says
 from properties import first_of, read_or_refuse
 from sound_volumes import (
@@ -62,10 +63,27 @@ def damaged_tiffs(draw):
 
 
 def damaged_sidecars():
-    """The spacing that stands beside a TIFF."""
+    """The spacing that stands beside a TIFF: lengths, some odd; or damaged text, nearly always refused."""
     _, tiff = sound_tiffs()[0]
     texts = damaged_texts("a.json", '{"spacing": [3.0, 2.0, 1.0]}')
-    return texts.map(lambda files: {"a.tif": tiff, **files})
+    any_length = st.one_of(st.floats(1e-4, 1e4), st.integers(1, 10**4))
+    entries = st.one_of(
+        st.fixed_dictionaries(
+            {"spacing": st.lists(length, min_size=3, max_size=3), "unit": st.text(max_size=5)}
+        )
+        for length in (any_length, any_length, st.one_of(st.sampled_from(ODD_FLOATS), any_length))
+    )
+    lengths = entries.map(lambda entry: {"a.json": json.dumps(entry).encode()})
+    return st.one_of(texts, lengths).map(lambda files: {"a.tif": tiff, **files})
+
+
+def check_sidecar(folder, files):
+    """A volume as any other, and the spacing is that of the file beside it."""
+    if not check_volume(folder, files):
+        return False
+    says = json.loads(files["a.json"])["spacing"]
+    assert read_geometry(folder / "a.tif").spacing_zyx_mm == tuple(map(float, says))
+    return True
 
 
 def check_volume(folder, files):

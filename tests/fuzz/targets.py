@@ -8,6 +8,7 @@ from damaged_label_maps import check_evaluation, label_maps
 from damaged_records import check_checkpoint, check_json, damaged_checkpoints, damaged_texts, json_readers
 from damaged_volumes import (
     check_label_map,
+    check_sidecar,
     check_volume,
     damaged_mrcs,
     damaged_niftis,
@@ -38,11 +39,11 @@ def all_targets():
         "mhd": damaged_text_volumes(".mhd"),
         "mrc": damaged_mrcs(),
         "tiff": damaged_tiffs(),
-        "tiff_sidecar": damaged_sidecars(),
     }
     maps = st.one_of(damaged_niftis(False), damaged_niftis(True), damaged_text_volumes(".nrrd"))
     return {
         **{name: Target(inputs, check_volume) for name, inputs in volumes.items()},
+        "tiff_sidecar": Target(damaged_sidecars(), check_sidecar),
         "label_map": Target(maps, check_label_map),
         "evaluation": Target(label_maps(), check_evaluation),
         **{

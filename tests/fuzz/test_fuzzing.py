@@ -37,3 +37,22 @@ def test_damaged_inputs_are_read_or_refused(name):
             target.check(Path(folder), files)
 
     check()
+
+
+def test_a_good_share_of_spacings_beside_a_tiff_is_read():
+    target, n_read = TARGETS["tiff_sidecar"], []
+
+    @settings(
+        max_examples=60,
+        derandomize=True,
+        database=None,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(target.inputs)
+    def check(files):
+        with tempfile.TemporaryDirectory() as folder:
+            n_read.append(target.check(Path(folder), files))
+
+    check()
+    assert sum(n_read) >= len(n_read) / 5

@@ -124,8 +124,8 @@ def test_warnings_of_mixtures():
         "case_007: nearly empty, 0.04 % of it is not background",
         "case_004: intensities of channel 0 span 4000 against a median of 1; each case is scaled by its own "
         "percentiles",
-        "number formats differ between cases: float32 (7 cases), int16 (1 cases)",
-        "orientations differ between cases: LPS (7 cases), RAS (1 cases)",
+        "number formats differ between cases: float32 (7 cases), int16 (1 case)",
+        "orientations differ between cases: LPS (7 cases), RAS (1 case)",
     )
 
 
@@ -191,7 +191,7 @@ def test_noise_is_planned_as_two_parts_with_a_warning():
     noise = [np.random.default_rng(seed).normal(size=(24, 24, 24)) for seed in range(3)]
     merged = merge_fingerprints([fingerprint_case(volume_of(v), f"c{i}") for i, v in enumerate(noise)], "x")
     assert merged.warnings == (
-        "in most cases no part stands out from noise; unless you give --parts, 2 are planned",
+        "no part stands out from noise in more than half of the cases; unless you give --parts, 2 are planned",
     )
     assert measured_parts(merged.cases).n_parts == (2,)
 

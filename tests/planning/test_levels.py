@@ -39,18 +39,20 @@ def test_a_chance_just_below_0_is_told_as_0():
     assert "against 0.00 of" in measured_parts([case((2,), chance=-0.004)]).because
 
 
-def test_half_of_the_cases_are_enough_and_the_reason_counts_them():
-    found = measured_parts([case((2,), (1, 1)), case((2,), (1, 1), gain=0.4), WHOLE, WHOLE])
-    assert found.n_parts == (2,)
-    assert "gain 0.30 against 0.01 of surrogates, 2 of 4 cases" in found.because
+def test_more_than_half_of_the_cases_are_enough_and_the_reason_counts_them():
+    found = measured_parts([case((2,)), case((2,), gain=0.4), case((2,), gain=0.3), WHOLE])
+    assert (found.n_parts, found.children) == ((2,), ((2,),))
+    assert found.because == (
+        "measured: level 1 splits the volume in 2 (gain 0.30 against 0.01 of surrogates, 3 of 4 cases)"
+    )
 
 
-def test_fewer_than_half_are_not_enough():
-    found = measured_parts([case((2,)), WHOLE, WHOLE])
+def test_half_of_the_cases_are_not_enough_and_the_reason_says_so():
+    found = measured_parts([case((2,)), case((2,)), WHOLE, WHOLE])
     assert (found.n_parts, found.children) == ((2,), ((),))
     assert found.because == (
-        "no part stands out: the volume in 2 (gain 0.20 against 0.01 of surrogates, 1 of 3 cases); "
-        "2 are the fewest"
+        "no part stands out in more than half of the cases: the volume in 2 "
+        "(gain 0.20 against 0.01 of surrogates, 2 of 4 cases); 2 are the fewest"
     )
 
 

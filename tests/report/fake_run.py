@@ -30,10 +30,10 @@ DESCRIPTION = {
     "file_ending": ".nii.gz",
 }
 DECISIONS = (
-    Decision("patch size", "16 × 16 × 16", "the median case fits whole into 8 GB"),
-    Decision("parts of level 2", "4", "given by --parts"),
+    Decision("patch size", "16 x 16 x 16", "the median case fits whole into 8 GB", "3d_fullres"),
+    Decision("parts per level", "2 4", "given by --parts"),
     Decision("timestep", "50", "adds noise of sd 0.17, about twice the noise measured in the data"),
-    Decision("stage of level 1", "1 (cells of 6 mm)", "nearest a third of the diameter of 20 mm"),
+    Decision("stage of level 1", "1 of 3", "nearest a third of the diameter of 20 mm", "3d_fullres"),
 )
 
 
@@ -152,7 +152,8 @@ def make_plan(size):
         features={"n_draws": 4, "n_components": 16},
         segmenter={
             "strides_zyx": ((1, 1, 1), *halved), "kernel_sizes_zyx": kernels, "features_per_stage": (8, 16, 32),
-            "n_convs_per_stage": 2, "batch_size": 4, "epochs": 20, "iterations_per_epoch": 50, "warm_start_epochs": 4, "learning_rate": 3e-4,
+            "n_convs_per_stage": 2, "batch_size": 4, "epochs": 20, "iterations_per_epoch": 50, "warm_start_epochs": 4,
+            "learning_rate": 3e-4,
         },
         levels=(LevelPlan(1, 2, (1,)), LevelPlan(2, 4, (1, 2))),
         estimated_gpu_memory_gb=1.2,

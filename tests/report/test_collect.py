@@ -37,7 +37,7 @@ def test_all_pieces_of_a_whole_run_are_found(tmp_path):
 def test_missing_pieces_are_none_and_untrained_held_out_cases_are_shown(tmp_path):
     run = make_dataset(tmp_path, labels=False)
     pieces = collect(request(run, n_cases=1))
-    assert pieces.diffusion is None and pieces.predicted == {}
+    assert pieces.diffusion is None and pieces.predicted.cases == {}
     assert all(level.run is None and level.summary is None for level in pieces.levels)
     assert pieces.truth == {} and pieces.baselines == ()
     assert pieces.shown_cases == ("cell_c",)
@@ -66,7 +66,7 @@ def test_given_folders_take_the_place_of_the_held_out_cases(tmp_path):
     assert list(pieces.levels[0].predictions) == ["cell_d"]
     assert pieces.shown_cases == ("cell_d",)
     assert pieces.truth == {}  # labelsTr says nothing about a folder of unknown cases
-    assert warnings_of(pieces, ()) == ("Case cell_d: odd", "Case x could not be predicted: CRC")
+    assert warnings_of(pieces, (), {}) == ("Case cell_d: odd", "Case x could not be predicted: CRC")
     assert sorted(collect(request(run, predictions=mine, truth=run.folders.labels_tr)).truth)[0] == "cell_a"
 
 
@@ -83,15 +83,12 @@ def test_results_alone_are_enough(tmp_path):
     assert pieces.levels[0].summary["n_cases"] == 2
 
 
-def test_a_missing_plan_or_folder_is_refused_with_the_next_command(tmp_path):
+def test_a_missing_plan_or_configuration_is_refused_with_the_next_command(tmp_path):
     run = make_dataset(tmp_path)
     with pytest.raises(UserError, match="run dd_plan_and_preprocess -d Dataset007_Cells"):
         collect(request(run, plans_name="other"))
     with pytest.raises(UserError, match="planned: 3d_fullres"):
         collect(request(run, configuration="3d_lowres"))
-    for name in ("predictions", "images", "truth"):
-        with pytest.raises(UserError, match=f"given by --{name} does not exist"):
-            collect(request(run, **{name: tmp_path / "nowhere"}))
 
 
 def test_a_diffusion_model_taken_from_elsewhere_has_no_log(tmp_path):

@@ -3,11 +3,13 @@ import pytest
 from fake_run import make_dataset, make_whole, train_level
 from small_volumes import write_label_map
 
+from dd_nnunet.core.case import Geometry
 from dd_nnunet.core.errors import UserError
 from dd_nnunet.core.part_colours import hex_colour, part_colour
 from dd_nnunet.core.plan import LevelPlan
 from dd_nnunet.report.collect import LevelResult, ReportRequest, collect
 from dd_nnunet.report.gallery import merge_labels, picture_cases, true_class_colours
+from dd_nnunet.storage.volume import write_image, write_labels
 
 CLASSES = {"background": (0,), "cell": (1, 4), "vesicle": (2,)}
 
@@ -48,19 +50,32 @@ def test_every_case_shows_image_parts_and_truth_per_level_in_three_planes(tmp_pa
         ("vesicle", hex_colour(2)),
         ("granule", hex_colour(3)),
     ]
-    assert cases[0].size == "16 × 16 × 16 voxels of 1.5 × 1 × 1 mm (z × y × x)"
+    assert cases[0].size == "16 × 16 × 16 voxels of 1.5 × 1 × 1 mm (k × j × i)"
     # the only granule lies around (0.42, 0.6 + 0.04, 0.65) of the volume
-    assert cases[0].places[0].startswith("axial: z ") and cases[0].places[0].endswith(" of 16")
+    assert cases[0].places[0].startswith("axial: k = ") and cases[0].places[0].endswith(" of 0–15")
 
 
 def test_unlabelled_and_untrained_show_what_there_is(tmp_path):
     run = make_dataset(tmp_path, labels=False)
     (case,) = picture_cases(collect(request(run, n_cases=1)))
     assert [strip.title for strip in case.strips] == ["Image"]
-    assert case.places == ("axial: z 8 of 16", "coronal: y 8 of 16", "sagittal: x 8 of 16")
+    assert case.places == ("axial: k = 7 of 0–15", "coronal: j = 7 of 0–15", "sagittal: i = 7 of 0–15")
     train_level(run, 1)
     case, _ = picture_cases(collect(request(run)))
     assert [strip.title for strip in case.strips] == ["Image", "Level 1 · parts"]
+
+
+def test_a_cut_is_told_as_the_file_of_turned_axes_counts(tmp_path):
+    run = make_dataset(tmp_path, labels=False)
+    # the file's i runs to the front, j to the head, k to the right of the patient
+    grid = Geometry((5, 6, 7), (1.0, 1.0, 1.0), (0.0, 0.0, 0.0), (0, 0, -1.0, -1.0, 0, 0, 0, 1.0, 0))
+    parts = np.zeros((7, 6, 5), dtype=np.uint8)
+    parts[1, 4, 2] = 1  # [k, j, i]
+    write_image(run.folders.images_tr / "cell_c_0000.nii.gz", parts.astype(np.float32), grid)
+    write_labels(run.model / "fold_0" / "level1" / "validation" / "cell_c.nii.gz", parts, grid)
+    (case,) = picture_cases(collect(request(run)))
+    assert case.places == ("axial: j = 4 of 0–5", "coronal: i = 2 of 0–4", "sagittal: k = 1 of 0–6")
+    assert case.size == "7 × 6 × 5 voxels of 1 × 1 × 1 mm (k × j × i)"
 
 
 def test_predictions_of_other_images_are_refused(tmp_path):

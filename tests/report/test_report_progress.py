@@ -2,7 +2,10 @@ from fake_logs import level_log
 
 from dd_nnunet.core.plan import LevelPlan
 from dd_nnunet.report.collect import LevelResult, RunRecord
-from dd_nnunet.report.progress import duration_text, kept_entry, lost_parts, seconds_of, state_of
+from dd_nnunet.report.progress import ALIVE, duration_text, kept_entry, lost_parts, seconds_of, state_of
+from dd_nnunet.training.selection import ALIVE_SHARE
+
+PLAN_AGAIN = "dd_plan_and_preprocess -d 7 --parts …"
 
 
 def record(log, finished=None):
@@ -26,12 +29,18 @@ def test_durations_for_people():
 
 
 def test_a_dead_part_is_told_loudly():
-    (line,) = lost_parts(level(record(level_log(dies=True))))
-    assert line.startswith("Level 2 has collapsed: only 3 of 4 planned parts won any voxel at epoch 16")
-    assert not list(lost_parts(level(record(level_log()))))
-    (marked,) = lost_parts(level(record(level_log(), {"collapsed": True})))
+    (line,) = lost_parts(level(record(level_log(dies=True))), PLAN_AGAIN)
+    assert line.startswith("Level 2 has collapsed: only 3 of 4 planned parts are alive (win at least 2 in")
+    assert " at epoch 16, which was kept. " in line
+    assert line.endswith("(dd_plan_and_preprocess -d 7 --parts …), or train longer.")
+    assert not list(lost_parts(level(record(level_log())), PLAN_AGAIN))
+    (marked,) = lost_parts(level(record(level_log(), {"collapsed": True})), PLAN_AGAIN)
     assert "marked as collapsed by training" in marked
-    assert not list(lost_parts(level(None)))
+    assert not list(lost_parts(level(None), PLAN_AGAIN))
+
+
+def test_alive_means_what_training_counts():
+    assert ALIVE.startswith(f"win at least {1e4 * ALIVE_SHARE:g} in 10 000 voxels of ")
 
 
 def test_states():

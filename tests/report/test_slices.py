@@ -60,6 +60,8 @@ def test_every_turn_agrees_with_simpleitk():
             turned = to_body_axes(array, geometry(array.shape, tuple(direction)))
             assert np.array_equal(turned.array, sitk.GetArrayFromImage(expected))
             assert turned.spacing_zyx_mm == expected.GetSpacing()[::-1]
+            place = dict(turned.place_in_file(axis, 1)[:2] for axis in range(3))
+            assert turned.array[1, 1, 1] == array[place["k"], place["j"], place["i"]]
 
 
 def test_the_cut_goes_through_most_parts_and_small_ones_draw_it():

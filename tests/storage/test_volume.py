@@ -102,7 +102,8 @@ def test_a_tiff_without_spacing_gets_1_mm_and_a_warning(tmp_path, caplog):
         volume = read_volume([path])
     assert volume.geometry.spacing_zyx_mm == (1.0, 1.0, 1.0)
     assert volume.warnings == (
-        f'{path}: no spacing, 1 mm is taken; to say it write case.json: {{"spacing": [z, y, x]}}',
+        f"{path}: no spacing stands beside it, 1 mm is taken (its tags are not read); "
+        'to say it write case.json: {"spacing": [z, y, x]}',
     )
     assert caplog.messages == list(volume.warnings)
 
