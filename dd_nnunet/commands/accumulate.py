@@ -32,7 +32,10 @@ def build_parser() -> cli.StrictParser:
         "-l", "--level", type=int, nargs="+", metavar="N", help="levels; default: all of the plan"
     )
     parser.add_argument(
-        "--baseline", choices=METHOD_NAMES, help="the folds of this baseline instead of the model's"
+        "--baseline",
+        choices=METHOD_NAMES,
+        metavar="METHOD",
+        help=f"the folds of a baseline, {', '.join(METHOD_NAMES)}, instead of the model's",
     )
     return parser
 

@@ -95,7 +95,10 @@ def test_the_commands_that_the_page_advises_name_the_plan(tmp_path):
     page = (mine / "report_fold_0.html").read_text(encoding="utf-8")
     assert "run dd_train Dataset007_Cells 3d_fullres 0 -p mine<" in page
     assert "run dd_baseline -d Dataset007_Cells -c 3d_fullres -p mine -f 0 --method denoise-kmeans<" in page
-    assert "(dd_plan_and_preprocess -d Dataset007_Cells --preset fast -overwrite_plans_name mine --parts …)" in page
+    assert (
+        "(dd_plan_and_preprocess -d Dataset007_Cells --preset fast -overwrite_plans_name mine --parts …)"
+        in page
+    )
 
 
 def test_a_damaged_prediction_leaves_the_old_page(tmp_path, capsys):

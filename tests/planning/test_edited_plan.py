@@ -33,6 +33,7 @@ def test_an_edited_value_is_told_beside_its_decision():
         plan,
         segmenter={"epochs": 9, "warm_start_epochs": 0, "batch_size": 7},
         features={"timesteps": (10, 20)},
+        objects=None,
         levels=(replace(first, stages=(1, 2)), replace(second, n_parts=9, children=())),
     )
     found = {decision.name: value for decision, value in edited_values(edited).items()}
@@ -44,6 +45,7 @@ def test_an_edited_value_is_told_beside_its_decision():
         "timesteps": "10 20",
         "stage of level 1": f"1 2 of {stages}",
         "segmenter training": f"9 epochs x {segmenter.iterations_per_epoch}, rate {segmenter.learning_rate:g}",
+        "levels from objects": "none; k-means",
         "warm start": "none",
     }
 
