@@ -168,7 +168,7 @@ def _map_in_processes(
         if end is None:
             return
         if n_processes > 1:
-            n_processes //= 2
+            n_processes = min(n_processes // 2, len(cases))
             text = "warning: a process %s; %s; %s tried again, %d at once"
             again = counted(len(cases), "case", ("is", "are"))
             _logger.warning(text, end, _need(workers), again, n_processes)

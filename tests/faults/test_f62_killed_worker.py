@@ -39,7 +39,8 @@ def test_fewer_processes_finish_what_was_killed_once(tmp_path, caplog):
     assert list(map_cases(function, CASES, FOUR, "x").values()) == ["a", "b", "c", "d"]
     (warning,) = caplog.messages
     assert warning.startswith(f"warning: a process {KILLED}; the largest case needs about 2.8 GB; ")
-    assert warning.endswith("cases are tried again, 2 at once")
+    # one, two or all three of the others may have been done when it died
+    assert warning.endswith(("cases are tried again, 2 at once", "1 case is tried again, 1 at once"))
 
 
 def test_what_dies_alone_too_is_an_error_of_that_case_only(caplog):
@@ -49,7 +50,8 @@ def test_what_dies_alone_too_is_an_error_of_that_case_only(caplog):
     assert caught.value.where == "case c"
     assert caught.value.reason == f"its process {KILLED}; the largest case needs about 2.8 GB"
     assert sorted(done) == ["a", "b", "d"]
-    assert [message[-9:] for message in caplog.messages] == ["2 at once", "1 at once"]
+    # "2 at once" is left out where nothing but it was still to do when it died first
+    assert [message[-9:] for message in caplog.messages][-2:] in (["2 at once", "1 at once"], ["1 at once"])
 
 
 def test_the_command_says_it_in_its_last_line(tmp_path):
