@@ -5,6 +5,9 @@ one part per kind of sub-object. Level 3 keeps these and adds kinds of what lies
 the levels nest. Kinds are told apart within a case, by brightness, darkest first.
 """
 
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
@@ -13,16 +16,22 @@ from dd_nnunet.core.level_plan import ObjectPlan
 from dd_nnunet.regions.denoising import FloatImage, denoise
 from dd_nnunet.regions.foreground import Mask, background_constant
 from dd_nnunet.regions.intensity_classes import class_thresholds
-from dd_nnunet.regions.kinds import Kinds, sort_into_kinds
-from dd_nnunet.regions.morphology import Labels, components, filled, without_small
-from dd_nnunet.regions.sub_objects import Usual, find_cores, find_sub_objects
+from dd_nnunet.regions.kinds import Floats, Kinds, sort_into_kinds
+from dd_nnunet.regions.morphology import Box, components, filled, without_small
+from dd_nnunet.regions.sub_objects import Usual, find_cores, find_sub_objects, split_touching
 
 Parts = npt.NDArray[np.uint8]
 Spacing = tuple[float, float, float]
+# a box of the volume, and where something is in it [Z,Y,X]
+Piece = tuple[Box, Mask]
 # per sd of the noise; chosen with the labels of synthetic cells that no result is reported for (decision 0015)
 COARSE_WEIGHT = 1.25
 FINE_WEIGHT = 0.65
 EXTREMES = (0.05, 0.95)
+# of a smallest object: what a network leaves of it where it is not sure
+SMALLEST_SHARE = 0.5
+# voxels; what fills a larger box is one object, so that memory is bounded
+LARGEST_CUT = 2**24
 
 
 def nested_parts(volume: FloatImage, plan: ObjectPlan, spacing_zyx_mm: Spacing) -> tuple[Parts, ...]:
@@ -47,12 +56,37 @@ def nested_parts(volume: FloatImage, plan: ObjectPlan, spacing_zyx_mm: Spacing) 
     if usual is None:
         return tuple(levels * len(plan.n_parts))
     objects = find_sub_objects(fine, usual, smallest[1], spacing_zyx_mm)
-    kinds = _kinds_of_objects(fine, objects, plan.n_parts[1] - 2)
-    levels.append(np.where(objects > 0, 2 + kinds[objects], levels[0]).astype(np.uint8))
-    if len(plan.n_parts) > 2:
-        cores = find_cores(fine, objects, usual, smallest[2], spacing_zyx_mm)
-        levels.append(_add_kinds_of_cores(fine, levels[1], cores, plan.n_parts))
-    return tuple(levels)
+    pieces = [(box, mask) for _, box, mask in components(objects)]
+    return (levels[0], *_divided(fine, levels[0], pieces, usual, plan, spacing_zyx_mm))
+
+
+def sorted_again(
+    parts: Parts, volume: FloatImage, plan: ObjectPlan, level: int, spacing_zyx_mm: Spacing
+) -> Parts:
+    """Parts of a level whose objects a network found, their kinds told apart within the case again.
+
+    A network has to say at each voxel which of the case's kinds an object is, from the voxel's surroundings. What it
+    knows well is where objects are. So these are taken from it: parts 2 and above, those that touch cut apart. Their
+    kinds, and their cores, follow by the rules that it was started from.
+
+    Args:
+        parts: [Z,Y,X], below the plan's number of parts at this level.
+        volume: [Z,Y,X] in [0,1], without padding.
+        plan: how many parts and how large; objects of less than half of the smallest volume are left out.
+        level: 2 or 3.
+        spacing_zyx_mm: of the volume.
+
+    Returns:
+        [Z,Y,X].
+    """
+    fine = denoise(volume, FINE_WEIGHT)
+    usual = Usual.of(fine, parts > 0, spacing_zyx_mm)
+    if usual is None:
+        return parts
+    voxel_mm3 = float(np.prod(spacing_zyx_mm))
+    objects = list(_apart(parts > 1, SMALLEST_SHARE * ball_volume(plan.smallest_mm[1]) / voxel_mm3))
+    plan = replace(plan, n_parts=plan.n_parts[:level], smallest_mm=plan.smallest_mm[:level])
+    return _divided(fine, np.minimum(parts, 1), objects, usual, plan, spacing_zyx_mm)[-1]
 
 
 def ball_volume(diameter: float) -> float:
@@ -89,34 +123,60 @@ def find_object(volume: FloatImage, min_voxels: float) -> Mask:
     return mask | (holes & ~without_small(holes, min_voxels))
 
 
-def _kinds_of_objects(volume: FloatImage, objects: Labels, n_kinds: int) -> Kinds:
-    """Kind of each object by the darkest and brightest of its voxels; entry 0 stands for none."""
-    numbers, features, volumes = [], [], []
-    for number, box, mask in components(objects):
-        numbers.append(number)
-        features.append(np.quantile(volume[box][mask], EXTREMES))
-        volumes.append(mask.sum())
-    kinds = np.zeros(objects.max() + 1, dtype=np.intp)
-    if numbers:
-        kinds[numbers] = sort_into_kinds(np.stack(features), np.asarray(volumes, dtype=np.float64), n_kinds)
-    return kinds
+def _apart(mask: Mask, min_voxels: float) -> Iterator[Piece]:
+    """The components of a mask [Z,Y,X] that have so many voxels, cut where they are thin."""
+    labels, _ = ndimage.label(mask)
+    # with a margin, so that the box shows the whole outline
+    for _, box, whole in components(labels, 1):
+        if whole.sum() < min_voxels:
+            continue
+        if whole.size > LARGEST_CUT:
+            yield box, whole
+            continue
+        yield from ((_within(box, inner), piece) for _, inner, piece in components(split_touching(whole)))
 
 
-def _add_kinds_of_cores(volume: FloatImage, parts: Parts, cores: Labels, n_parts: tuple[int, ...]) -> Parts:
-    """Level 3: the parts of level 2, and within each kind of objects the kinds of cores, by mean brightness."""
-    result = parts.copy()
-    next_part = n_parts[1]
-    for parent, n_kinds in enumerate(_spread(n_parts[2] - n_parts[1], n_parts[1] - 2), start=2):
-        inside = np.where(parts == parent, cores, 0)
-        numbers = np.unique(inside[inside > 0])
-        if len(numbers) and n_kinds:
-            means = ndimage.mean(volume, inside, numbers)
-            volumes = np.bincount(inside.ravel())[numbers].astype(np.float64)
-            part_of = np.zeros(cores.max() + 1, dtype=np.intp)
-            part_of[numbers] = next_part + sort_into_kinds(np.asarray(means)[:, None], volumes, n_kinds)
-            result = np.where(inside > 0, part_of[inside], result)
+def _divided(
+    fine: FloatImage, first: Parts, objects: Sequence[Piece], usual: Usual, plan: ObjectPlan, spacing: Spacing
+) -> tuple[Parts, ...]:
+    """Level 2, and level 3 if planned: kinds of objects by their extremes, kinds of their cores by their means."""
+    n_parts = plan.n_parts
+    extremes = [np.quantile(fine[box][mask], EXTREMES) for box, mask in objects]
+    kinds = _kinds(extremes, objects, n_parts[1] - 2)
+    second = _painted(first, objects, 2 + kinds)
+    if len(n_parts) == 2:
+        return (second,)
+    smallest = ball_volume(plan.smallest_mm[2]) / float(np.prod(spacing))
+    cores = [
+        [(_within(box, core), piece) for core, piece in find_cores(fine[box], mask, usual, smallest, spacing)]
+        for box, mask in objects
+    ]
+    third, next_part = second, n_parts[1]
+    for kind, n_kinds in enumerate(_spread(n_parts[2] - n_parts[1], n_parts[1] - 2)):
+        inside = [piece for number, pieces in enumerate(cores) if kinds[number] == kind for piece in pieces]
+        if n_kinds:
+            means = [fine[box][mask].mean(keepdims=True, dtype=np.float64) for box, mask in inside]
+            third = _painted(third, inside, next_part + _kinds(means, inside, n_kinds))
         next_part += n_kinds
-    return result.astype(np.uint8)
+    return second, third
+
+
+def _kinds(features: Sequence[Floats], pieces: Sequence[Piece], n_kinds: int) -> Kinds:
+    volumes = np.array([mask.sum() for _, mask in pieces], dtype=np.float64)
+    return sort_into_kinds(np.stack(features), volumes, n_kinds) if pieces else np.zeros(0, dtype=np.intp)
+
+
+def _painted(parts: Parts, pieces: Sequence[Piece], numbers: Kinds) -> Parts:
+    painted = parts.copy()
+    for (box, mask), number in zip(pieces, numbers, strict=True):
+        painted[box][mask] = number
+    return painted
+
+
+def _within(outer: Box, inner: Box) -> Box:
+    """A box inside a box, in the coordinates of the volume."""
+    z, y, x = (slice(o.start + i.start, o.start + i.stop) for o, i in zip(outer, inner, strict=True))
+    return z, y, x
 
 
 def _spread(n_kinds: int, n_parents: int) -> list[int]:

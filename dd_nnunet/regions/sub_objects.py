@@ -1,5 +1,6 @@
 """Objects inside a region: compact groups of voxels that are not as the region usually is."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,7 @@ from skimage.segmentation import watershed
 from dd_nnunet.regions.foreground import Mask
 from dd_nnunet.regions.intensity_classes import class_thresholds
 from dd_nnunet.regions.morphology import (
+    Box,
     Labels,
     ball,
     closed,
@@ -101,50 +103,41 @@ def find_sub_objects(
         above = (heights > _outline_height(heights[mask])) | (mask & (heights < -UNUSUAL_SD))
         grown = above & usual.inside[box] & dilated(mask, reach)
         outlined[box] |= opened(filled(closed(grown, unit) & usual.inside[box]), unit)
-    return _split_touching(without_small(outlined, min_voxels))
+    return split_touching(without_small(outlined, min_voxels))
 
 
 def find_cores(
-    volume: Floats,
-    objects: Labels,
-    usual: Usual,
-    min_voxels: float,
-    spacing_zyx_mm: tuple[float, float, float],
-) -> Labels:
-    """What lies inside objects and differs from their own ground intensity, bright or dark.
+    volume: Floats, mask: Mask, usual: Usual, min_voxels: float, spacing_zyx_mm: tuple[float, float, float]
+) -> Iterator[tuple[Box, Mask]]:
+    """What lies inside an object and differs from its own ground intensity, bright or dark.
 
     A component of unusual voxels is cut at a share of its own height, so that the blur around it stays out.
 
     Args:
-        volume: [Z,Y,X], denoised.
-        objects: [Z,Y,X] 1 … n, 0 elsewhere.
-        usual: what the objects lie in.
+        volume: [Z,Y,X], denoised, the box of the object.
+        mask: [Z,Y,X], where the object is in it.
+        usual: what the object lies in.
         min_voxels: smaller ones are noise.
         spacing_zyx_mm: of the volume.
 
-    Returns:
-        [Z,Y,X] 1 … m, 0 where there is none.
+    Yields:
+        The box of each in `volume`, and where it is in that box.
     """
-    cores, count = np.zeros_like(objects), 0
-    unit = ball(1.0, spacing_zyx_mm)
-    for _, box, mask in components(objects):
-        sign = 1 if np.median(volume[box][mask]) >= usual.median else -1
-        heights = sign * (volume[box] - usual.median) / usual.sd
-        # the rim lies between the ground and the surroundings
-        inner = eroded(np.pad(mask, 1), unit)[1:-1, 1:-1, 1:-1]
-        core_of = inner if inner.sum() >= MIN_CLASS_VOXELS else mask
-        ground = _ground_height(heights[core_of])
-        ground = float(np.median(heights[core_of])) if ground is None else ground
-        for difference in (heights - ground, ground - heights):
-            pieces, _ = ndimage.label(mask & (difference > UNUSUAL_SD))
-            for _, piece_box, piece in components(pieces):
-                height = difference[piece_box]
-                core = piece & (height > CORE_SHARE * np.quantile(height[piece], CORE_QUANTILE))
-                is_rim = 2 * (core & inner[piece_box]).sum() < core.sum()
-                if core.sum() >= max(min_voxels, 1) and not is_rim:
-                    count += 1
-                    cores[box][piece_box][core] = count
-    return cores
+    sign = 1 if np.median(volume[mask]) >= usual.median else -1
+    heights = sign * (volume - usual.median) / usual.sd
+    # the rim lies between the ground and the surroundings
+    inner = eroded(np.pad(mask, 1), ball(1.0, spacing_zyx_mm))[1:-1, 1:-1, 1:-1]
+    core_of = inner if inner.sum() >= MIN_CLASS_VOXELS else mask
+    ground = _ground_height(heights[core_of])
+    ground = float(np.median(heights[core_of])) if ground is None else ground
+    for difference in (heights - ground, ground - heights):
+        pieces, _ = ndimage.label(mask & (difference > UNUSUAL_SD))
+        for _, box, piece in components(pieces):
+            height = difference[box]
+            core = piece & (height > CORE_SHARE * np.quantile(height[piece], CORE_QUANTILE))
+            is_rim = 2 * (core & inner[box]).sum() < core.sum()
+            if core.sum() >= max(min_voxels, 1) and not is_rim:
+                yield box, core
 
 
 def share_of_sub_objects(
@@ -171,8 +164,8 @@ def _outline_height(heights: Floats) -> float:
     return UNUSUAL_SD if ground is None else max(HEIGHT_SHARE * ground, MIN_HEIGHT_SD)
 
 
-def _split_touching(mask: Mask) -> Labels:
-    """Cut a mask [Z,Y,X] where it is thin: watershed of the depth under its outline."""
+def split_touching(mask: Mask) -> Labels:
+    """Cut a mask [Z,Y,X] where it is thin: watershed of the depth under its outline; pieces 1 … n."""
     depth = ndimage.gaussian_filter(ndimage.distance_transform_edt(mask), DEPTH_SMOOTHING) * mask
     peaks = h_maxima(depth, DEPTH_OF_SADDLE) > 0
     # what is too flat to have a peak is one object

@@ -4,10 +4,10 @@ from balls_in_balls import ball, nested_balls
 
 from dd_nnunet.regions.sub_objects import (
     Usual,
-    _split_touching,
     find_cores,
     find_sub_objects,
     share_of_sub_objects,
+    split_touching,
 )
 
 ONE_MM = (1.0, 1.0, 1.0)
@@ -45,22 +45,18 @@ def test_outlines_lie_at_half_of_the_height():
     assert 3.8 <= radius <= 4.4
 
 
-def test_cores_bright_and_dark():
-    shape = (20, 20, 20)
-    volume = 0.3 + np.random.default_rng(0).normal(0, 0.02, shape)
-    objects = np.zeros(shape, np.intp)
-    for number, (z, height) in enumerate(((5, 0.3), (14, -0.3)), start=1):
-        objects[ball(shape, (z, 10, 10), 4)] = number
-        volume[objects == number] += 0.3
-        volume[ball(shape, (z, 10, 10), 1.5)] += height
-    usual = Usual.of(volume, np.ones(shape, bool), ONE_MM)
-    cores = find_cores(volume, objects, usual, 5, ONE_MM)
-    assert cores.max() == 2
-    for z in (5, 14):
-        inside = cores[ball(shape, (z, 10, 10), 1.5)]
-        assert inside.min() == inside.max() > 0
-    assert (cores > 0).sum() == 2 * ball(shape, (5, 10, 10), 1.5).sum()
-    assert not find_cores(volume, objects, usual, 100, ONE_MM).any()
+@pytest.mark.parametrize("height", [0.3, -0.3])
+def test_cores_bright_and_dark(height):
+    shape, whole = (10, 10, 10), (20, 20, 20)
+    object_, core = ball(shape, (5, 5, 5), 4), ball(shape, (5, 5, 5), 1.5)
+    volume = 0.3 + np.random.default_rng(0).normal(0, 0.02, whole)
+    usual = Usual.of(volume, np.ones(whole, bool), ONE_MM)
+    box = volume[:10, :10, :10] + 0.3 * object_ + height * core
+    ((place, found),) = find_cores(box, object_, usual, 5, ONE_MM)
+    painted = np.zeros(shape, bool)
+    painted[place][found] = True
+    np.testing.assert_array_equal(painted, core)
+    assert not list(find_cores(box, object_, usual, 100, ONE_MM))
 
 
 def test_shares_of_sub_objects():
@@ -76,7 +72,7 @@ def test_touching_balls_are_cut_and_small_ones_kept():
     shape = (12, 12, 24)
     two = ball(shape, (6, 6, 6), 4) | ball(shape, (6, 6, 13), 4)
     small = ball(shape, (6, 6, 21), 1)
-    found = _split_touching(two | small)
+    found = split_touching(two | small)
     assert found.max() == 3 and ((found > 0) == (two | small)).all()
     assert found[6, 6, 6] != found[6, 6, 13]
     assert (found == found[6, 6, 21]).sum() == small.sum() == 7
