@@ -86,7 +86,7 @@ def predict_validation(
     if missing:
         network = load_segmenter(setup.configuration.segmenter, setup.n_channels, level, checkpoint)
         settings = PredictionSettings(setup.configuration, setup.runtime)
-        ensemble = FoldEnsemble([setup.runtime.place_network(network)], settings, level.n_parts)
+        ensemble = FoldEnsemble([setup.runtime.place_network(network)], settings, level)
         bar = progress_bar(
             missing, desc=f"validate level {level.level}", unit="case", disable=not setup.progress_bar
         )

@@ -16,11 +16,13 @@ class ObjectPlan:
         n_parts: K of level 1, which is 2, and of level 2 and 3 if they start so too; rising.
         smallest_mm: of each of these levels, the diameter of a ball as large as the smallest object; above 0.
         anchor_weight: of these parts beside the losses; at least 0.
+        second_pass: sort the objects that the network of level 2 or 3 found into kinds again, case by case.
     """
 
     n_parts: tuple[int, ...]
     smallest_mm: tuple[float, ...]
     anchor_weight: float
+    second_pass: bool = True
 
     def __post_init__(self) -> None:
         shown = list(self.n_parts)

@@ -14,6 +14,7 @@ from dd_nnunet.planning.memory import UNetShape, segmenter_prediction_bytes
 from dd_nnunet.planning.resolution import resampled_shape
 from dd_nnunet.prediction.predict_case import FoldEnsemble, PredictionSettings
 from dd_nnunet.preprocessing.case_memory import bytes_to_preprocess
+from dd_nnunet.regions.denoising import SLAB_VOXELS
 from dd_nnunet.storage.volume import read_geometry
 
 # unlike a worker that prepares cases, this process has torch loaded: 0.42 GB resident with its CPU build
@@ -25,6 +26,11 @@ LABEL_BYTES_PER_VOXEL = 3
 # slabs of K probabilities on their way back to the raw grid, of 4 MB or a slice
 RESTORED_COPIES = 8
 RESTORING_BYTES = 0.04e9
+# of every prepared voxel: parts, components, the denoised copy, where it is denoised and what is usual there
+SECOND_PASS_BYTES_PER_VOXEL = 20
+# of a slab that is denoised, with what it overlaps
+DENOISING_BYTES_PER_VOXEL = 50
+DENOISED_VOXELS = SLAB_VOXELS * 3 // 2
 
 
 @dataclass(frozen=True)
@@ -105,9 +111,18 @@ class MemoryBudget:
             PROCESS_BYTES + RESTORING_BYTES + self.network_bytes + self._patch_bytes()
             + BYTES_PER_VALUE * (n_voxels + self.n_folds * row + restored)
             + LABEL_BYTES_PER_VOXEL * math.prod(raw_zyx)
+            + self._second_pass_bytes(math.prod(prepared_zyx))
             # twice: the array and its compressed copy, which may be no smaller
             + 2 * kept * self.settings.save_probabilities
         )  # fmt: skip
+
+    def _second_pass_bytes(self, n_voxels: int) -> float:
+        configuration = self.settings.configuration
+        if not any(configuration.second_pass(level) for level in configuration.levels):
+            return 0.0
+        return SECOND_PASS_BYTES_PER_VOXEL * n_voxels + DENOISING_BYTES_PER_VOXEL * min(
+            n_voxels, DENOISED_VOXELS
+        )
 
     def _patch_bytes(self) -> float:
         configuration = self.settings.configuration

@@ -9,12 +9,14 @@ import numpy.typing as npt
 from torch import nn
 
 from dd_nnunet.core.case import FloatArray, PreparedCase
+from dd_nnunet.core.level_plan import LevelPlan
 from dd_nnunet.core.plan import ConfigurationPlan
 from dd_nnunet.networks.device import Runtime
 from dd_nnunet.prediction.align_parts import align_to_reference, average_folds, overlap_matrix
 from dd_nnunet.prediction.sliding_window import predict_slices
 from dd_nnunet.preprocessing.case import Labels, restore_slices
 from dd_nnunet.preprocessing.pad import pad_to_patch, unpad_slices
+from dd_nnunet.regions.nested_parts import sorted_again
 from dd_nnunet.storage.case_store import write_array
 from dd_nnunet.storage.volume import write_labels
 
@@ -48,10 +50,11 @@ class PredictionSettings:
 class FoldEnsemble:
     """The segmenters of one level, one per fold, and how their parts correspond to those of the first fold."""
 
-    def __init__(self, networks: Sequence[nn.Module], settings: PredictionSettings, n_parts: int) -> None:
+    def __init__(self, networks: Sequence[nn.Module], settings: PredictionSettings, level: LevelPlan) -> None:
         self.networks = tuple(networks)
         self.settings = settings
-        self.n_parts = n_parts
+        self.level = level
+        self.n_parts = n_parts = level.n_parts
         self._overlaps = np.zeros((len(self.networks), n_parts, n_parts))
         self.orders = self._orders()
 
@@ -94,7 +97,7 @@ class FoldEnsemble:
             kept = np.empty((self.n_parts, *case.properties.prepared_shape_zyx), dtype=np.float16)
             # the labels are made of what is averaged, not of its half precision
             slices = _copying(slices, kept)
-        labels = restore_slices(slices, self.n_parts, case.properties)
+        labels = restore_slices(self._second_pass(slices, case), self.n_parts, case.properties)
         if self.settings.save_probabilities:
             # a coarser raw grid may not need the last ones
             for _ in slices:
@@ -102,6 +105,17 @@ class FoldEnsemble:
             write_array(probabilities_path(path, case.properties.case_id), kept)
         write_labels(path, labels, case.properties.geometry)
         return labels
+
+    def _second_pass(self, slices: Iterator[FloatArray], case: PreparedCase) -> Iterator[FloatArray]:
+        """The slices as they are, or, if so planned, one-hot ones of the objects' kinds told apart again."""
+        objects = self.settings.configuration.second_pass(self.level)
+        if objects is None:
+            yield from slices
+            return
+        parts = np.stack([probabilities.argmax(axis=0).astype(np.uint8) for probabilities in slices])
+        spacing = case.properties.prepared_spacing_zyx_mm
+        for parts_yx in sorted_again(parts, case.array[0], objects, self.level.level, spacing):
+            yield np.equal(parts_yx, np.arange(self.n_parts)[:, None, None]).astype(np.float32)
 
     def _slices_per_fold(self, case: PreparedCase) -> Iterator[Iterator[FloatArray]]:
         """For every slice along Z: [K,Y,X] of fold after fold, each computed when it is asked for."""

@@ -243,7 +243,7 @@ class FolderPrediction:
 
 def _ensemble(job: PredictionJob, level: LevelPlan) -> FoldEnsemble:
     networks = [job.model.segmenter(fold, level, job.settings.runtime) for fold in job.folds]
-    return FoldEnsemble(networks, job.settings, level.n_parts)
+    return FoldEnsemble(networks, job.settings, level)
 
 
 def _old_records(path: Path) -> Records:

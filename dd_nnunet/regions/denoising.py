@@ -16,12 +16,13 @@ SLAB_VOXELS = 2**24
 SLAB_OVERLAP = 16
 
 
-def denoise(volume: FloatImage, weight_per_noise_sd: float) -> FloatImage:
+def denoise(volume: FloatImage, weight_per_noise_sd: float, noise: float | None = None) -> FloatImage:
     """Total-variation denoising as strong as the volume's own noise asks for.
 
     Args:
         volume: [Z,Y,X].
         weight_per_noise_sd: strength; about 1 removes what is no larger than the noise.
+        noise: sd of the noise; measured here (`noise_sd`) if not given.
 
     Returns:
         [Z,Y,X]; the volume itself where it has no noise.
@@ -29,7 +30,7 @@ def denoise(volume: FloatImage, weight_per_noise_sd: float) -> FloatImage:
     Source: Chambolle, "An algorithm for total variation minimization and applications", JMIV 20 (2004), as
     implemented in scikit-image.
     """
-    weight = weight_per_noise_sd * noise_sd(volume)
+    weight = weight_per_noise_sd * (noise_sd(volume) if noise is None else noise)
     if weight == 0:
         return volume
     thickness = max(SLAB_VOXELS // volume[0].size, 1)
@@ -45,11 +46,14 @@ def noise_sd(volume: npt.NDArray[np.floating[Any]]) -> float:
     """Robust standard deviation of the voxel-to-voxel noise of a volume [Z,Y,X], in its own units.
 
     The Laplacian (six neighbours minus six times the voxel) of white noise of variance σ² has variance 42 σ²;
-    its median absolute deviation ignores edges. Voxels where it is 0 are constant background, left out.
+    its median absolute deviation ignores edges. Voxels where it is 0 are constant background, left out. Of volumes
+    of more than 2^24 voxels only the middle slices are looked at.
 
     Source: the pseudo-residuals of Coupé et al., IEEE Transactions on Medical Imaging 27 (2008), section III.
     """
-    residuals = laplace(volume.astype(np.float64)) / np.sqrt(42.0)
+    thickness = max(SLAB_VOXELS // volume[0].size, 3)
+    first = max(len(volume) - thickness, 0) // 2
+    residuals = laplace(volume[first : first + thickness].astype(np.float64)) / np.sqrt(42.0)
     residuals = residuals[residuals != 0]
     if not residuals.size:
         return 0.0

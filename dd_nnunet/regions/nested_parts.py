@@ -7,16 +7,17 @@ the levels nest. Kinds are told apart within a case, by brightness, darkest firs
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
 from dd_nnunet.core.level_plan import ObjectPlan
-from dd_nnunet.regions.denoising import FloatImage, denoise
+from dd_nnunet.regions.denoising import FloatImage, denoise, noise_sd
 from dd_nnunet.regions.foreground import Mask, background_constant
 from dd_nnunet.regions.intensity_classes import class_thresholds
-from dd_nnunet.regions.kinds import Floats, Kinds, sort_into_kinds
+from dd_nnunet.regions.kinds import Kinds, sort_into_kinds
 from dd_nnunet.regions.morphology import Box, components, filled, without_small
 from dd_nnunet.regions.sub_objects import Usual, find_cores, find_sub_objects, split_touching
 
@@ -30,6 +31,8 @@ FINE_WEIGHT = 0.65
 EXTREMES = (0.05, 0.95)
 # of a smallest object: what a network leaves of it where it is not sure
 SMALLEST_SHARE = 0.5
+# voxels around an object that are denoised with it
+MARGIN = 8
 # voxels; what fills a larger box is one object, so that memory is bounded
 LARGEST_CUT = 2**24
 
@@ -79,12 +82,12 @@ def sorted_again(
     Returns:
         [Z,Y,X].
     """
-    fine = denoise(volume, FINE_WEIGHT)
-    usual = Usual.of(fine, parts > 0, spacing_zyx_mm)
-    if usual is None:
-        return parts
     voxel_mm3 = float(np.prod(spacing_zyx_mm))
     objects = list(_apart(parts > 1, SMALLEST_SHARE * ball_volume(plan.smallest_mm[1]) / voxel_mm3))
+    fine, known = _denoised_around(volume, [box for box, _ in objects])
+    usual = Usual.of(fine, known & (parts == 1), spacing_zyx_mm)
+    if usual is None:
+        return parts
     plan = replace(plan, n_parts=plan.n_parts[:level], smallest_mm=plan.smallest_mm[:level])
     return _divided(fine, np.minimum(parts, 1), objects, usual, plan, spacing_zyx_mm)[-1]
 
@@ -136,6 +139,30 @@ def _apart(mask: Mask, min_voxels: float) -> Iterator[Piece]:
         yield from ((_within(box, inner), piece) for _, inner, piece in components(split_touching(whole)))
 
 
+def _denoised_around(volume: FloatImage, boxes: Sequence[Box]) -> tuple[FloatImage, Mask]:
+    """The volume denoised, at least around some boxes; and where it is.
+
+    A few objects in a large volume would cost more time than the network took, were all of it denoised.
+    """
+    read = [_grown(box, MARGIN) for box in boxes]
+    if sum(volume[box].size for box in read) >= volume.size:
+        return denoise(volume, FINE_WEIGHT), np.ones(volume.shape, dtype=bool)
+    fine, known = volume.copy(), np.zeros(volume.shape, dtype=bool)
+    noise = noise_sd(volume)
+    for box, around in zip(boxes, read, strict=True):
+        # what lies at the edge of the box that is read lacks its surroundings
+        kept = _grown(box, MARGIN // 2)
+        inner = tuple(slice(k.start - a.start, k.stop - a.start) for k, a in zip(kept, around, strict=True))
+        fine[kept] = denoise(volume[around], FINE_WEIGHT, noise)[inner]
+        known[kept] = True
+    return fine, known
+
+
+def _grown(box: Box, margin: int) -> Box:
+    z, y, x = (slice(max(axis.start - margin, 0), axis.stop + margin) for axis in box)
+    return z, y, x
+
+
 def _divided(
     fine: FloatImage, first: Parts, objects: Sequence[Piece], usual: Usual, plan: ObjectPlan, spacing: Spacing
 ) -> tuple[Parts, ...]:
@@ -161,7 +188,7 @@ def _divided(
     return second, third
 
 
-def _kinds(features: Sequence[Floats], pieces: Sequence[Piece], n_kinds: int) -> Kinds:
+def _kinds(features: Sequence[npt.NDArray[Any]], pieces: Sequence[Piece], n_kinds: int) -> Kinds:
     volumes = np.array([mask.sum() for _, mask in pieces], dtype=np.float64)
     return sort_into_kinds(np.stack(features), volumes, n_kinds) if pieces else np.zeros(0, dtype=np.intp)
 

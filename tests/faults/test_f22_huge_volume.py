@@ -29,6 +29,7 @@ from pathlib import Path
 from small_plan import AT_1_MM
 from small_volumes import volume_of
 from whole_volume import convolution, whole_volume
+from dd_nnunet.core.plan import LevelPlan
 from dd_nnunet.networks.device import choose_runtime
 from dd_nnunet.prediction.predict_case import FoldEnsemble, PredictionSettings
 from dd_nnunet.preprocessing.case import preprocess_case, restore_probabilities
@@ -39,7 +40,8 @@ settings = PredictionSettings(configuration, choose_runtime("cpu", "float32"), m
 def predict(depth):
     array = np.random.default_rng(0).random((depth, 48, 48), dtype=np.float32)
     case = preprocess_case(volume_of(array), "long", configuration)
-    ensemble = FoldEnsemble([convolution(64, seed=1), convolution(64, seed=1)], settings, 64)
+    networks = [convolution(64, seed=1), convolution(64, seed=1)]
+    ensemble = FoldEnsemble(networks, settings, LevelPlan(1, 64, (1,)))
     return case, ensemble.write(case, Path(folder) / f"{depth}.nii.gz")
 
 folder = r"@folder"
