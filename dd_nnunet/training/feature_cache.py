@@ -159,11 +159,11 @@ class FeatureCache:
         return np.pad(np.stack(parts), [(0, 0), *beyond], mode="symmetric")
 
     def _check_identity(self, diffusion_checkpoint: Path) -> None:
-        plan = self.setup.configuration.features
+        plan, objects = self.setup.configuration.features, self.setup.configuration.objects
         identity = {
             "diffusion_sha256": sha256_of(diffusion_checkpoint),
             "plan": str(plan),
-            "objects": str(self.setup.configuration.objects),
+            "objects": str(objects and (objects.n_parts, objects.smallest_mm)),
             "seed": self.setup.seed,
         }
         path = self.folder / "identity.json"
