@@ -26,6 +26,8 @@ VOLUME_QUANTILE = 0.9
 SMOOTHING_SHARE = 1 / 16
 RIM = 1.5
 MIN_LEVEL_VOXELS = 50
+MIN_DIAMETER_VOXELS = 2.0
+MAX_SHARE_OF_PARENT = 0.9
 N_BINS = 128
 # of the intensity range; one threshold would decide alone what is an object
 SPECTRUM_THRESHOLDS = (0.2, 0.4, 0.6, 0.8)
@@ -40,13 +42,15 @@ def characteristic_diameters(volume: Floats, spacing_zyx_mm: Sequence[float]) ->
         spacing_zyx_mm: of the volume.
 
     Returns:
-        One to three falling diameters in millimetres; none when the volume is constant.
+        One to three falling diameters in millimetres; none when the volume is constant. What is thinner than two
+        voxels, or hardly thinner than what it lies in, is noise or a rim and ends the list.
     """
     volume, spacing = shrink(volume, spacing_zyx_mm, MAX_VOXELS)
     smallest_edge = min(n * s for n, s in zip(volume.shape, spacing, strict=True))
     mask = np.ones(volume.shape, dtype=bool)
     diameters: list[float] = []
     scale = smallest_edge
+    thinnest = MIN_DIAMETER_VOXELS * float(np.prod(spacing)) ** (1 / 3)
     while len(diameters) < MAX_LEVELS:
         sd_mm = SMOOTHING_SHARE * scale
         smooth = _smooth(volume, sd_mm, spacing)
@@ -55,7 +59,7 @@ def characteristic_diameters(volume: Floats, spacing_zyx_mm: Sequence[float]) ->
             break
         quantile = 1.0 if not diameters else VOLUME_QUANTILE
         diameter = thickness(mask, spacing, quantile)
-        if diameters and diameter >= diameters[-1]:
+        if diameters and not thinnest <= diameter <= MAX_SHARE_OF_PARENT * diameters[-1]:
             break
         diameters.append(diameter)
         scale = diameter
@@ -92,7 +96,8 @@ def thickness(mask: Mask, spacing_zyx_mm: Sequence[float], quantile: float) -> f
     """The diameter of the largest ball whose opening keeps over `1 - quantile` of the mask's volume.
 
     With quantile 1 this is the largest inscribed ball, with 0.5 the volume-weighted median thickness.
-    A ball of n voxels across is measured as n voxels; outside the array there is no object.
+    A ball of n voxels across is measured as n voxels, and nothing as thinner than the smallest edge of a voxel;
+    outside the array there is no object.
 
     Args:
         mask: [Z,Y,X], at least one true voxel.
@@ -110,7 +115,7 @@ def thickness(mask: Mask, spacing_zyx_mm: Sequence[float], quantile: float) -> f
             low = middle
         else:
             high = middle - 1
-    return float(2 * radii[low] - np.prod(spacing_zyx_mm) ** (1 / 3))
+    return float(max(2 * radii[low] - np.prod(spacing_zyx_mm) ** (1 / 3), min(spacing_zyx_mm)))
 
 
 def _opened_volume(depth: Floats, radius: float, spacing_zyx_mm: Sequence[float]) -> int:

@@ -99,6 +99,32 @@ def test_nested_balls_are_measured_from_the_outside_in(noise):
     assert diameters == pytest.approx((40, 11, 5), abs=2)
 
 
+def noisy_balls(spacing, radii, noise):
+    """Balls in one another, of intensities 1, 2 …, in 64 mm of thick slices."""
+    shape = tuple(round(64 / s) for s in spacing)
+    volume = sum(1.0 * ball(shape, [n / 2 for n in shape], radius, spacing) for radius in radii)
+    volume += np.random.default_rng(0).normal(0, noise, shape)
+    return (volume - volume.min()) / np.ptp(volume)
+
+
+@pytest.mark.parametrize("spacing", [(8.0, 1.0, 1.0), (10.0, 1.0, 1.0), (12.0, 0.5, 0.5)])
+def test_thin_things_in_thick_slices_are_no_thinner_than_a_voxel(spacing):
+    shape = tuple(round(64 / s) for s in spacing)
+    mask = np.zeros(shape, bool)
+    mask[2, ::4, ::4] = True
+    assert thickness(mask, spacing, 1.0) == min(spacing)
+    diameters = characteristic_diameters(noisy_balls(spacing, (25,), 0.3), spacing)
+    assert diameters and min(diameters) >= 2 * np.prod(spacing) ** (1 / 3)
+
+
+@pytest.mark.parametrize("spacing", [UNIT, (4.0, 1.0, 1.0)])
+def test_noise_in_a_ball_is_no_level(spacing):
+    one = characteristic_diameters(noisy_balls(spacing, (24,), 0.2), spacing)
+    assert one == pytest.approx((48,), abs=4)
+    two = characteristic_diameters(noisy_balls(spacing, (24, 10), 0.2), spacing)
+    assert two == pytest.approx((48, 20), abs=4)
+
+
 def test_dark_objects_count_as_bright_ones():
     bright = characteristic_diameters(nested_balls(), UNIT)
     dark = characteristic_diameters(1 - nested_balls(), UNIT)

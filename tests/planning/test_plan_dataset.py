@@ -1,13 +1,16 @@
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from golden_plans import CELLS, GOLDEN, PLANS, golden_path, plan_text
 from made_fingerprint import make_case, make_channel, make_description, make_fingerprint
+from small_volumes import volume_of
 
 from dd_nnunet.commands.planning_flags import DEFAULT_PRESET, DEPARTURE_NAMES, PRESET_NAMES
 from dd_nnunet.core.errors import UserError
 from dd_nnunet.core.json_record import parse_json, record_from_json, record_to_json
 from dd_nnunet.core.plan import Decision, Plan
+from dd_nnunet.planning.fingerprinting import fingerprint_case, merge_fingerprints
 from dd_nnunet.planning.networks import RELEASED_CHANNELS
 from dd_nnunet.planning.plan_dataset import plan_dataset
 from dd_nnunet.planning.presets import DEPARTURES, PRESETS, Budget
@@ -281,3 +284,16 @@ def test_a_grid_that_does_not_fit_is_refused():
         replace(configuration, patch_size_zyx=(50, 56, 56))
     with pytest.raises(ValueError, match='"image" only'):
         replace(configuration, features=replace(configuration.features, visual_target="denoised"))
+
+
+@pytest.mark.parametrize("thick", [8.0, 10.0, 12.0])
+def test_thick_slices_are_planned_for_three_levels(thick):
+    shape, spacing = (10, 96, 96), (thick, 1.0, 1.0)
+    grid = np.indices(shape)
+    distance = sum(((g - n / 2) * s) ** 2 for g, n, s in zip(grid, shape, spacing, strict=True)) ** 0.5
+    volume = 100.0 * (distance < 30) + np.random.default_rng(0).normal(0, 30, shape)
+    case = fingerprint_case(volume_of(volume.astype(np.float32), spacing), "a")
+    fingerprint = merge_fingerprints([case], "here")
+    plan = plan_dataset("Dataset001_Thick", fingerprint, make_description(), Budget(parts=(2, 4, 8)))
+    stages = [level.stages[0] for level in plan.configurations["3d_fullres"].levels]
+    assert stages == sorted(stages) and len(stages) == 3
