@@ -15,7 +15,6 @@ from dd_nnunet.core.plan import (
     ObjectPlan,
     SegmenterPlan,
 )
-from dd_nnunet.core.splits import N_FOLDS
 from dd_nnunet.core.units import GB
 from dd_nnunet.planning.levels import PartsPerLevel
 from dd_nnunet.planning.networks import RELEASED_DROPOUT, RELEASED_MULTIPLE, Networks, Task, plan_networks
@@ -39,6 +38,7 @@ from dd_nnunet.planning.stage_choice import (
     given_stages,
     noise_after_averaging,
 )
+from dd_nnunet.planning.training_length import cases_of_a_fold, iterations_of_a_pass, stretched
 
 N_TIMESTEPS = 250
 
@@ -111,11 +111,12 @@ def plan_configuration(
     preset, budget, fingerprint = shared.preset, shared.budget, shared.fingerprint
     task = replace(task, n_parts=max(shared.parts.n_parts[level - 1] for level in levels))
     nets = plan_networks(task, preset, budget)
-    diffusion = _diffusion(nets, preset)
+    n_cases = sum(not case.constant for case in fingerprint.cases)
+    diffusion = _diffusion(nets, preset, task, n_cases)
     noise_sd = shared.noise_sd(task)
     features = _features(noise_sd, preset)
     planned = _levels(levels, diffusion, task, shared)
-    segmenter = _segmenter(nets, preset, sum(not case.constant for case in fingerprint.cases))
+    segmenter = _segmenter(nets, preset, task, n_cases)
     chosen = f"preset {budget.preset}"
     extent = "cropped to what is not constant" if preset.crop else "whole volumes, as in the paper"
     decisions = [
@@ -126,7 +127,7 @@ def plan_configuration(
             planned, fingerprint.diameters_mm, shared.assumed_mm, diffusion, task.spacing_zyx_mm, budget
         ),
         *explain_objects(shared.objects, shared.objects_because, segmenter),
-        *explain_effort(diffusion, segmenter, chosen),
+        *explain_effort(diffusion, segmenter, chosen, preset),
     ]
     configuration = ConfigurationPlan(
         spacing_zyx_mm=task.spacing_zyx_mm,
@@ -147,14 +148,16 @@ def plan_configuration(
     return configuration, [replace(decision, configuration=name) for decision in decisions]
 
 
-def _diffusion(nets: Networks, preset: Preset) -> DiffusionPlan:
+def _diffusion(nets: Networks, preset: Preset, task: Task, n_cases: int) -> DiffusionPlan:
+    patch, batch_size = nets.topology.patch_size_zyx, nets.diffusion_batch_size
+    one_pass = iterations_of_a_pass(n_cases, task.median_shape_zyx, patch, batch_size)
     return DiffusionPlan(
         channels=nets.diffusion.channels,
         strides_zyx=nets.diffusion.strides_zyx,
         kernel_sizes_zyx=nets.diffusion.kernel_sizes_zyx,
         n_timesteps=N_TIMESTEPS,
-        batch_size=nets.diffusion_batch_size,
-        iterations=preset.diffusion_iterations,
+        batch_size=batch_size,
+        iterations=stretched(preset.diffusion_iterations, one_pass, preset),
         learning_rate=preset.diffusion_learning_rate,
         ema_decay=preset.ema_decay,
         recipe=preset.recipe,
@@ -189,16 +192,21 @@ def _levels(
     )
 
 
-def _segmenter(nets: Networks, preset: Preset, n_cases: int) -> SegmenterPlan:
-    one_pass = -(-(n_cases - n_cases // N_FOLDS) // nets.segmenter_batch_size)
+def _segmenter(nets: Networks, preset: Preset, task: Task, n_cases: int) -> SegmenterPlan:
+    patch, batch_size = nets.topology.patch_size_zyx, nets.segmenter_batch_size
+    if preset.segmenter_iterations is None:
+        iterations = math.ceil(cases_of_a_fold(n_cases) / batch_size)
+    else:
+        one_pass = iterations_of_a_pass(n_cases, task.median_shape_zyx, patch, batch_size)
+        iterations = stretched(preset.segmenter_iterations, one_pass / preset.segmenter_epochs, preset)
     return SegmenterPlan(
         features_per_stage=nets.segmenter.channels,
         strides_zyx=((1, 1, 1), *nets.segmenter.strides_zyx),
         kernel_sizes_zyx=nets.segmenter.kernel_sizes_zyx,
         n_convs_per_stage=nets.segmenter_convs,
-        batch_size=nets.segmenter_batch_size,
+        batch_size=batch_size,
         epochs=preset.segmenter_epochs,
-        iterations_per_epoch=preset.segmenter_iterations or one_pass,
+        iterations_per_epoch=iterations,
         warm_start_epochs=preset.warm_start_epochs,
         learning_rate=preset.segmenter_learning_rate,
         feature_weight=preset.feature_weight,

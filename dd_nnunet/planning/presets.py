@@ -19,6 +19,7 @@ class Preset:
         one_volume_voxels: batches of larger patches hold as many fewer volumes, at least one; None = no bound.
         timesteps: read for features; None = from the measured noise.
         segmenter_iterations: per epoch; None = one pass over the training cases.
+        max_stretch: both trainings take so many times as long at most, to draw as many voxels as the data has.
         objects: the first levels may start from objects within objects; else all start from k-means.
         object_anchor_weight: of those parts beside the losses.
         low_resolution: coarse levels of volumes far larger than a patch get a configuration of their own.
@@ -58,6 +59,7 @@ class Preset:
     visual_weight: float = 1.0
     invariance_weight: float = 1.0
     gamma_range: tuple[float, float] = (0.9, 1.1)
+    max_stretch: int = 1
     objects: bool = True
     object_anchor_weight: float = 10.0
     low_resolution: bool = True
@@ -110,6 +112,7 @@ PRESETS = MappingProxyType(
             diffusion_batch_size=4,
             diffusion_iterations=20_000,
             diffusion_learning_rate=2e-4,
+            max_stretch=4,
             ema_decay=0.9995,
             timesteps=None,
             n_draws=4,

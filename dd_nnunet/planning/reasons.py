@@ -186,17 +186,22 @@ def levels_from_objects(objects: ObjectPlan | None) -> str:
     return text + ", sorted again when predicted" * (objects.second_pass and len(objects.n_parts) > 1)
 
 
-def explain_effort(diffusion: DiffusionPlan, segmenter: SegmenterPlan, chosen: str) -> Iterator[Decision]:
-    """How long is trained, and with which weights."""
+def explain_effort(
+    diffusion: DiffusionPlan, segmenter: SegmenterPlan, chosen: str, preset: Preset | None = None
+) -> Iterator[Decision]:
+    """How long is trained, and with which weights; `preset`, if known, tells what was stretched."""
+    longer = "; longer, to draw as many voxels as the training cases have"
+    pretraining = preset is not None and diffusion.iterations > preset.diffusion_iterations
+    epochs = preset is not None and segmenter.iterations_per_epoch > (preset.segmenter_iterations or math.inf)
     yield Decision(
         "diffusion training",
         f"{diffusion.iterations} iterations, rate {diffusion.learning_rate:g}, EMA {diffusion.ema_decay:g}",
-        chosen,
+        chosen + longer * pretraining,
     )
     yield Decision(
         "segmenter training",
         f"{segmenter.epochs} epochs x {segmenter.iterations_per_epoch}, rate {segmenter.learning_rate:g}",
-        f"{chosen}; {segmenter.warm_start_epochs} of the epochs are warm start",
+        f"{chosen}{longer * epochs}; {segmenter.warm_start_epochs} of the epochs are warm start",
     )
     if segmenter.warm_start_epochs:
         yield Decision(

@@ -1,0 +1,50 @@
+from dataclasses import replace
+
+import pytest
+from made_fingerprint import make_description, make_fingerprint
+
+from dd_nnunet.planning.plan_dataset import plan_dataset
+from dd_nnunet.planning.presets import PRESETS, Budget
+from dd_nnunet.planning.training_length import cases_of_a_fold, iterations_of_a_pass, stretched
+
+
+def test_a_pass_by_hand():
+    assert [cases_of_a_fold(n) for n in (1, 4, 5, 10, 11)] == [1, 4, 4, 8, 9]
+    # 8 cases of 8 patches each, two at a time
+    assert iterations_of_a_pass(10, (128, 128, 128), (64, 64, 64), 2) == 32
+    # a volume smaller than a patch is drawn whole
+    assert iterations_of_a_pass(10, (32, 32, 32), (64, 64, 64), 2) == 4
+
+
+@pytest.mark.parametrize(
+    ("one_pass", "iterations"), [(7, 100), (100, 100), (100.5, 101), (250, 250), (300, 300), (301, 300)]
+)
+def test_as_the_preset_says_or_one_pass_or_the_longest(one_pass, iterations):
+    assert stretched(100, one_pass, replace(PRESETS["standard"], max_stretch=3)) == iterations
+
+
+def planned(n_cases, edge, preset):
+    fingerprint = make_fingerprint([(edge,) * 3] * n_cases, [(1.0, 1.0, 1.0)] * n_cases)
+    plan = plan_dataset("Dataset001_Cells", fingerprint, make_description(), Budget(preset=preset))
+    reasons = {d.name: d.because for d in plan.decisions if d.configuration in ("", "3d_fullres")}
+    return plan.configuration("3d_fullres"), reasons
+
+
+def test_small_data_gets_the_presets_length():
+    plan, reasons = planned(10, 50, "standard")
+    assert (plan.diffusion.iterations, plan.segmenter.iterations_per_epoch) == (20_000, 100)
+    assert "longer" not in reasons["diffusion training"] + reasons["segmenter training"]
+
+
+def test_large_data_is_trained_on_for_longer_and_the_plan_says_why():
+    plan, reasons = planned(500, 400, "standard")
+    n_patches = 400**3 / (plan.patch_size_zyx[0] * plan.patch_size_zyx[1] * plan.patch_size_zyx[2])
+    one_pass = 400 * n_patches / plan.segmenter.batch_size
+    assert 100 < plan.segmenter.iterations_per_epoch == min(-(-one_pass // 50), 400)
+    assert "longer, to draw as many voxels as the training cases have" in reasons["segmenter training"]
+
+
+def test_the_fast_preset_stays_fast():
+    plan, reasons = planned(200, 400, "fast")
+    assert (plan.diffusion.iterations, plan.segmenter.iterations_per_epoch) == (1500, 50)
+    assert "longer" not in reasons["segmenter training"]
