@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 LOGGER = logging.getLogger(__name__)
 OBJECTS = "objects"
-# the keys of evaluation.baselines.METHODS and METHODS_ON_FEATURES, which is imported only when a command runs
+# the keys of evaluation.baselines.METHODS and .on_features.METHODS_ON_FEATURES, imported only when a command runs
 ON_FEATURES = ("feat-kmeans", "feat-gmm")
 METHOD_NAMES = ("kmeans", "denoise-kmeans", OBJECTS, "otsu", "bright-cluster", *ON_FEATURES)
 
@@ -115,12 +115,13 @@ def method_for_fold(args: argparse.Namespace, job: Job, fold: str) -> "Segment":
     Raises:
         UserError: the device is not there; the fold's data or its diffusion model are not as they should be.
     """
-    from dd_nnunet.evaluation.baselines import METHODS, METHODS_ON_FEATURES
+    from dd_nnunet.evaluation.baselines import METHODS
 
     if args.method in METHODS:
         return METHODS[args.method]
     from dd_nnunet.commands.train_setup import load_fold, make_setup
     from dd_nnunet.evaluation.baselines.feature_clusters import FeatureClusters
+    from dd_nnunet.evaluation.baselines.on_features import METHODS_ON_FEATURES
     from dd_nnunet.evaluation.baselines.voxel_features import FoldFeatures
     from dd_nnunet.storage.run_folder import identity_of
     from dd_nnunet.training.stopping import StopRequest

@@ -5,9 +5,6 @@ from collections.abc import Callable, Sequence
 from dd_nnunet.core.plan import ConfigurationPlan, LevelPlan
 from dd_nnunet.evaluation.baselines.bright_cluster import segment_bright_cluster
 from dd_nnunet.evaluation.baselines.denoise_kmeans import segment_denoised
-from dd_nnunet.evaluation.baselines.feat_gmm import cluster_by_mixture
-from dd_nnunet.evaluation.baselines.feat_kmeans import cluster_by_kmeans
-from dd_nnunet.evaluation.baselines.feature_clusters import Cluster
 from dd_nnunet.evaluation.baselines.kmeans import FloatImage, Parts, segment_by_kmeans
 from dd_nnunet.evaluation.baselines.objects import OBJECTS, segment_objects
 from dd_nnunet.evaluation.baselines.otsu import segment_otsu
@@ -21,16 +18,11 @@ def _by_numbers(segment: Callable[[FloatImage, Sequence[int]], tuple[Parts, ...]
     return lambda image, levels, _: segment(image, [level.n_parts for level in levels])
 
 
-# training-free: a case is all they need
+# a case is all they need; those that need a fold are in on_features.py, beside torch
 METHODS: dict[str, Segment] = {
     "kmeans": _by_numbers(segment_by_kmeans),
     "denoise-kmeans": _by_numbers(segment_denoised),
     OBJECTS: segment_objects,
     "otsu": _by_numbers(segment_otsu),
     "bright-cluster": _by_numbers(segment_bright_cluster),
-}
-# fitted to a fold's features (`FeatureClusters`), for which its diffusion model has to be trained
-METHODS_ON_FEATURES: dict[str, Cluster] = {
-    "feat-kmeans": cluster_by_kmeans,
-    "feat-gmm": cluster_by_mixture,
 }
