@@ -73,6 +73,8 @@ def _run(args: argparse.Namespace) -> None:
         _run_on_folds(args, jobs)
         return
     for job in jobs:
+        require_diffusion(args, job, args.fold or ())
+    for job in jobs:
         _run_on_folder(args, job)
 
 
@@ -152,7 +154,6 @@ def _run_on_folder(args: argparse.Namespace, job: Job) -> None:
     failed = []
     cases = find_cases(cli.input_folder(args.input, "cases", "-i"), job.description)
     check_output_folder(Path(args.output))
-    require_diffusion(args, job, args.fold or ())
     segment = method_for_fold(args, job, args.fold[0] if args.fold else "")
     for case in _progress(args, cases, args.method):
         try:

@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 from small_dataset import CASES, make_dataset, true_labels
-from small_model import contents_of
+from small_model import contents_of, make_model
 
 from dd_nnunet.commands import accumulate, baseline, train
 from dd_nnunet.storage.volume import read_label_map
@@ -142,7 +142,7 @@ def test_clusters_of_features_need_the_fold_s_diffusion_model_and_no_more(
 
 def test_clusters_of_features_are_refused_where_the_model_is_of_another_plan(dataset, capsys):
     arguments = ["-d", "7", "--method", "feat-kmeans", "-f", "all", "-device", "cpu", *dataset.flags]
-    assert dataset.train("--stage", "diffusion") == 0
+    make_model(dataset.workspace.results_folder(), folds=("all",))
     dataset.write_plan(features={"timesteps": (60,)})
     capsys.readouterr()
     assert baseline.main(arguments) == 2

@@ -94,7 +94,7 @@ def test_clusters_are_numbered_alike_in_every_case(cluster):
     random = np.random.default_rng(0)
 
     def channels(labels):
-        means = np.array([[5.0, 0.0], [-3.0, 2.0], [0.0, 9.0]])[labels]
+        means = np.array([[55.0, 50.0], [47.0, 52.0], [50.0, 59.0]])[labels]
         return one_cell_per_voxel(*np.moveaxis(means + random.normal(0, 0.1, means.shape), -1, 0))
 
     cases = {"a": channels(truth), "b": channels(other), "new": channels(truth[::-1])}
