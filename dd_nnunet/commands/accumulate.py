@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dd_nnunet.commands import cli
-from dd_nnunet.commands.baseline import METHOD_NAMES
+from dd_nnunet.commands.baseline_setup import METHOD_NAMES
 from dd_nnunet.core.errors import UserError
 from dd_nnunet.core.plan import plans_flag
 

@@ -1,46 +1,60 @@
-"""dd_baseline: training-free rivals on the same cases, levels and numbers of parts as the model."""
+"""dd_baseline: simple rivals on the same cases, levels and numbers of parts as the model."""
 
 import argparse
 import logging
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from dd_nnunet.commands import cli
 from dd_nnunet.commands import planning_flags as flags
+from dd_nnunet.commands.baseline_setup import (
+    METHOD_NAMES,
+    ON_FEATURES,
+    Job,
+    find_jobs,
+    method_for_fold,
+    require_diffusion,
+)
 from dd_nnunet.core.errors import SomeCasesFailedError, UserError
 from dd_nnunet.core.units import counted
 
 if TYPE_CHECKING:
-    from dd_nnunet.core.dataset import DatasetDescription
-    from dd_nnunet.core.plan import ConfigurationPlan, LevelPlan
     from dd_nnunet.evaluation.table import ScoreRow
-    from dd_nnunet.storage.workspace import DatasetFolders
 
 Item = TypeVar("Item")
 
 LOGGER = logging.getLogger(__name__)
-OBJECTS = "objects"
-# the keys of evaluation.baselines.METHODS, which is imported only when a command runs
-METHOD_NAMES = ("kmeans", "denoise-kmeans", OBJECTS)
 
 
 def build_parser() -> cli.StrictParser:
     """The flags of dd_baseline."""
     parser = cli.make_parser(
         "dd_baseline",
-        "Run a training-free method on the validation cases of a dataset's folds, or on a folder of volumes.",
+        "Run a simple method on the validation cases of a dataset's folds, or on a folder of volumes. "
+        f"{' and '.join(ON_FEATURES)} need the diffusion model of each fold, the others no training.",
     )
     parser.add_argument("-d", "--dataset", required=True, metavar="ID", help="number or name of the dataset")
     cli.add_plan_flags(parser)
-    parser.add_argument("--method", required=True, choices=METHOD_NAMES, help="the baseline")
+    parser.add_argument(
+        "--method",
+        required=True,
+        choices=METHOD_NAMES,
+        metavar="METHOD",
+        help=f"the baseline: {', '.join(METHOD_NAMES)}",
+    )
     parser.add_argument("-f", "--fold", nargs="+", metavar="FOLD", help="0, 1, … or all; default: every fold")
     parser.add_argument(
         "-l", "--level", type=int, nargs="+", metavar="N", help="levels; default: all of the plan"
     )
     parser.add_argument("-i", "--input", metavar="IN", help="volumes to segment instead of the folds' cases")
     parser.add_argument("-o", "--output", metavar="OUT", help="where the parts of IN go, as level{l}/")
+    parser.add_argument(
+        "-device",
+        choices=cli.DEVICES,
+        default="auto",
+        help=f"for {' and '.join(ON_FEATURES)}; auto takes cuda, then mps, then cpu",
+    )
     return parser
 
 
@@ -52,77 +66,45 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(args: argparse.Namespace) -> None:
     if (args.input is None) != (args.output is None):
         raise UserError("-i and -o", "belong together", "give both, or neither to run on the folds")
-    if args.input is not None and args.fold is not None:
-        raise UserError("-f", "is for the folds' own cases", "leave it out with -i and -o")
-    jobs = _jobs(args)
+    if args.input is not None:
+        _check_fold_of_folder(args)
+    jobs = find_jobs(args)
     if args.input is None:
         _run_on_folds(args, jobs)
         return
     for job in jobs:
+        require_diffusion(args, job, args.fold or ())
+    for job in jobs:
         _run_on_folder(args, job)
 
 
-@dataclass(frozen=True)
-class _Job:
-    """The dataset, a configuration of its plan, and the levels asked of it."""
-
-    folders: "DatasetFolders"
-    description: "DatasetDescription"
-    configuration: str
-    plan: "ConfigurationPlan"
-    levels: "tuple[LevelPlan, ...]"
-
-    def targets(self, folder: Path, case_id: str, below: str = "") -> "dict[Path, LevelPlan]":
-        """The file of a case at every level: folder/level{l}/below/{case}{ending}."""
-        name = f"{case_id}{self.description.file_ending}"
-        return {folder / f"level{level.level}" / below / name: level for level in self.levels}
+def _check_fold_of_folder(args: argparse.Namespace) -> None:
+    if args.method not in ON_FEATURES:
+        if args.fold is not None:
+            raise UserError("-f", "is for the folds' own cases", "leave it out with -i and -o")
+    elif len(args.fold or ()) != 1:
+        reason = f"must name the one fold whose diffusion model {args.method} takes for -i"
+        raise UserError("-f", reason, "give one, e.g. -f 0")
 
 
-def _jobs(args: argparse.Namespace) -> list[_Job]:
-    from dd_nnunet.storage.raw_dataset import load_description
-
-    folders = cli.workspace(args).dataset(args.dataset)
-    description = load_description(folders)
-    plan = cli.read_plan(folders, args.plans_name, args.dataset)
-    chosen = cli.levels_by_configuration(plan, args.configuration, args.level)
-    jobs = [
-        _Job(folders, description, name, plan.configuration(name), levels) for name, levels in chosen.items()
-    ]
-    return jobs if args.method != OBJECTS else _from_objects(jobs)
-
-
-def _from_objects(jobs: Sequence[_Job]) -> list[_Job]:
-    """The jobs with those of their levels alone that start from objects.
-
-    Raises:
-        UserError: none does.
-    """
-    kept = []
-    for job in jobs:
-        levels = tuple(level for level in job.levels if job.plan.starts_from_objects(level))
-        left_out = [str(level.level) for level in job.levels if level not in levels]
-        if left_out:
-            LOGGER.warning(
-                "level %s of %s does not start from objects; left out", " ".join(left_out), job.configuration
-            )
-        if levels:
-            kept.append(replace(job, levels=levels))
-    if not kept:
-        raise UserError(
-            "--method objects", "no level of the plan starts from objects", "choose another method"
-        )
-    return kept
-
-
-def _run_on_folds(args: argparse.Namespace, jobs: Sequence[_Job]) -> None:
+def _run_on_folds(args: argparse.Namespace, jobs: Sequence[Job]) -> None:
     from dd_nnunet.evaluation.table import score_table
 
-    rows = [row for job in jobs for row in _rows_of_folds(args, job)]
+    folds_of_jobs = [_folds(args, job) for job in jobs]
+    for job, folds in zip(jobs, folds_of_jobs, strict=True):
+        require_diffusion(args, job, folds)
+    rows = [
+        row
+        for job, folds in zip(jobs, folds_of_jobs, strict=True)
+        for row in _rows_of_folds(args, job, folds)
+    ]
     if rows:
         print(score_table(rows))
 
 
-def _rows_of_folds(args: argparse.Namespace, job: _Job) -> "list[ScoreRow]":
+def _rows_of_folds(
+    args: argparse.Namespace, job: Job, folds: Mapping[str, Sequence[str]]
+) -> "list[ScoreRow]":
     from dd_nnunet.commands.validation import evaluate_validation
     from dd_nnunet.evaluation.baselines.predict import predict_case
     from dd_nnunet.storage.atomic import check_output_folder
@@ -132,11 +114,12 @@ def _rows_of_folds(args: argparse.Namespace, job: _Job) -> "list[ScoreRow]":
     output = job.folders.baseline(args.method, args.plans_name, job.configuration)
     check_output_folder(output)
     rows: list[ScoreRow] = []
-    for fold, case_ids in _folds(args, job).items():
+    for fold, case_ids in folds.items():
         fold_folder = output / f"fold_{fold}"
+        segment = method_for_fold(args, job, fold)
         for case_id in _progress(args, case_ids, f"{args.method} fold {fold}"):
             targets = job.targets(fold_folder, case_id, "validation")
-            predict_case(args.method, read_case(prepared, case_id), job.plan, targets)
+            predict_case(segment, read_case(prepared, case_id), job.plan, targets)
         LOGGER.info("%s: %s written to %s", args.method, counted(len(case_ids), "case"), fold_folder)
         rows += evaluate_validation(
             args.method, job.folders, job.description, job.levels, fold_folder, case_ids
@@ -144,7 +127,7 @@ def _rows_of_folds(args: argparse.Namespace, job: _Job) -> "list[ScoreRow]":
     return rows
 
 
-def _folds(args: argparse.Namespace, job: _Job) -> dict[str, tuple[str, ...]]:
+def _folds(args: argparse.Namespace, job: Job) -> dict[str, tuple[str, ...]]:
     """Fold -> its validation cases."""
     from dd_nnunet.core.splits import select_fold
     from dd_nnunet.storage.case_store import Manifest
@@ -161,7 +144,7 @@ def _folds(args: argparse.Namespace, job: _Job) -> dict[str, tuple[str, ...]]:
     return {name: select_fold(splits, name, case_ids, splits_json).val for name in names}
 
 
-def _run_on_folder(args: argparse.Namespace, job: _Job) -> None:
+def _run_on_folder(args: argparse.Namespace, job: Job) -> None:
     from dd_nnunet.evaluation.baselines.predict import predict_case
     from dd_nnunet.preprocessing.case import preprocess_case
     from dd_nnunet.storage.atomic import check_output_folder
@@ -171,6 +154,7 @@ def _run_on_folder(args: argparse.Namespace, job: _Job) -> None:
     failed = []
     cases = find_cases(cli.input_folder(args.input, "cases", "-i"), job.description)
     check_output_folder(Path(args.output))
+    segment = method_for_fold(args, job, args.fold[0] if args.fold else "")
     for case in _progress(args, cases, args.method):
         try:
             volume = read_volume(case.channel_files, job.plan.reading)
@@ -179,7 +163,7 @@ def _run_on_folder(args: argparse.Namespace, job: _Job) -> None:
             LOGGER.error("%s", error.line)
             failed.append(case.case_id)
             continue
-        predict_case(args.method, prepared, job.plan, job.targets(Path(args.output), case.case_id))
+        predict_case(segment, prepared, job.plan, job.targets(Path(args.output), case.case_id))
     n_written = counted(len(cases) - len(failed), "case")
     LOGGER.info("%s: %s written to %s", args.method, n_written, args.output)
     if failed:

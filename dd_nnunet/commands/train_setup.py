@@ -67,28 +67,39 @@ def write_model_files(model: Path, folders: "DatasetFolders", plan: "Plan") -> N
     Raises:
         UserError: the folds that are there were trained with another plan; says what differs.
     """
-    from dd_nnunet.core.json_difference import differences
-    from dd_nnunet.core.json_record import record_to_json
-    from dd_nnunet.core.plan import Plan
-    from dd_nnunet.storage.atomic import read_json, read_record, write_json
+    from dd_nnunet.storage.atomic import read_json, write_json
 
     plans_json = model / "plans.json"
     if plans_json.is_file():
-        # the reasons may be worded anew, or name another machine
-        old, new = (
-            record_to_json({"configurations": p.configurations, "channel_names": p.channel_names})
-            for p in (read_record(Plan, plans_json), plan)
-        )
-        changes = [f"{key} was {a}, now {b}" for key, a, b in differences(old, new)]
-        if changes:
-            more = f"; and {len(changes) - SHOWN_CHANGES} more" if len(changes) > SHOWN_CHANGES else ""
-            reason = f"these folds were trained with another plan: {'; '.join(changes[:SHOWN_CHANGES])}{more}"
-            remedy = f"rename {model.name}, or plan with -overwrite_plans_name NAME"
-            raise UserError(plans_json, reason, remedy)
+        refuse_other_plan(plans_json, plan)
         return
     write_json(model / "dataset.json", read_json(folders.preprocessed / "dataset.json"))
     write_json(model / "dataset_fingerprint.json", read_json(folders.fingerprint_json))
     write_json(plans_json, plan)
+
+
+def refuse_other_plan(plans_json: Path, plan: "Plan") -> None:
+    """Compare a plan with that of the folds that are there; plans_json lies beside them.
+
+    Raises:
+        UserError: these were trained with another; says what differs.
+    """
+    from dd_nnunet.core.json_difference import differences
+    from dd_nnunet.core.json_record import record_to_json
+    from dd_nnunet.core.plan import Plan
+    from dd_nnunet.storage.atomic import read_record
+
+    # the reasons may be worded anew, or name another machine
+    old, new = (
+        record_to_json({"configurations": p.configurations, "channel_names": p.channel_names})
+        for p in (read_record(Plan, plans_json), plan)
+    )
+    changes = [f"{key} was {a}, now {b}" for key, a, b in differences(old, new)]
+    if changes:
+        more = f"; and {len(changes) - SHOWN_CHANGES} more" if len(changes) > SHOWN_CHANGES else ""
+        reason = f"these folds were trained with another plan: {'; '.join(changes[:SHOWN_CHANGES])}{more}"
+        remedy = f"rename {plans_json.parent.name}, or plan with -overwrite_plans_name NAME"
+        raise UserError(plans_json, reason, remedy)
 
 
 def make_setup(

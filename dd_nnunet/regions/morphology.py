@@ -66,6 +66,15 @@ def without_small(mask: Mask, min_voxels: float) -> Mask:
     return large
 
 
+def largest_component(mask: Mask) -> Mask:
+    """The connected component (by faces) of a mask [Z,Y,X] with the most voxels; the first of equal ones."""
+    labels, _ = ndimage.label(mask)
+    sizes = np.bincount(labels.ravel())
+    sizes[0] = 0
+    largest: Mask = mask & (labels == sizes.argmax())
+    return largest
+
+
 def components(labels: Labels, margin: int = 0) -> Iterator[tuple[int, Box, Mask]]:
     """Each number from 1 that occurs in labels [Z,Y,X], its box with a margin, and where it is in the box."""
     for number, found in enumerate(ndimage.find_objects(labels), start=1):

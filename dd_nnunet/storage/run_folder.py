@@ -158,6 +158,12 @@ def is_finished(path: Path) -> bool:
     return _finished_path(Path(path)).exists()
 
 
+def identity_of(path: Path) -> Entry:
+    """What makes the run in this folder the same run; empty where none was recorded, of an installed model, say."""
+    record = _record_path(path)
+    return read_record(RunRecord, record).identity if record.exists() else {}
+
+
 def was_brought(path: Path) -> bool:
     """Whether a folder holds a final checkpoint that no run here has written: one of an installed model, say."""
     return (path / "checkpoint_final.pth").exists() and not _record_path(path).exists()

@@ -46,12 +46,14 @@ class CaseReader:
             return self.image(case_id)
         return self._resized.get(case_id, lambda: self._resize(case_id, grid))
 
+    def for_diffusion(self, array: FloatArray) -> tuple[FloatArray, Box]:
+        """As `diffusion_image`, of any prepared volume [C,Z,Y,X]; also the box of the volume in the padded one."""
+        padded, box = self.pad(array)
+        grid = self.configuration.diffusion.grid_zyx
+        return (padded if grid is None else _resized(array, grid)), box
+
     def _resize(self, case_id: str, grid: Zyx) -> FloatArray:
-        resized = self.image(case_id)[(slice(None), *self.box(case_id))]
-        # not with torch, whose threads do not live on in background processes
-        for axis, size in enumerate(grid, start=1):
-            resized = resample_axis(resized, axis, size, LINEAR)
-        return resized
+        return _resized(self.image(case_id)[(slice(None), *self.box(case_id))], grid)
 
     def _read(self, case_id: str) -> FloatArray:
         padded, self._boxes[case_id] = self.pad(read_case(self.folder, case_id).array)
@@ -60,3 +62,10 @@ class CaseReader:
     def pad(self, array: FloatArray) -> tuple[FloatArray, Box]:
         """Pad any volume [C,Z,Y,X] as this configuration needs it; also the box of the volume in it."""
         return pad_to_patch(array, self.configuration.patch_size_zyx, self.configuration.volume_multiple_zyx)
+
+
+def _resized(volume: FloatArray, grid: Zyx) -> FloatArray:
+    # not with torch, whose threads do not live on in background processes
+    for axis, size in enumerate(grid, start=1):
+        volume = resample_axis(volume, axis, size, LINEAR)
+    return volume

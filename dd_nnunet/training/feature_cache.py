@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -97,6 +98,22 @@ class FeatureCache:
             self.folder,
         )
 
+    def is_built(self, diffusion_checkpoint: Path) -> bool:
+        """Whether everything is there, of this diffusion model, plan and seed; nothing is written."""
+        path = self.folder / "identity.json"
+        return (
+            path.exists()
+            and read_json(path) == self._identity(diffusion_checkpoint)
+            and self._saved_projections() is not None
+            and all(map(self._is_complete, self.setup.fold.train))
+        )
+
+    def project(self, stage: int, activation: Tensor) -> Tensor:
+        """Features [n,z,y,x] of an activation [p,z,y,x] of any case, as those of training cases are kept."""
+        projections = self._saved_projections()
+        assert projections is not None, "the cache is built"
+        return torch.from_numpy(_project(activation, projections[stage])).float()
+
     def features(self, case_id: str, stage: int) -> FloatArray:
         """Projected features [p,z,y,x] float32 of a stage."""
         return self._read(f"{case_id}_stage{stage}")
@@ -138,9 +155,9 @@ class FeatureCache:
         self, case_id: str, features: CaseFeatures, projections: dict[int, tuple[Tensor, Tensor]]
     ) -> None:
         for stage, activation in features.activations.items():
-            mean, directions = projections[stage]
-            projected = torch.einsum("pzyx,pn->nzyx", activation - mean[:, None, None, None], directions)
-            write_array(self.folder / f"{case_id}_stage{stage}.b2nd", projected.numpy().astype(np.float16))
+            write_array(
+                self.folder / f"{case_id}_stage{stage}.b2nd", _project(activation, projections[stage])
+            )
         if features.denoised is not None:
             write_array(
                 self.folder / f"{case_id}_denoised.b2nd", features.denoised.numpy().astype(np.float16)
@@ -158,14 +175,17 @@ class FeatureCache:
         beyond = [(b.start, n - b.stop) for b, n in zip(box, padded.shape, strict=True)]
         return np.pad(np.stack(parts), [(0, 0), *beyond], mode="symmetric")
 
-    def _check_identity(self, diffusion_checkpoint: Path) -> None:
+    def _identity(self, diffusion_checkpoint: Path) -> dict[str, object]:
         plan, objects = self.setup.configuration.features, self.setup.configuration.objects
-        identity = {
+        return {
             "diffusion_sha256": sha256_of(diffusion_checkpoint),
             "plan": str(plan),
             "objects": str(objects and (objects.n_parts, objects.smallest_mm)),
             "seed": self.setup.seed,
         }
+
+    def _check_identity(self, diffusion_checkpoint: Path) -> None:
+        identity = self._identity(diffusion_checkpoint)
         path = self.folder / "identity.json"
         if path.exists() and read_json(path) == identity:
             return
@@ -190,6 +210,12 @@ class FeatureCache:
             save_checkpoint(self._projection_path(stage), {"mean": mean, "directions": directions})
             projections[stage] = (mean, directions)
         return projections
+
+
+def _project(activation: Tensor, projection: tuple[Tensor, Tensor]) -> npt.NDArray[np.float16]:
+    mean, directions = projection
+    projected = torch.einsum("pzyx,pn->nzyx", activation - mean[:, None, None, None], directions)
+    return projected.numpy().astype(np.float16)
 
 
 def fit_projection(samples: Tensor, plan: FeaturePlan) -> tuple[Tensor, Tensor]:

@@ -3,8 +3,9 @@ import json
 import numpy as np
 import pytest
 from small_dataset import CASES, make_dataset, true_labels
+from small_model import contents_of, make_model
 
-from dd_nnunet.commands import accumulate, baseline
+from dd_nnunet.commands import accumulate, baseline, train
 from dd_nnunet.storage.volume import read_label_map
 
 
@@ -86,6 +87,67 @@ def test_the_folder_and_the_folds_agree(dataset, tmp_path):
             read_label_map(f / f"{case}.nii.gz")[0] for f in (validation, tmp_path / "out/level2")
         )
         np.testing.assert_array_equal(first, second)
+
+
+@pytest.mark.parametrize("method", ["otsu", "bright-cluster"])
+def test_a_bright_thing_is_the_last_part_of_every_level(dataset, method):
+    assert baseline.main(["-d", "7", "--method", method, "-f", "0", *dataset.flags]) == 0
+    output = dataset.folders.baseline(method, "ddPlans", "3d_fullres") / "fold_0"
+    (case,) = json.loads(dataset.folders.splits_json.read_text())[0]["val"]
+    nucleus = true_labels(CASES.index(case)) == 2
+    parts, _ = read_label_map(output / f"level2/validation/{case}.nii.gz")
+    both = (parts == 2) & nucleus
+    assert 2 * both.sum() / ((parts == 2).sum() + nucleus.sum()) > 0.9
+    assert read_label_map(output / f"level1/validation/{case}.nii.gz")[0].max() == 1
+
+
+@pytest.mark.parametrize("method", ["feat-kmeans", "feat-gmm"])
+def test_clusters_of_features_need_the_fold_s_diffusion_model_and_no_more(
+    dataset, tmp_path, capsys, monkeypatch, method
+):
+    monkeypatch.setattr("dd_nnunet.evaluation.baselines.feature_clusters.MAX_VOXELS", 1000)
+    arguments = ["-d", "7", "--method", method, "-device", "cpu", *dataset.flags]
+    dd_train = ["7", "3d_fullres", "0", "--seed", "5", "--stage", "diffusion", "-device", "cpu"]
+    assert train.main([*dd_train, *dataset.flags]) == 0
+    fold = dataset.model / "fold_0"
+    before = contents_of(fold)
+    capsys.readouterr()
+    # all folds are looked at before the first is worked on
+    assert baseline.main([*arguments, "-f", "0", "1"]) == 2
+    error = capsys.readouterr().err
+    assert "run: dd_train 7 3d_fullres 1 --stage diffusion\n" in error and len(error.splitlines()) == 1
+    output = dataset.folders.baseline(method, "ddPlans", "3d_fullres")
+    assert not list(output.rglob("*.nii.gz"))
+
+    assert baseline.main([*arguments, "-f", "0"]) == 0
+    assert f"{method}, fold 0" in capsys.readouterr().out
+    (case,) = json.loads(dataset.folders.splits_json.read_text())[0]["val"]
+    summary = summary_of(output / "fold_0/level2/validation")
+    assert [entry["case"] for entry in summary["metric_per_case"]] == [case]
+    assert contents_of(fold) == before
+    # seed 5 of the training, which its features would have too
+    assert json.loads((output / "fold_0/features/identity.json").read_text())["seed"] == 5
+
+    images = ["-i", str(dataset.folders.images_tr), "-o", str(tmp_path / "out")]
+    assert baseline.main([*arguments, *images]) == 2
+    assert "must name the one fold" in capsys.readouterr().err
+    assert baseline.main([*arguments, *images, "-f", "0"]) == 0
+    for level in (1, 2):
+        first, second = (
+            read_label_map(f / f"{case}.nii.gz")[0]
+            for f in (output / f"fold_0/level{level}/validation", tmp_path / f"out/level{level}")
+        )
+        np.testing.assert_array_equal(first, second)
+
+
+def test_clusters_of_features_are_refused_where_the_model_is_of_another_plan(dataset, capsys):
+    arguments = ["-d", "7", "--method", "feat-kmeans", "-f", "all", "-device", "cpu", *dataset.flags]
+    make_model(dataset.workspace.results_folder(), folds=("all",))
+    dataset.write_plan(features={"timesteps": (60,)})
+    capsys.readouterr()
+    assert baseline.main(arguments) == 2
+    error = capsys.readouterr().err
+    assert "trained with another plan" in error and "timesteps" in error and len(error.splitlines()) == 1
 
 
 def test_one_bad_volume_does_not_stop_the_others(dataset, tmp_path, capsys):

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from balls import GEOMETRY, Way, shorten, way_below, write_balls
+from small_model import contents_of
 from trained_fold import assert_same_weights
 
 from dd_nnunet.commands import (
@@ -128,10 +129,16 @@ def test_two_folds_are_aligned_and_a_bad_case_does_not_stop_the_rest(
 
 
 def test_baselines_evaluation_and_report(
-    way: Way, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    way: Way, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for method in ("kmeans", "denoise-kmeans"):
+    monkeypatch.setattr("dd_nnunet.evaluation.baselines.feature_clusters.MAX_VOXELS", 1000)
+    methods = ("kmeans", "denoise-kmeans", "otsu", "bright-cluster", "feat-kmeans", "feat-gmm")
+    fold_before = contents_of(way.model / "fold_0")
+    for method in methods:
         assert baseline.main(["-d", "42", "--method", method, "-f", "0", *way.flags]) == 0
+    assert contents_of(way.model / "fold_0") == fold_before
+    # the fold's own features were taken
+    assert not list(way.folders.results.glob("ddBaseline__*/fold_0/features"))
     validated = way.model / "fold_0"
     capsys.readouterr()
     assert evaluate.main([str(validated), str(way.raw / "labelsTr"), "-d", "42", "--chill", *way.flags]) == 0
@@ -139,7 +146,7 @@ def test_baselines_evaluation_and_report(
     page = tmp_path / "report.html"
     assert report.main(["-d", "42", "-f", "0", "-o", str(page), *way.flags]) == 0
     text = page.read_text(encoding="utf-8")
-    assert "kmeans" in text and "ball" in text
+    assert all(f"<td>{method}<" in text for method in methods) and "ball" in text
 
 
 def test_a_diffusion_model_of_another_plan_is_refused(

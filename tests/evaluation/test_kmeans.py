@@ -3,11 +3,12 @@ import pytest
 from small_plan import PERCENTILES, make_configuration
 from small_volumes import cell
 
-from dd_nnunet.commands.baseline import METHOD_NAMES
+from dd_nnunet.commands.baseline_setup import METHOD_NAMES, ON_FEATURES
 from dd_nnunet.core.plan import LevelPlan, ObjectPlan
 from dd_nnunet.evaluation.baselines import METHODS
 from dd_nnunet.evaluation.baselines.denoise_kmeans import segment_denoised
 from dd_nnunet.evaluation.baselines.kmeans import lloyd, segment_by_kmeans
+from dd_nnunet.evaluation.baselines.on_features import METHODS_ON_FEATURES
 from dd_nnunet.regions.nested_parts import nested_parts
 
 
@@ -109,4 +110,5 @@ def test_objects_are_those_of_the_plan():
 
 
 def test_the_command_offers_every_method():
-    assert tuple(METHODS) == METHOD_NAMES
+    assert (*METHODS, *METHODS_ON_FEATURES) == METHOD_NAMES
+    assert tuple(METHODS_ON_FEATURES) == ON_FEATURES
