@@ -1,95 +1,125 @@
-"""What the second pass over objects does to a trained fold's held-out cases: scores with it and without.
+"""What the second pass does to a trained fold's predictions: scores with it, without it, and of the rules alone.
 
-    python benchmarks/second_pass.py --work DIR -d ID [ID ...]     # adds to benchmarks/results/second_pass.json
+    python benchmarks/second_pass.py --work DIR -d ID --variant regular --edge 50 --cases 20
 
-DIR holds raw/, preprocessed/ and results/ with fold 0 of each data set trained. Nothing is trained here; labels
-score, and decide nothing.
+adds to benchmarks/results/second_pass.json. DIR holds raw/, preprocessed/ and results/ with fold 0 of the data set
+trained. The cases are fresh synthetic cells, of a seed that no data set has. Nothing is trained here.
 """
 
 import argparse
 import tempfile
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from measuring import RESULTS, machine, write_result
 
+from dataset_conversion.synthcell import VARIANTS, make_volume
+from dd_nnunet.core.case import Geometry, PreparedCase, Volume
 from dd_nnunet.core.plan import ConfigurationPlan, LevelPlan
-from dd_nnunet.core.splits import select_fold
 from dd_nnunet.evaluation.folder import EvaluationRules, evaluate_levels
 from dd_nnunet.networks.device import choose_runtime
 from dd_nnunet.prediction.model_folder import ModelFolder
 from dd_nnunet.prediction.predict_case import FoldEnsemble, PredictionSettings
+from dd_nnunet.preprocessing.case import preprocess_case, restore_labels
+from dd_nnunet.regions.nested_parts import nested_parts
 from dd_nnunet.storage.atomic import read_json
-from dd_nnunet.storage.case_store import Manifest, read_case
-from dd_nnunet.storage.splits import read_splits
-from dd_nnunet.storage.workspace import DatasetFolders, Workspace
+from dd_nnunet.storage.volume import write_labels
+from dd_nnunet.storage.workspace import Workspace
 
 PLANS, CONFIGURATION, FOLD = "ddPlans", "3d_fullres", "0"
+SEED = 4711
+Predictor = Callable[[PreparedCase, Path], object]
 
 
 def main() -> None:
-    """Predict and score each data set twice."""
+    """Predict and score."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--work", type=Path, required=True, help="holds raw/, preprocessed/ and results/")
-    parser.add_argument("-d", nargs="+", required=True, metavar="ID", help="data sets")
+    parser.add_argument("-d", required=True, metavar="ID", help="data set")
+    parser.add_argument("--variant", choices=tuple(VARIANTS), default="regular", help="of the fresh cells")
+    parser.add_argument("--edge", type=int, default=50, help="of the fresh cells, in voxels")
+    parser.add_argument("--cases", type=int, default=20, help="how many fresh cells")
     args = parser.parse_args()
-    workspace = Workspace(*(args.work / name for name in ("raw", "preprocessed", "results")))
-    kept = RESULTS / "second_pass.json"
-    rows = read_json(kept)["datasets"] if kept.exists() else {}
-    for name in args.d:
-        folders = workspace.dataset(name)
-        rows[folders.preprocessed.name] = measure(folders) | {"machine": machine()}
-        command = "python benchmarks/second_pass.py --work DIR -d ID"
-        write_result("second_pass", {"command": command, "datasets": dict(sorted(rows.items()))})
-
-
-def measure(folders: DatasetFolders) -> dict[str, Any]:
-    """Level -> hsu and strict Dice of fold 0's held-out cases, from the network alone and sorted again."""
+    folders = Workspace(*(args.work / name for name in ("raw", "preprocessed", "results"))).dataset(args.d)
     model = ModelFolder.open(folders.model(PLANS, CONFIGURATION))
-    prepared = folders.prepared(PLANS, CONFIGURATION)
-    splits = read_splits(folders.splits_json)
-    cases = select_fold(splits, FOLD, sorted(Manifest.load(prepared).cases), folders.splits_json).val
+    rows = score_all(model, args.variant, args.edge, args.cases)
+    kept = RESULTS / "second_pass.json"
+    every = read_json(kept)["rows"] if kept.exists() else {}
+    every[f"{args.variant} {args.edge}"] = {
+        "n_cases": args.cases,
+        "seed": SEED,
+        "n_training": len(read_json(folders.splits_json)[0]["train"]),
+        "levels": rows,
+        "machine": machine(),
+    }
+    command = "python benchmarks/second_pass.py --work DIR -d ID --variant VARIANT --edge EDGE"
+    write_result("second_pass", {"command": command, "rows": dict(sorted(every.items()))})
+
+
+def score_all(model: ModelFolder, variant: str, edge: int, n_cases: int) -> dict[str, Any]:
+    """Level -> way -> protocol -> Dice."""
     planned = model.configuration
     if planned.objects is None:
-        raise SystemExit(f"{folders.preprocessed.name}: no level starts from objects")
-    levels = [level for level in planned.levels if planned.second_pass(level)]
-    found: dict[str, Any] = {"n_cases": len(cases), "levels": {}}
-    for second_pass in (False, True):
-        configuration = replace(planned, objects=replace(planned.objects, second_pass=second_pass))
-        for level, scores in predict_and_score(folders, model, configuration, levels, cases).items():
-            row = found["levels"].setdefault(f"level{level}", {})
-            row["sorted again" if second_pass else "network alone"] = scores
+        raise SystemExit("no level of this plan starts from objects")
+    alone = replace(planned, objects=replace(planned.objects, second_pass=False))
+    found: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory() as temporary:
+        labels = Path(temporary) / "labels"
+        cases = [fresh_case(planned, variant, edge, index, labels) for index in range(n_cases)]
+        for level in planned.levels:
+            if not planned.second_pass(level) or level.level not in model.finished_levels(FOLD):
+                continue
+            ways = {
+                "rules": by_rules(planned, level),
+                "network alone": by_network(model, alone, level),
+                "second pass": by_network(model, planned, level),
+            }
+            for way, predict in ways.items():
+                home = Path(temporary) / way / f"level{level.level}"
+                for case in cases:
+                    predict(case, home / f"{case.properties.case_id}.nii.gz")
+                rules = EvaluationRules(tuple(case.properties.case_id for case in cases))
+                (summary,) = evaluate_levels(
+                    {level.level: home}, labels, model.description, {level.level: level.n_parts}, rules
+                ).values()
+                row = found.setdefault(f"level{level.level}", {})
+                row[way] = {p: round(summary["protocols"][p]["dice"], 4) for p in ("hsu", "strict")}
+                print(level.level, way, row[way], flush=True)
     return found
 
 
-def predict_and_score(
-    folders: DatasetFolders,
-    model: ModelFolder,
-    configuration: ConfigurationPlan,
-    levels: list[LevelPlan],
-    cases: tuple[str, ...],
-) -> dict[int, dict[str, float]]:
-    """Level -> protocol -> Dice."""
-    runtime = choose_runtime("auto", configuration.precision)
-    prepared = folders.prepared(PLANS, CONFIGURATION)
-    with tempfile.TemporaryDirectory() as temporary:
-        homes = {level.level: Path(temporary) / f"level{level.level}" for level in levels}
-        for level in levels:
-            network = model.segmenter(FOLD, level, runtime)
-            ensemble = FoldEnsemble([network], PredictionSettings(configuration, runtime), level)
-            for case_id in cases:
-                target = homes[level.level] / f"{case_id}{model.description.file_ending}"
-                ensemble.write(read_case(prepared, case_id), target)
-        n_parts = {level.level: level.n_parts for level in levels}
-        rules = EvaluationRules(cases)
-        summaries = evaluate_levels(homes, folders.labels_tr, model.description, n_parts, rules)
-    return {
-        level: {protocol: round(s["protocols"][protocol]["dice"], 4) for protocol in ("hsu", "strict")}
-        for level, s in summaries.items()
-    }
+def fresh_case(planned: ConfigurationPlan, variant: str, edge: int, index: int, labels: Path) -> PreparedCase:
+    """A prepared synthetic cell; its labels are written."""
+    cell = make_volume(VARIANTS[variant], SEED, index, edge)
+    geometry = Geometry((edge,) * 3, (1.0,) * 3, (0.0,) * 3, tuple(np.eye(3).ravel()))
+    case_id = f"cell_{index:03d}"
+    write_labels(labels / f"{case_id}.nii.gz", cell.labels, geometry)
+    return preprocess_case(
+        Volume(cell.image[None].astype(np.float32), geometry, ("float32",)), case_id, planned
+    )
+
+
+def by_rules(planned: ConfigurationPlan, level: LevelPlan) -> Predictor:
+    """What the level's training started from, as a prediction."""
+
+    def predict(case: PreparedCase, path: Path) -> None:
+        spacing = case.properties.prepared_spacing_zyx_mm
+        parts = nested_parts(case.array[0], planned.objects, spacing)[level.level - 1]
+        write_labels(path, restore_labels(parts, case.properties), case.properties.geometry)
+
+    return predict
+
+
+def by_network(model: ModelFolder, planned: ConfigurationPlan, level: LevelPlan) -> Predictor:
+    """The trained segmenter, with the second pass that is planned."""
+    runtime = choose_runtime("cpu", planned.precision)
+    network = model.segmenter(FOLD, level, runtime)
+    return FoldEnsemble([network], PredictionSettings(planned, runtime), level).write
 
 
 if __name__ == "__main__":

@@ -16,7 +16,8 @@ class ObjectPlan:
         n_parts: K of level 1, which is 2, and of level 2 and 3 if they start so too; rising.
         smallest_mm: of each of these levels, the diameter of a ball as large as the smallest object; above 0.
         anchor_weight: of these parts beside the losses; at least 0.
-        second_pass: sort the objects that the network of level 2 or 3 found into kinds again, case by case.
+        second_pass: in each predicted case, move the outline of the object to where the volume changes, and sort the
+            objects that the network of level 2 or 3 found into kinds again.
     """
 
     n_parts: tuple[int, ...]

@@ -194,8 +194,8 @@ class ConfigurationPlan:
         return self.objects is not None and level.level <= len(self.objects.n_parts)
 
     def second_pass(self, level: LevelPlan) -> ObjectPlan | None:
-        """By which plan the objects of a predicted level are sorted into kinds again; None if they are not."""
-        wanted = self.objects is not None and self.objects.second_pass and level.level > 1
+        """By which plan a predicted level gets a second pass; None if it gets none."""
+        wanted = self.objects is not None and self.objects.second_pass
         return self.objects if wanted and self.starts_from_objects(level) else None
 
     def level(self, number: int) -> LevelPlan:

@@ -10,9 +10,9 @@ from dd_nnunet.core.fingerprint import CaseFingerprint, SubObjectFingerprint
 from dd_nnunet.core.level_plan import MAX_OBJECT_LEVELS
 from dd_nnunet.planning.stage_choice import diameter_of_level
 from dd_nnunet.planning.surrogates import surrogates
-from dd_nnunet.regions.denoising import denoise
+from dd_nnunet.regions.denoising import FINE_WEIGHT, denoise
 from dd_nnunet.regions.foreground import bounding_box
-from dd_nnunet.regions.nested_parts import FINE_WEIGHT, ball_volume, find_object
+from dd_nnunet.regions.nested_parts import ball_volume, find_object
 from dd_nnunet.regions.sub_objects import Usual, share_of_sub_objects
 
 FloatImage = npt.NDArray[np.float32]

@@ -177,13 +177,13 @@ def explain_objects(objects: ObjectPlan | None, because: str, segmenter: Segment
 
 
 def levels_from_objects(objects: ObjectPlan | None) -> str:
-    """E.g. "1 2, at least 11 2.96 mm wide, weight 10 beside the losses, sorted again when predicted"."""
+    """E.g. "1 2, at least 11 2.96 mm wide, weight 10 beside the losses, looked at again when predicted"."""
     if objects is None:
         return "none; k-means"
     levels = " ".join(str(number) for number, _ in enumerate(objects.n_parts, start=1))
     smallest = " ".join(f"{mm:.3g}" for mm in objects.smallest_mm)
     text = f"{levels}, at least {smallest} mm wide, weight {objects.anchor_weight:g} beside the losses"
-    return text + ", sorted again when predicted" * (objects.second_pass and len(objects.n_parts) > 1)
+    return text + ", looked at again when predicted" * objects.second_pass
 
 
 def explain_effort(

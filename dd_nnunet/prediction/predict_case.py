@@ -16,7 +16,7 @@ from dd_nnunet.prediction.align_parts import align_to_reference, average_folds, 
 from dd_nnunet.prediction.sliding_window import predict_slices
 from dd_nnunet.preprocessing.case import Labels, restore_slices
 from dd_nnunet.preprocessing.pad import pad_to_patch, unpad_slices
-from dd_nnunet.regions.nested_parts import sorted_again
+from dd_nnunet.regions.second_pass import second_pass
 from dd_nnunet.storage.case_store import write_array
 from dd_nnunet.storage.volume import write_labels
 
@@ -107,14 +107,14 @@ class FoldEnsemble:
         return labels
 
     def _second_pass(self, slices: Iterator[FloatArray], case: PreparedCase) -> Iterator[FloatArray]:
-        """The slices as they are, or, if so planned, one-hot ones of the objects' kinds told apart again."""
+        """The slices as they are, or, if so planned, one-hot ones of the parts after a second pass."""
         objects = self.settings.configuration.second_pass(self.level)
         if objects is None:
             yield from slices
             return
         parts = np.stack([probabilities.argmax(axis=0).astype(np.uint8) for probabilities in slices])
         spacing = case.properties.prepared_spacing_zyx_mm
-        for parts_yx in sorted_again(parts, case.array[0], objects, self.level.level, spacing):
+        for parts_yx in second_pass(parts, case.array[0], objects, self.level.level, spacing):
             yield np.equal(parts_yx, np.arange(self.n_parts)[:, None, None]).astype(np.float32)
 
     def _slices_per_fold(self, case: PreparedCase) -> Iterator[Iterator[FloatArray]]:
