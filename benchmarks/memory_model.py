@@ -203,7 +203,7 @@ def measure(row: Row, device: str) -> dict[str, Any]:
         with open_run_folder(Path(folder) / "level1", {}) as run:
             cache: Any = RandomFeatures(setup)
             segmenter = measured_gb(
-                lambda: train_segmenter(setup, configuration.levels[0], cache, run), device
+                lambda: train_segmenter(setup, configuration.groups[0], cache, run), device
             )
     return {
         **row.__dict__,

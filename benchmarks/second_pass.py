@@ -8,7 +8,7 @@ trained. The cases are fresh synthetic cells, of a seed that no data set has. No
 
 import argparse
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,7 @@ from dd_nnunet.storage.workspace import Workspace
 
 PLANS, CONFIGURATION, FOLD = "ddPlans", "3d_fullres", "0"
 SEED = 4711
-Predictor = Callable[[PreparedCase, Path], object]
+Predictor = Callable[[PreparedCase, Mapping[LevelPlan, Path]], object]
 
 
 def main() -> None:
@@ -71,25 +71,30 @@ def score_all(model: ModelFolder, variant: str, edge: int, n_cases: int) -> dict
     with tempfile.TemporaryDirectory() as temporary:
         labels = Path(temporary) / "labels"
         cases = [fresh_case(planned, variant, edge, index, labels) for index in range(n_cases)]
-        for level in planned.levels:
-            if not planned.second_pass(level) or level.level not in model.finished_levels(FOLD):
-                continue
-            ways = {
-                "rules": by_rules(planned, level),
-                "network alone": by_network(model, alone, level),
-                "second pass": by_network(model, planned, level),
-            }
-            for way, predict in ways.items():
-                home = Path(temporary) / way / f"level{level.level}"
-                for case in cases:
-                    predict(case, home / f"{case.properties.case_id}.nii.gz")
-                rules = EvaluationRules(tuple(case.properties.case_id for case in cases))
-                (summary,) = evaluate_levels(
-                    {level.level: home}, labels, model.description, {level.level: level.n_parts}, rules
-                ).values()
-                row = found.setdefault(f"level{level.level}", {})
+        ways = {
+            "rules": by_rules(planned),
+            "network alone": by_network(model, alone),
+            "second pass": by_network(model, planned),
+        }
+        for way, predict in ways.items():
+            homes = {level: Path(temporary) / way / f"level{level.level}" for level in planned.levels}
+            for case in cases:
+                predict(case, {n: home / f"{case.properties.case_id}.nii.gz" for n, home in homes.items()})
+            rules = EvaluationRules(tuple(case.properties.case_id for case in cases))
+            there = {level: home for level, home in homes.items() if home.is_dir()}
+            summaries = evaluate_levels(
+                {level.level: home for level, home in there.items()},
+                labels,
+                model.description,
+                {level.level: level.n_parts for level in there},
+                rules,
+            )
+            for number, summary in summaries.items():
+                row = found.setdefault(f"level{number}", {})
                 row[way] = {p: round(summary["protocols"][p]["dice"], 4) for p in ("hsu", "strict")}
-                print(level.level, way, row[way], flush=True)
+                nesting = summary.get("nesting") or {}
+                row[way]["violations"] = nesting.get("violation_rate")
+                print(number, way, row[way], flush=True)
     return found
 
 
@@ -104,22 +109,32 @@ def fresh_case(planned: ConfigurationPlan, variant: str, edge: int, index: int, 
     )
 
 
-def by_rules(planned: ConfigurationPlan, level: LevelPlan) -> Predictor:
-    """What the level's training started from, as a prediction."""
+def by_rules(planned: ConfigurationPlan) -> Predictor:
+    """What the training of these levels started from, as a prediction."""
 
-    def predict(case: PreparedCase, path: Path) -> None:
+    def predict(case: PreparedCase, paths: Mapping[LevelPlan, Path]) -> None:
         spacing = case.properties.prepared_spacing_zyx_mm
-        parts = nested_parts(case.array[0], planned.objects, spacing)[level.level - 1]
-        write_labels(path, restore_labels(parts, case.properties), case.properties.geometry)
+        found = nested_parts(case.array[0], planned.objects, spacing)
+        for level, path in paths.items():
+            if planned.starts_from_objects(level):
+                labels = restore_labels(found[level.level - 1], case.properties)
+                write_labels(path, labels, case.properties.geometry)
 
     return predict
 
 
-def by_network(model: ModelFolder, planned: ConfigurationPlan, level: LevelPlan) -> Predictor:
-    """The trained segmenter, with the second pass that is planned."""
+def by_network(model: ModelFolder, planned: ConfigurationPlan) -> Predictor:
+    """The trained segmenters, with the second pass that is planned."""
     runtime = choose_runtime("cpu", planned.precision)
-    network = model.segmenter(FOLD, level, runtime)
-    return FoldEnsemble([network], PredictionSettings(planned, runtime), level).write
+    settings = PredictionSettings(planned, runtime)
+    groups = planned.groups_of(level for level in planned.levels if level.level in model.finished_levels(FOLD))
+    ensembles = [FoldEnsemble([model.segmenter(FOLD, group, runtime)], settings, group) for group in groups]
+
+    def predict(case: PreparedCase, paths: Mapping[LevelPlan, Path]) -> None:
+        for ensemble in ensembles:
+            ensemble.write(case, paths)
+
+    return predict
 
 
 if __name__ == "__main__":

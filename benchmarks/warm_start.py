@@ -23,16 +23,16 @@ from dd_nnunet.storage.raw_dataset import load_description
 from dd_nnunet.storage.splits import read_splits
 from dd_nnunet.storage.volume import read_label_map
 from dd_nnunet.storage.workspace import DatasetFolders, Workspace
-from dd_nnunet.training import pseudo_labels
+from dd_nnunet.training import case_points, pseudo_labels
 from dd_nnunet.training.case_reader import CaseReader
 from dd_nnunet.training.pretrain_diffusion import load_diffusion
 from dd_nnunet.training.pseudo_labels import SAMPLE_CASES, WarmStart
 
 VARIANTS = {  # share of calm voxels, border share that makes a background (above 1: never)
     "all voxels, no background first": (1.0, 2.0),
-    "calm voxels only": (pseudo_labels.CALM_SHARE, 2.0),
+    "calm voxels only": (case_points.CALM_SHARE, 2.0),
     "background first": (1.0, pseudo_labels.BACKGROUND_BORDER_SHARE),
-    "both (dd_train)": (pseudo_labels.CALM_SHARE, pseudo_labels.BACKGROUND_BORDER_SHARE),
+    "both (dd_train)": (case_points.CALM_SHARE, pseudo_labels.BACKGROUND_BORDER_SHARE),
 }
 
 
@@ -76,7 +76,7 @@ def main() -> None:
     }
     scores: dict[str, dict[str, dict[str, float]]] = {}
     for name, (calm, border) in VARIANTS.items():
-        pseudo_labels.CALM_SHARE, pseudo_labels.BACKGROUND_BORDER_SHARE = calm, border
+        case_points.CALM_SHARE, pseudo_labels.BACKGROUND_BORDER_SHARE = calm, border
         scores[name] = {}
         for level in plan.levels:
             start = WarmStart(sample, level.n_parts, seed=0)

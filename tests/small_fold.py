@@ -9,16 +9,17 @@ from small_plan import make_configuration
 from small_volumes import ONE_MM, straight_grid
 
 from dd_nnunet.core.case import CaseProperties, PreparedCase
-from dd_nnunet.core.plan import LevelPlan, Zyx
+from dd_nnunet.core.plan import LevelGroup, LevelPlan, Zyx
 from dd_nnunet.core.splits import Fold
 from dd_nnunet.networks.device import choose_runtime
 from dd_nnunet.storage.case_store import write_case
 from dd_nnunet.storage.run_folder import open_run_folder
 from dd_nnunet.training.case_reader import CaseReader
 from dd_nnunet.training.feature_cache import FeatureCache
+from dd_nnunet.training.kept_epoch import LevelResult
 from dd_nnunet.training.pretrain_diffusion import load_diffusion, pretrain_diffusion
 from dd_nnunet.training.setup import TrainingSetup
-from dd_nnunet.training.train_segmenter import LevelResult, train_segmenter
+from dd_nnunet.training.train_segmenter import train_segmenter
 
 SIZE = 16
 CASES = tuple(f"ball_{i}" for i in range(6))
@@ -83,4 +84,4 @@ def train_level(setup: TrainingSetup, fold: Path, level: LevelPlan) -> LevelResu
     cache = FeatureCache(fold / "features", setup, (1, 2))
     cache.build(checkpoint, network)
     with open_run_folder(fold / f"level{level.level}", {"seed": setup.seed}) as run:
-        return train_segmenter(setup, level, cache, run)
+        return train_segmenter(setup, LevelGroup((level,)), cache, run)[0]

@@ -8,7 +8,7 @@ from small_plan import DESCRIPTION, FINGERPRINT, NAME, make_plan
 
 from dd_nnunet.networks.checkpoint import save_checkpoint
 from dd_nnunet.networks.diffusion_unet import DiffusionUNet
-from dd_nnunet.networks.segmentation_unet import build_segmenter
+from dd_nnunet.networks.segmentation_unet import build_group_segmenter
 from dd_nnunet.storage.atomic import write_json
 
 MODEL = f"{NAME}/{MODEL_FOLDER}"
@@ -36,13 +36,14 @@ def write_segmenters(folder: Path, plan, description, folds=(0,), orders=None, s
     write_json(folder / "plans.json", plan)
     write_json(folder / "dataset.json", description)
     configuration = plan.configuration("3d_fullres")
-    for level in configuration.levels:
-        torch.manual_seed(seed + level.level)
-        weights = build_segmenter(configuration.segmenter, 1, level.n_parts).state_dict()
+    for group in configuration.groups:
+        level = group.levels[0].level
+        torch.manual_seed(seed + level)
+        weights = build_group_segmenter(configuration.segmenter, 1, group).state_dict()
         for fold in folds:
-            order = list((orders or {}).get((fold, level.level), range(level.n_parts)))
+            order = list((orders or {}).get((fold, level), range(group.tree.n_channels)))
             content = {"network": weights, "order": order, "epoch": 0}
-            save_checkpoint(folder / f"fold_{fold}" / f"level{level.level}" / "checkpoint_final.pth", content)
+            save_checkpoint(folder / f"fold_{fold}" / group.folder / "checkpoint_final.pth", content)
 
 
 def contents_of(folder: Path) -> dict[str, bytes | None]:

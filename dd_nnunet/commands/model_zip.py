@@ -87,8 +87,15 @@ def _export(args: argparse.Namespace) -> None:
         files |= diffusion_files(model, folds)
     if args.with_crossval:
         files |= crossval_files(model)
+    groups = model.configuration.groups_of(levels)
+    nested = any(group.nested for group in groups)
+    if nested:
+        # one network has them all
+        levels = groups[0].levels
     numbers = tuple(level.level for level in levels)
-    manifest = ModelManifest(folders.name, args.plans_name, configuration, folds, numbers, __version__)
+    manifest = ModelManifest(
+        folders.name, args.plans_name, configuration, folds, numbers, __version__, nested=nested
+    )
     write_archive(output, manifest, files)
     LOGGER.info("folds %s, levels %s: %.1f MB written to %s", " ".join(folds),
                 " ".join(map(str, numbers)), output.stat().st_size / 1e6, output)  # fmt: skip

@@ -14,7 +14,7 @@ from dd_nnunet.core.units import counted
 
 if TYPE_CHECKING:
     from dd_nnunet.core.dataset import DatasetDescription
-    from dd_nnunet.core.plan import LevelPlan
+    from dd_nnunet.core.plan import LevelGroup, LevelPlan
     from dd_nnunet.storage.workspace import DatasetFolders
     from dd_nnunet.training.setup import TrainingSetup
     from dd_nnunet.training.stopping import StopRequest
@@ -27,7 +27,7 @@ def build_parser() -> cli.StrictParser:
     """The flags of dd_train."""
     parser = cli.make_parser(
         "dd_train",
-        "Train one fold: the diffusion model, then a segmenter per level, then predict and score the fold's "
+        "Train one fold: the diffusion model, then the segmenters of the levels, then predict and score the fold's "
         "validation cases. The same command resumes; a finished fold says so.",
     )
     parser.add_argument("dataset", metavar="DATASET", help="number or name of the dataset")
@@ -35,7 +35,12 @@ def build_parser() -> cli.StrictParser:
     parser.add_argument("fold", metavar="FOLD", help="0, 1, 2, 3, 4 or all")
     parser.add_argument("-p", "--plans_name", default=DEFAULT_PLANS, metavar="NAME", help="name of the plan")
     parser.add_argument(
-        "-l", "--level", type=int, nargs="+", metavar="N", help="levels; default: all of the plan"
+        "-l",
+        "--level",
+        type=int,
+        nargs="+",
+        metavar="N",
+        help="levels, with those that nest with them; default: all",
     )
     parser.add_argument("--stage", choices=STAGES, default="all", help="train only this")
     parser.add_argument(
@@ -163,13 +168,15 @@ def _train(
         _train_diffusion(args, setup, checkpoint)
     if args.stage == "diffusion":
         return
-    unfinished = [level for level in levels if not is_finished(fold_folder / f"level{level.level}")]
-    cache = FeatureCache(fold_folder / "features", setup, [s for level in unfinished for s in level.stages])
+    groups = setup.configuration.groups_of(levels)
+    unfinished = [group for group in groups if not is_finished(fold_folder / group.folder)]
+    stages = [stage for group in unfinished for level in group.levels for stage in level.stages]
+    cache = FeatureCache(fold_folder / "features", setup, stages)
     if unfinished:
         network = load_diffusion(setup.configuration, setup.n_channels, checkpoint, setup.runtime)
         cache.build(checkpoint, network)
-    for level in levels:
-        _train_level(args, setup, level, cache, fold_folder)
+    for group in groups:
+        _train_group(args, setup, group, cache, fold_folder)
 
 
 def _say_how_long(
@@ -182,7 +189,8 @@ def _say_how_long(
     if setup.runtime.device.type != "cpu" or args.quiet:
         return
     diffusion = args.stage != "segmenter" and not args.pretrained_diffusion
-    left = [level for level in levels if not is_finished(fold_folder / f"level{level.level}")]
+    groups = setup.configuration.groups_of(levels)
+    left = [group for group in groups if not is_finished(fold_folder / group.folder)]
     wanted = [] if args.stage == "diffusion" else left
     expected = expect_time(setup, wanted, diffusion and not is_finished(fold_folder / "diffusion"))
     if expected is not None:
@@ -219,37 +227,35 @@ def _existing(path: Path) -> Path:
     return path
 
 
-def _train_level(
-    args: argparse.Namespace, setup: "TrainingSetup", level: "LevelPlan", cache: Any, fold_folder: Path
+def _train_group(
+    args: argparse.Namespace, setup: "TrainingSetup", group: "LevelGroup", cache: Any, fold_folder: Path
 ) -> None:
     from dd_nnunet.storage.run_folder import open_run_folder
     from dd_nnunet.training.train_segmenter import train_segmenter
 
-    planned = (level, setup.configuration.segmenter, setup.configuration.features)
-    folder = fold_folder / f"level{level.level}"
-    identity = _identity(setup, f"level {level.level}", planned)
-    with open_run_folder(folder, identity, args.strict_env) as run:
+    levels = group if group.nested else group.levels[0]
+    planned = (levels, setup.configuration.segmenter, setup.configuration.features)
+    identity = _identity(setup, group.name, planned)
+    with open_run_folder(fold_folder / group.folder, identity, args.strict_env) as run:
         if run.finished:
-            LOGGER.info("level %d: finished already (--fresh trains anew)", level.level)
+            LOGGER.info("%s: finished already (--fresh trains anew)", group.name)
             return
-        run.logger.info(
-            "level %d, %d parts, stages %s: %s",
-            level.level,
-            level.n_parts,
-            level.stages,
-            setup.runtime.because,
-        )
-        result = train_segmenter(setup, level, cache, run)
-        run.mark_finished(
+        parts = " ".join(str(level.n_parts) for level in group.levels)
+        stages = " ".join(str(level.stages) for level in group.levels)
+        run.logger.info("%s, %s parts, stages %s: %s", group.name, parts, stages, setup.runtime.because)
+        results = [
             {
-                "device": setup.runtime.because,
-                "seconds": _seconds(run.read_log()),
                 "epoch": result.epoch,
                 "alive_parts": result.statistics.alive_parts,
                 "collapsed": result.collapsed,
                 "part_shares": result.statistics.shares,
             }
-        )
+            for result in train_segmenter(setup, group, cache, run)
+        ]
+        by_level = {str(level.level): found for level, found in zip(group.levels, results, strict=True)}
+        came_to = {"levels": by_level} if group.nested else results[0]
+        summary = {"device": setup.runtime.because, "seconds": _seconds(run.read_log())}
+        run.mark_finished(summary | came_to)
 
 
 def _identity(setup: "TrainingSetup", what: str, planned: object) -> dict[str, object]:
@@ -284,8 +290,8 @@ def _validate(
     from dd_nnunet.commands.validation import evaluate_validation, predict_validation
     from dd_nnunet.evaluation.table import score_table
 
-    for level in levels:
-        predict_validation(setup, level, fold_folder, description.file_ending)
+    for group in setup.configuration.groups_of(levels):
+        predict_validation(setup, group, fold_folder, description.file_ending)
     rows = evaluate_validation("dd_nnunet", folders, description, levels, fold_folder, setup.fold.val)
     if rows:
         print(score_table(rows))

@@ -9,7 +9,7 @@ from dd_nnunet.core.errors import UserError
 
 if TYPE_CHECKING:
     from dd_nnunet.core.dataset import DatasetDescription
-    from dd_nnunet.core.plan import LevelPlan
+    from dd_nnunet.core.plan import LevelGroup, LevelPlan
     from dd_nnunet.evaluation.table import ScoreRow
     from dd_nnunet.storage.workspace import DatasetFolders
     from dd_nnunet.training.setup import TrainingSetup
@@ -56,19 +56,19 @@ def evaluate_validation(
 
 
 def predict_validation(
-    setup: "TrainingSetup", level: "LevelPlan", fold_folder: Path, file_ending: str
+    setup: "TrainingSetup", group: "LevelGroup", fold_folder: Path, file_ending: str
 ) -> None:
     """Predict the fold's validation cases that are not predicted yet.
 
     Args:
         setup: fold, prepared cases and device.
-        level: to predict.
+        group: of levels, to predict.
         fold_folder: gets level{l}/validation/{case}{ending} and part_numbering.json there.
         file_ending: of the predictions.
 
     Raises:
         StoppedError: the run was asked to end early; what is predicted stays.
-        UserError: the level is not trained.
+        UserError: they are not trained.
     """
     from dd_nnunet.networks.trained_segmenter import load_segmenter
     from dd_nnunet.prediction.predict_case import FoldEnsemble, PredictionSettings
@@ -76,30 +76,38 @@ def predict_validation(
     from dd_nnunet.storage.case_store import read_case
     from dd_nnunet.storage.progress_bar import progress_bar
 
-    folder = fold_folder / f"level{level.level}"
-    checkpoint = folder / "checkpoint_final.pth"
+    checkpoint = fold_folder / group.folder / "checkpoint_final.pth"
     if not checkpoint.is_file():
         raise UserError(checkpoint, "does not exist", "run the same command without --val")
-    check_output_folder(folder / "validation")
-    paths = {case_id: folder / "validation" / f"{case_id}{file_ending}" for case_id in setup.fold.val}
-    missing = [case_id for case_id, path in paths.items() if not path.exists()]
+    folders = {level: fold_folder / f"level{level.level}" / "validation" for level in group.levels}
+    for folder in folders.values():
+        check_output_folder(folder)
+    paths = {
+        case_id: {level: folder / f"{case_id}{file_ending}" for level, folder in folders.items()}
+        for case_id in setup.fold.val
+    }
+    missing = [case_id for case_id, files in paths.items() if not all(map(Path.exists, files.values()))]
     if missing:
-        network = load_segmenter(setup.configuration.segmenter, setup.n_channels, level, checkpoint)
+        network = load_segmenter(setup.configuration.segmenter, setup.n_channels, group, checkpoint)
         settings = PredictionSettings(setup.configuration, setup.runtime)
-        ensemble = FoldEnsemble([setup.runtime.place_network(network)], settings, level)
+        ensemble = FoldEnsemble([setup.runtime.place_network(network)], settings, group)
         bar = progress_bar(
-            missing, desc=f"validate level {level.level}", unit="case", disable=not setup.progress_bar
+            missing, desc=f"validate {group.name}", unit="case", disable=not setup.progress_bar
         )
         for case_id in bar:
             ensemble.write(read_case(setup.reader.folder, case_id), paths[case_id])
-            setup.stop.check(folder / "validation")
-    _write_numbering(folder / "validation" / "part_numbering.json", checkpoint)
+            setup.stop.check(checkpoint.parent)
+    for level, channels in zip(group.levels, group.tree.channels, strict=True):
+        _write_numbering(folders[level] / "part_numbering.json", checkpoint, group, channels)
 
 
-def _write_numbering(path: Path, checkpoint: Path) -> None:
-    """Say which output of the network each part is."""
+def _write_numbering(path: Path, checkpoint: Path, group: "LevelGroup", channels: slice) -> None:
+    """Say which output of the network each part is, counted within the level."""
     from dd_nnunet.networks.checkpoint import load_checkpoint
     from dd_nnunet.storage.atomic import write_json
 
     rule = "part 0 owns most border voxels, the rest by falling volume"
-    write_json(path, {"rule": rule, "network_channel_of_part": load_checkpoint(checkpoint)["order"]})
+    if group.nested:
+        rule = "as in the labels that training started from; a part's children have the level before's order"
+    order = [k - channels.start for k in load_checkpoint(checkpoint)["order"][channels]]
+    write_json(path, {"rule": rule, "network_channel_of_part": order})

@@ -2,10 +2,14 @@
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 from dd_nnunet.core.network_plans import check_at_least
+from dd_nnunet.core.part_tree import Parents, PartTree, consecutive, shared_out
 
 MAX_OBJECT_LEVELS = 3
+# the folder of the one training of several levels
+NESTED_LEVELS = "levels"
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,18 @@ class ObjectPlan:
         if not 0 <= self.anchor_weight < math.inf:
             raise ValueError(f"objects.anchor_weight is {self.anchor_weight}; at least 0")
 
+    @property
+    def core_kinds(self) -> tuple[int, ...]:
+        """Kinds of cores that level 3 adds, for each kind of object: as even as can be, the first get one more."""
+        added, kinds = self.n_parts[2] - self.n_parts[1], self.n_parts[1] - 2
+        return tuple(added // kinds + (kind < added % kinds) for kind in range(kinds))
+
+    def parents(self, level: int) -> Parents:
+        """In which part of the level before each part of level 2 or 3 lies."""
+        if level == 2:
+            return (0, *[1] * (self.n_parts[1] - 1))
+        return (*range(self.n_parts[1]), *(2 + kind for kind in consecutive(self.core_kinds)))
+
 
 @dataclass(frozen=True)
 class LevelPlan:
@@ -48,7 +64,7 @@ class LevelPlan:
         n_parts: K, at least 2.
         stages: decoder stages of the diffusion U-Net that feed it, at least one, 1 = coarsest.
         children: how many of its parts each part of the level before becomes, in the order of the parts' numbers;
-            empty where that is not stated. Training does not use it yet.
+            empty where that is not stated. Used where levels are nested and do not start from objects.
     """
 
     level: int
@@ -67,3 +83,52 @@ class LevelPlan:
             raise ValueError(
                 f"children of level {self.level} are {shown}; each at least 1, together n_parts = {self.n_parts}"
             )
+
+    def parents(self, n_before: int) -> Parents:
+        """In which part of the level before each part lies, where it does not start from objects.
+
+        Raises:
+            ValueError: fewer parts than before.
+        """
+        if self.children:
+            return consecutive(self.children)
+        if self.n_parts < n_before:
+            raise ValueError(
+                f"n_parts of level {self.level} is {self.n_parts}, fewer than the {n_before} before it; nested "
+                "levels never get fewer parts (segmenter.nested = false trains each level on its own)"
+            )
+        return shared_out(n_before, self.n_parts)
+
+
+@dataclass(frozen=True)
+class LevelGroup:
+    """Levels that one network is trained for: a single level, or several that nest.
+
+    Args:
+        levels: with rising numbers that follow each other.
+        parents: for each but the first, of each of its parts the number of the part before that it lies in.
+    """
+
+    levels: tuple[LevelPlan, ...]
+    parents: tuple[Parents, ...] = ()
+
+    @cached_property
+    def tree(self) -> PartTree:
+        """Which part lies in which."""
+        return PartTree(tuple(level.n_parts for level in self.levels), self.parents)
+
+    @property
+    def nested(self) -> bool:
+        """Whether these are several levels."""
+        return len(self.levels) > 1
+
+    @property
+    def folder(self) -> str:
+        """Name of the folder of its training: "levels", or "level2", say."""
+        return NESTED_LEVELS if self.nested else f"level{self.levels[0].level}"
+
+    @property
+    def name(self) -> str:
+        """For people: "level 2" or "levels 1 2 3"."""
+        numbers = " ".join(str(level.level) for level in self.levels)
+        return f"levels {numbers}" if self.nested else f"level {numbers}"

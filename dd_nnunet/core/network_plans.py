@@ -198,6 +198,8 @@ class SegmenterPlan:
             each axis; 1 = not at all.
         norm: of the convolutions, over each "instance" or over the "batch".
         dropout: share of channels dropped while training.
+        nested: one network for all levels of a configuration, in which each part lies in one of the level before;
+            otherwise one network per level, which know nothing of each other.
     """
 
     features_per_stage: tuple[int, ...]
@@ -222,6 +224,7 @@ class SegmenterPlan:
     inner_multiple: int = 1
     norm: Literal["instance", "batch"] = "instance"
     dropout: float = 0.0
+    nested: bool = False
 
     def __post_init__(self) -> None:
         self._check_network()

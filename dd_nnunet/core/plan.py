@@ -1,11 +1,14 @@
 """The plan: all that was decided about a dataset, with the reasons. Written once, never changed by code."""
 
+import itertools
 import math
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
 from dd_nnunet.core.errors import UserError
+from dd_nnunet.core.level_plan import LevelGroup as LevelGroup
 from dd_nnunet.core.level_plan import LevelPlan as LevelPlan
 from dd_nnunet.core.level_plan import ObjectPlan as ObjectPlan
 from dd_nnunet.core.network_plans import DiffusionPlan as DiffusionPlan
@@ -147,6 +150,7 @@ class ConfigurationPlan:
             raise ValueError(f"spacing_zyx_mm is {list(self.spacing_zyx_mm)}; must be above 0 on every axis")
         self._check_patch()
         self._check_objects()
+        self._check_nesting()
         n_timesteps = self.diffusion.n_timesteps
         for timestep in self.features.timesteps:
             if not 0 <= timestep < n_timesteps:
@@ -170,6 +174,17 @@ class ConfigurationPlan:
                     f"{self.objects.n_parts[level.level - 1]}; they must agree"
                 )
 
+    def _check_nesting(self) -> None:
+        if not self.levels:
+            raise ValueError("levels is empty; at least one")
+        numbers = [level.level for level in self.levels]
+        if self.segmenter.nested and numbers != list(range(numbers[0], numbers[0] + len(numbers))):
+            raise ValueError(
+                f"levels are {' '.join(map(str, numbers))}; with segmenter.nested their numbers follow each other"
+            )
+        # builds the tree of parts, which says what is wrong with it
+        assert all(group.tree for group in self.groups)
+
     def _check_patch(self) -> None:
         check_lengths("patch_size_zyx", self.patch_size_zyx)
         if self.diffusion.grid_zyx is None:
@@ -188,6 +203,27 @@ class ConfigurationPlan:
     def diffusion_patch_zyx(self) -> Zyx:
         """What the diffusion U-Net sees at once: the grid that volumes are resized to, or a patch."""
         return self.diffusion.grid_zyx or self.patch_size_zyx
+
+    @property
+    def groups(self) -> tuple[LevelGroup, ...]:
+        """The levels by the networks that they are trained with: one each, or one for all that nest."""
+        if not self.segmenter.nested or len(self.levels) < 2:
+            return tuple(LevelGroup((level,)) for level in self.levels)
+        parents = []
+        for before, level in itertools.pairwise(self.levels):
+            if self.objects is not None and self.starts_from_objects(level):
+                parents.append(self.objects.parents(level.level))
+            else:
+                parents.append(level.parents(before.n_parts))
+        return (LevelGroup(self.levels, tuple(parents)),)
+
+    def group(self, level: LevelPlan) -> LevelGroup:
+        """The group that a level of this configuration belongs to."""
+        return next(group for group in self.groups if level in group.levels)
+
+    def groups_of(self, levels: Iterable[LevelPlan]) -> tuple[LevelGroup, ...]:
+        """The groups that some levels belong to, each once."""
+        return tuple(dict.fromkeys(map(self.group, levels)))
 
     def starts_from_objects(self, level: LevelPlan) -> bool:
         """Whether a level's training starts from objects, instead of k-means."""

@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 
+import torch
 from dynamic_network_architectures.architectures.unet import PlainConvUNet
 from torch import Tensor, nn
 
-from dd_nnunet.core.plan import SegmenterPlan
+from dd_nnunet.core.part_tree import PartTree
+from dd_nnunet.core.plan import LevelGroup, SegmenterPlan
 
 NORMS = {"instance": nn.InstanceNorm3d, "batch": nn.BatchNorm3d}
 
@@ -39,6 +41,57 @@ def build_segmenter(plan: SegmenterPlan, n_image_channels: int, n_parts: int) ->
         deep_supervision=False,
     )
     return ResizedInside(network, plan.inner_multiple) if plan.inner_multiple > 1 else network
+
+
+def build_group_segmenter(plan: SegmenterPlan, n_image_channels: int, group: LevelGroup) -> nn.Module:
+    """The network of a group of levels: [B,C,Z,Y,X] in [0,1] -> logits [B,parts of all levels,Z,Y,X].
+
+    Args:
+        plan: see `build_segmenter`.
+        n_image_channels: C.
+        group: a single level, or several that nest (see `NestedSegmenter`).
+    """
+    network = build_segmenter(plan, n_image_channels, group.tree.n_channels)
+    return NestedSegmenter(network, group.tree) if group.nested else network
+
+
+class NestedSegmenter(nn.Module):
+    """A network whose masks of each level refine those of the level before.
+
+    Its outputs compete within the children of one part only, and a part's probability is that of its parent times
+    its share among the children: M^l = M^{l-1}[parent] · softmax over the siblings. So the children's masks sum to
+    their parent's mask at every voxel.
+
+    Args:
+        network: [B,C,Z,Y,X] -> [B,channels,Z,Y,X].
+        tree: which part lies in which.
+    """
+
+    def __init__(self, network: nn.Module, tree: PartTree) -> None:
+        super().__init__()
+        self.network = network
+        self.tree = tree
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: [B,C,Z,Y,X] -> log probabilities [B,channels,Z,Y,X] float32; exp sums to 1 over each level's parts."""
+        outputs: Tensor = self.network(x)
+        first, *finer = (outputs[:, channels].float() for channels in self.tree.channels)
+        levels = [first.log_softmax(dim=1)]
+        for parents, of_level in zip(self.tree.parents, finer, strict=True):
+            levels.append(levels[-1][:, list(parents)] + sibling_log_softmax(of_level, parents))
+        return torch.cat(levels, dim=1)
+
+
+def sibling_log_softmax(logits: Tensor, parents: Sequence[int]) -> Tensor:
+    """Log of the softmax among the parts of the same parent: [B,K,Z,Y,X] twice.
+
+    Args:
+        logits: [B,K,Z,Y,X].
+        parents: of each part.
+    """
+    of_parent = [[k for k, p in enumerate(parents) if p == parent] for parent in range(max(parents) + 1)]
+    sums = torch.stack([logits[:, children].logsumexp(dim=1) for children in of_parent], dim=1)
+    return logits - sums[:, list(parents)]
 
 
 def inner_size(size_zyx: Sequence[int], multiple: int) -> list[int]:

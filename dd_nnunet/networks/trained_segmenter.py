@@ -7,34 +7,37 @@ import torch
 from torch import Tensor, nn
 
 from dd_nnunet.core.errors import UserError
-from dd_nnunet.core.plan import LevelPlan, SegmenterPlan
+from dd_nnunet.core.plan import LevelGroup, SegmenterPlan
 from dd_nnunet.networks.checkpoint import load_checkpoint, load_weights
-from dd_nnunet.networks.segmentation_unet import build_segmenter
+from dd_nnunet.networks.segmentation_unet import build_group_segmenter
 
 
-def load_segmenter(plan: SegmenterPlan, n_channels: int, level: LevelPlan, path: Path) -> nn.Module:
-    """The trained segmenter of a level in eval mode, on the CPU; its parts stand in canonical order.
+def load_segmenter(plan: SegmenterPlan, n_channels: int, group: LevelGroup, path: Path) -> nn.Module:
+    """The trained segmenter of a group of levels in eval mode, on the CPU; its parts stand in canonical order.
 
     Raises:
-        UserError: the checkpoint is damaged, of another network, or orders other parts than the level has.
+        UserError: the checkpoint is damaged, of another network, or orders other parts than the levels have.
     """
     content = load_checkpoint(path)
-    network = build_segmenter(plan, n_channels, level.n_parts)
+    network = build_group_segmenter(plan, n_channels, group)
     load_weights(network, content.get("network", {}), path)
-    order = check_order(content.get("order", ()), level.n_parts, path)
+    order = check_order(content.get("order", ()), group, path)
     return CanonicalParts(network, order).requires_grad_(False).eval()
 
 
-def check_order(order: Sequence[int], n_parts: int, where: Path) -> Sequence[int]:
-    """The order itself, if it names each output channel of a segmenter once.
+def check_order(order: Sequence[int], group: LevelGroup, where: Path) -> Sequence[int]:
+    """The order itself, if it names each output channel of a segmenter once, each among those of its level.
 
     Raises:
         UserError: it does not.
     """
-    if sorted(order) != list(range(n_parts)):
-        reason = f"orders its parts {list(order)[:n_parts]}, the level has {n_parts}"
-        raise UserError(where, reason, "use the plan it was trained with")
-    return order
+    tree = group.tree
+    if len(order) == tree.n_channels and all(
+        sorted(order[channels]) == list(range(channels.start, channels.stop)) for channels in tree.channels
+    ):
+        return order
+    reason = f"orders its parts {list(order)[: tree.n_channels]}, {group.name} has {tree.n_channels}"
+    raise UserError(where, reason, "use the plan it was trained with")
 
 
 class CanonicalParts(nn.Module):

@@ -49,9 +49,10 @@ def discovery_loss(
     feature_term = torch.stack([consistency(masks, h, plan.scale_free).mean() for h in features]).mean()
     visual_term = consistency(masks, visual, plan.scale_free).mean()
     invariance_term = INVARIANCES[plan.invariance](masks, transformed).mean()
-    total = (
-        plan.feature_weight * feature_term
-        + plan.visual_weight * visual_term
-        + plan.invariance_weight * invariance_term
-    )
-    return DiscoveryLoss(total, feature_term, visual_term, invariance_term)
+    return weighted(feature_term, visual_term, invariance_term, plan)
+
+
+def weighted(feature: Tensor, visual: Tensor, invariance: Tensor, plan: SegmenterPlan) -> DiscoveryLoss:
+    """Eq. 4 of its three terms (scalars)."""
+    total = plan.feature_weight * feature + plan.visual_weight * visual + plan.invariance_weight * invariance
+    return DiscoveryLoss(total, feature, visual, invariance)

@@ -24,6 +24,7 @@ from dd_nnunet.planning.reasons import (
     explain_effort,
     explain_features,
     explain_levels,
+    explain_nesting,
     explain_networks,
     explain_objects,
     product,
@@ -109,26 +110,18 @@ def plan_configuration(
         UserError: too little memory.
     """
     preset, budget, fingerprint = shared.preset, shared.budget, shared.fingerprint
-    task = replace(task, n_parts=max(shared.parts.n_parts[level - 1] for level in levels))
+    nested = preset.nested and len(levels) > 1
+    n_parts = [shared.parts.n_parts[level - 1] for level in levels]
+    task = replace(task, n_parts=sum(n_parts) if nested else max(n_parts))
     nets = plan_networks(task, preset, budget)
     n_cases = sum(not case.constant for case in fingerprint.cases)
     diffusion = _diffusion(nets, preset, task, n_cases)
     noise_sd = shared.noise_sd(task)
     features = _features(noise_sd, preset)
     planned = _levels(levels, diffusion, task, shared)
-    segmenter = _segmenter(nets, preset, task, n_cases)
+    segmenter = _segmenter(nets, preset, task, n_cases, nested)
     chosen = f"preset {budget.preset}"
     extent = "cropped to what is not constant" if preset.crop else "whole volumes, as in the paper"
-    decisions = [
-        Decision("median shape", product(task.median_shape_zyx), f"{extent}, at that spacing"),
-        *explain_networks(nets, task, preset, budget),
-        *explain_features(features, noise_sd, N_TIMESTEPS, preset, chosen),
-        *explain_levels(
-            planned, fingerprint.diameters_mm, shared.assumed_mm, diffusion, task.spacing_zyx_mm, budget
-        ),
-        *explain_objects(shared.objects, shared.objects_because, segmenter),
-        *explain_effort(diffusion, segmenter, chosen, preset),
-    ]
     configuration = ConfigurationPlan(
         spacing_zyx_mm=task.spacing_zyx_mm,
         median_shape_zyx=task.median_shape_zyx,
@@ -145,6 +138,17 @@ def plan_configuration(
         crop=preset.crop,
         objects=shared.objects,
     )
+    decisions = [
+        Decision("median shape", product(task.median_shape_zyx), f"{extent}, at that spacing"),
+        *explain_networks(nets, task, preset, budget),
+        *explain_features(features, noise_sd, N_TIMESTEPS, preset, chosen),
+        *explain_levels(
+            planned, fingerprint.diameters_mm, shared.assumed_mm, diffusion, task.spacing_zyx_mm, budget
+        ),
+        *explain_objects(shared.objects, shared.objects_because, segmenter),
+        *explain_nesting(configuration.groups, chosen),
+        *explain_effort(diffusion, segmenter, chosen, preset),
+    ]
     return configuration, [replace(decision, configuration=name) for decision in decisions]
 
 
@@ -192,20 +196,21 @@ def _levels(
     )
 
 
-def _segmenter(nets: Networks, preset: Preset, task: Task, n_cases: int) -> SegmenterPlan:
+def _segmenter(nets: Networks, preset: Preset, task: Task, n_cases: int, nested: bool) -> SegmenterPlan:
     patch, batch_size = nets.topology.patch_size_zyx, nets.segmenter_batch_size
+    epochs = preset.segmenter_epochs * (preset.nested_epochs if nested else 1)
     if preset.segmenter_iterations is None:
         iterations = math.ceil(cases_of_a_fold(n_cases) / batch_size)
     else:
         one_pass = iterations_of_a_pass(n_cases, task.median_shape_zyx, patch, batch_size)
-        iterations = stretched(preset.segmenter_iterations, one_pass / preset.segmenter_epochs, preset)
+        iterations = stretched(preset.segmenter_iterations, one_pass / epochs, preset)
     return SegmenterPlan(
         features_per_stage=nets.segmenter.channels,
         strides_zyx=((1, 1, 1), *nets.segmenter.strides_zyx),
         kernel_sizes_zyx=nets.segmenter.kernel_sizes_zyx,
         n_convs_per_stage=nets.segmenter_convs,
         batch_size=batch_size,
-        epochs=preset.segmenter_epochs,
+        epochs=epochs,
         iterations_per_epoch=iterations,
         warm_start_epochs=preset.warm_start_epochs,
         learning_rate=preset.segmenter_learning_rate,
@@ -222,4 +227,5 @@ def _segmenter(nets: Networks, preset: Preset, task: Task, n_cases: int) -> Segm
         inner_multiple=RELEASED_MULTIPLE if preset.released_segmenter else 1,
         norm="batch" if preset.released_segmenter else "instance",
         dropout=RELEASED_DROPOUT if preset.released_segmenter else 0.0,
+        nested=nested,
     )

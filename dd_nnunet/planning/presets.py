@@ -22,6 +22,8 @@ class Preset:
         max_stretch: both trainings take so many times as long at most, to draw as many voxels as the data has.
         objects: the first levels may start from objects within objects; else all start from k-means.
         object_anchor_weight: of those parts beside the losses.
+        nested: one network for all levels of a configuration; else one per level.
+        nested_epochs: where it has several levels, it is trained for so many times the epochs.
         low_resolution: coarse levels of volumes far larger than a patch get a configuration of their own.
         recipe: "plain" leaves out of both trainings what the paper does not tell of.
         kept_epoch: living parts first, or certainty alone.
@@ -62,6 +64,8 @@ class Preset:
     max_stretch: int = 1
     objects: bool = True
     object_anchor_weight: float = 10.0
+    nested: bool = True
+    nested_epochs: int = 2
     low_resolution: bool = True
     recipe: Literal["full", "plain"] = "full"
     kept_epoch: Literal["alive", "certain"] = "alive"
@@ -151,6 +155,7 @@ PRESETS = MappingProxyType(
             scale_free=False,
             anchor_weight=0.0,
             objects=False,
+            nested=False,
             low_resolution=False,
             recipe="plain",
             kept_epoch="certain",

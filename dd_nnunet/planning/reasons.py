@@ -9,6 +9,7 @@ from dd_nnunet.core.plan import (
     Decision,
     DiffusionPlan,
     FeaturePlan,
+    LevelGroup,
     LevelPlan,
     ObjectPlan,
     ReadingPlan,
@@ -184,6 +185,22 @@ def levels_from_objects(objects: ObjectPlan | None) -> str:
     smallest = " ".join(f"{mm:.3g}" for mm in objects.smallest_mm)
     text = f"{levels}, at least {smallest} mm wide, weight {objects.anchor_weight:g} beside the losses"
     return text + ", looked at again when predicted" * objects.second_pass
+
+
+def explain_nesting(groups: Sequence[LevelGroup], chosen: str) -> Iterator[Decision]:
+    """Which levels one network is trained for, and which part of theirs lies in which."""
+    for group in groups:
+        if not group.nested:
+            continue
+        told = [
+            f"level {level.level}: {' '.join(map(str, parents))}"
+            for level, parents in zip(group.levels[1:], group.parents, strict=True)
+        ]
+        because = (
+            f"{chosen}; one network for {group.name}, in which a part's probability is its parent's times its share "
+            "among the siblings, so that parts lie in parts without exception"
+        )
+        yield Decision("parent of each part", "; ".join(told), because)
 
 
 def explain_effort(

@@ -41,7 +41,8 @@ class MemoryBudget:
         limit_bytes: for the whole process; infinite if nobody asked.
         settings: how is predicted.
         n_folds: that are averaged.
-        n_parts: K of the level that has most.
+        n_parts: K of the level, or of the levels together that one network predicts, that has most.
+        n_levels: that one network predicts, at most.
         network_bytes: the weights of all folds and levels, where they lie in this memory.
     """
 
@@ -50,6 +51,7 @@ class MemoryBudget:
     n_folds: int
     n_parts: int
     network_bytes: float
+    n_levels: int = 1
 
     @classmethod
     def of(cls, ensembles: Sequence[FoldEnsemble], limit_bytes: float) -> "MemoryBudget":
@@ -57,9 +59,10 @@ class MemoryBudget:
         settings = ensembles[0].settings
         on_cpu = settings.runtime.device.type == "cpu"
         n_weights = sum(w.numel() for e in ensembles for n in e.networks for w in n.parameters())
-        n_parts = max(ensemble.n_parts for ensemble in ensembles)
+        n_parts = max(ensemble.tree.n_channels for ensemble in ensembles)
+        n_levels = max(ensemble.tree.n_levels for ensemble in ensembles)
         network_bytes = float(BYTES_PER_VALUE * n_weights * on_cpu)
-        return cls(limit_bytes, settings, len(ensembles[0].networks), n_parts, network_bytes)
+        return cls(limit_bytes, settings, len(ensembles[0].networks), n_parts, network_bytes, n_levels)
 
     def check_patch(self) -> None:
         """Refuse to start where not even a single patch fits.
@@ -110,7 +113,7 @@ class MemoryBudget:
         return (
             PROCESS_BYTES + RESTORING_BYTES + self.network_bytes + self._patch_bytes()
             + BYTES_PER_VALUE * (n_voxels + self.n_folds * row + restored)
-            + LABEL_BYTES_PER_VOXEL * math.prod(raw_zyx)
+            + (LABEL_BYTES_PER_VOXEL + self.n_levels - 1) * math.prod(raw_zyx)
             + self._second_pass_bytes(math.prod(prepared_zyx))
             # twice: the array and its compressed copy, which may be no smaller
             + 2 * kept * self.settings.save_probabilities
@@ -120,7 +123,9 @@ class MemoryBudget:
         configuration = self.settings.configuration
         if not any(configuration.second_pass(level) for level in configuration.levels):
             return 0.0
-        return SECOND_PASS_BYTES_PER_VOXEL * n_voxels + DENOISING_BYTES_PER_VOXEL * min(
+        # of levels below, what each part would become
+        kept = self.n_parts if self.n_levels > 1 else 0
+        return (SECOND_PASS_BYTES_PER_VOXEL + kept) * n_voxels + DENOISING_BYTES_PER_VOXEL * min(
             n_voxels, DENOISED_VOXELS
         )
 

@@ -8,15 +8,15 @@ from torch import nn
 
 from dd_nnunet.core.errors import UserError
 from dd_nnunet.core.fingerprint import DatasetFingerprint
-from dd_nnunet.core.plan import ConfigurationPlan, LevelPlan
+from dd_nnunet.core.plan import ConfigurationPlan, LevelGroup, LevelPlan
 from dd_nnunet.networks.checkpoint import checkpoint_exists, load_checkpoint, save_checkpoint
 from dd_nnunet.networks.diffusion_unet import DiffusionUNet
-from dd_nnunet.networks.segmentation_unet import build_segmenter
+from dd_nnunet.networks.segmentation_unet import build_group_segmenter
 from dd_nnunet.networks.shared_weights import pack_weights, unpack_weights
 from dd_nnunet.networks.trained_segmenter import check_order
 from dd_nnunet.prediction.model_folder import CHECKPOINT, ModelFolder
 from dd_nnunet.storage.atomic import read_json, read_record
-from dd_nnunet.storage.model_archive import MODEL_JSON, ModelManifest, shared_weights
+from dd_nnunet.storage.model_archive import ASK_AGAIN, MANIFEST, MODEL_JSON, ModelManifest, shared_weights
 
 DIFFUSION = "diffusion"
 # a network halves its volume at each; a plan with more is none of ours
@@ -37,10 +37,9 @@ def model_files(model: ModelFolder, folds: Sequence[str], levels: Sequence[Level
     read_record(DatasetFingerprint, model.path / "dataset_fingerprint.json")
     files: Files = {name: (model.path / name).read_bytes for name in MODEL_JSON}
     for fold in folds:
-        for level in levels:
-            build = partial(_segmenter, model.configuration, level)
-            path = model.checkpoint(fold, level)
-            files[shared_weights(fold, f"level{level.level}")] = partial(_packed, path, build)
+        for group in model.configuration.groups_of(levels):
+            build = partial(_segmenter, model.configuration, group)
+            files[shared_weights(fold, group.folder)] = partial(_packed, model.checkpoint(fold, group), build)
     return files
 
 
@@ -95,21 +94,24 @@ def install_model(unpacked: Path, target: Path, manifest: ModelManifest) -> None
     _check_channels(model)
     _check_sizes(model.configuration, target / "plans.json")
     diffusion = partial(_diffusion, model.configuration)
+    groups = model.configuration.groups_of(map(model.configuration.level, manifest.levels))
+    if [group.folder for group in groups] != list(manifest.trainings):
+        reason = f"is of {' '.join(manifest.trainings)}, the plan among its files of others"
+        raise UserError(unpacked / MANIFEST, reason, ASK_AGAIN)
     for fold in manifest.folds:
-        for number in manifest.levels:
-            level = model.configuration.level(number)
-            shared = unpacked / shared_weights(fold, f"level{number}")
-            content = unpack_weights(shared, partial(_segmenter, model.configuration, level))
-            check_order(content.get("order", ()), level.n_parts, shared)
-            save_checkpoint(target / f"fold_{fold}" / f"level{number}" / CHECKPOINT, content)
+        for group in groups:
+            shared = unpacked / shared_weights(fold, group.folder)
+            content = unpack_weights(shared, partial(_segmenter, model.configuration, group))
+            check_order(content.get("order", ()), group, shared)
+            save_checkpoint(target / f"fold_{fold}" / group.folder / CHECKPOINT, content)
         shared = unpacked / shared_weights(fold, DIFFUSION)
         if shared.exists():
             content = unpack_weights(shared, diffusion)
             save_checkpoint(target / f"fold_{fold}" / DIFFUSION / CHECKPOINT, content)
 
 
-def _segmenter(configuration: ConfigurationPlan, level: LevelPlan) -> nn.Module:
-    return build_segmenter(configuration.segmenter, len(configuration.normalization), level.n_parts)
+def _segmenter(configuration: ConfigurationPlan, group: LevelGroup) -> nn.Module:
+    return build_group_segmenter(configuration.segmenter, len(configuration.normalization), group)
 
 
 def _diffusion(configuration: ConfigurationPlan) -> nn.Module:

@@ -7,7 +7,7 @@ from torch import nn
 
 from dd_nnunet.core.dataset import DatasetDescription
 from dd_nnunet.core.errors import UserError
-from dd_nnunet.core.plan import ConfigurationPlan, LevelPlan, Plan, plans_flag
+from dd_nnunet.core.plan import ConfigurationPlan, LevelGroup, LevelPlan, Plan, plans_flag
 from dd_nnunet.networks.checkpoint import checkpoint_exists
 from dd_nnunet.networks.device import Runtime
 from dd_nnunet.networks.trained_segmenter import load_segmenter
@@ -91,20 +91,20 @@ class ModelFolder:
         levels = self.configuration.levels
         return tuple(n.level for n in levels if checkpoint_exists(self._checkpoint(fold, n)))
 
-    def segmenter(self, fold: str, level: LevelPlan, runtime: Runtime) -> nn.Module:
-        """The trained segmenter of a fold and level, in eval mode on the device."""
+    def segmenter(self, fold: str, group: LevelGroup, runtime: Runtime) -> nn.Module:
+        """The trained segmenter of a fold and a group of levels, in eval mode on the device."""
         n_channels = len(self.configuration.normalization)
-        path = self.checkpoint(fold, level)
-        return runtime.place_network(load_segmenter(self.configuration.segmenter, n_channels, level, path))
+        path = self.checkpoint(fold, group)
+        return runtime.place_network(load_segmenter(self.configuration.segmenter, n_channels, group, path))
 
-    def checkpoint(self, fold: str, level: LevelPlan) -> Path:
-        """The file of the trained segmenter of a fold and level.
+    def checkpoint(self, fold: str, group: LevelGroup) -> Path:
+        """The file of the trained segmenter of a fold and a group of levels.
 
         Raises:
             UserError: it is not trained yet.
         """
-        self._require(fold, level)
-        return self._checkpoint(fold, level)
+        self._require(fold, group.levels[0])
+        return self._checkpoint(fold, group.levels[0])
 
     def checkpoint_sha256(self, fold: str, level: LevelPlan) -> str:
         """Changes when a fold's level is trained anew."""
@@ -116,7 +116,7 @@ class ModelFolder:
         return f"dd_train {self.plan.dataset_name} {self.configuration_name} {fold}{plans}"
 
     def _checkpoint(self, fold: str, level: LevelPlan) -> Path:
-        return self.path / f"fold_{fold}" / f"level{level.level}" / CHECKPOINT
+        return self.path / f"fold_{fold}" / self.configuration.group(level).folder / CHECKPOINT
 
     def _require(self, fold: str, level: LevelPlan) -> None:
         path = self._checkpoint(fold, level)

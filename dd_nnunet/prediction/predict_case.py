@@ -1,6 +1,7 @@
 """Parts of a whole case: prepare, predict with every fold, average, and carry back to the raw grid."""
 
-from collections.abc import Iterator, Sequence
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,8 +10,8 @@ import numpy.typing as npt
 from torch import nn
 
 from dd_nnunet.core.case import FloatArray, PreparedCase
-from dd_nnunet.core.level_plan import LevelPlan
-from dd_nnunet.core.plan import ConfigurationPlan
+from dd_nnunet.core.part_tree import chosen_within
+from dd_nnunet.core.plan import ConfigurationPlan, LevelGroup, LevelPlan
 from dd_nnunet.networks.device import Runtime
 from dd_nnunet.prediction.align_parts import align_to_reference, average_folds, overlap_matrix
 from dd_nnunet.prediction.sliding_window import predict_slices
@@ -48,27 +49,41 @@ class PredictionSettings:
 
 
 class FoldEnsemble:
-    """The segmenters of one level, one per fold, and how their parts correspond to those of the first fold."""
+    """The segmenters of a group of levels, one per fold, and how their parts correspond to those of the first fold.
 
-    def __init__(self, networks: Sequence[nn.Module], settings: PredictionSettings, level: LevelPlan) -> None:
+    Args:
+        networks: of each fold; [B,C,Z,Y,X] -> logits or log probabilities [B,parts of all levels,Z,Y,X].
+        settings: how to predict.
+        group: a level, or several that nest.
+    """
+
+    def __init__(
+        self, networks: Sequence[nn.Module], settings: PredictionSettings, group: LevelGroup
+    ) -> None:
         self.networks = tuple(networks)
         self.settings = settings
-        self.level = level
-        self.n_parts = n_parts = level.n_parts
-        self._overlaps = np.zeros((len(self.networks), n_parts, n_parts))
+        self.group = group
+        self.tree = group.tree
+        self._overlaps = [[np.zeros((n, n)) for n in self.tree.n_parts] for _ in self.networks]
         self.orders = self._orders()
 
     def align(self, case: PreparedCase) -> None:
         """Match each fold's parts with the first fold's, on this case and on those given before."""
         for per_fold in self._slices_per_fold(case):
-            reference = next(per_fold).argmax(axis=0)
-            self._overlaps[0] += overlap_matrix(reference, reference, self.n_parts)
-            for overlaps, other in zip(self._overlaps[1:], per_fold, strict=True):
-                overlaps += overlap_matrix(reference, other.argmax(axis=0), self.n_parts)
+            first = next(per_fold)
+            reference = self._parts(first)
+            for overlaps, other in zip(self._overlaps, itertools.chain([first], per_fold), strict=True):
+                for of_level, parts, others in zip(overlaps, reference, self._parts(other), strict=True):
+                    of_level += overlap_matrix(parts, others, len(of_level))
         self.orders = self._orders()
 
+    def orders_of(self, level: LevelPlan) -> tuple[tuple[int, ...], ...]:
+        """Per fold, which part of its network each part of a level is."""
+        channels = self.tree.channels[self.group.levels.index(level)]
+        return tuple(tuple(k - channels.start for k in order[channels]) for order in self.orders)
+
     def slices(self, case: PreparedCase) -> Iterator[FloatArray]:
-        """[K,Y,X] probabilities, averaged over the folds, for every slice along Z of the prepared grid.
+        """Probabilities [parts of all levels,Y,X], averaged over the folds, of every slice of the prepared grid.
 
         A constant volume is all part 0.
         """
@@ -81,58 +96,90 @@ class FoldEnsemble:
     def _single_part(self, case: PreparedCase) -> Iterator[FloatArray]:
         n_slices, *plane = case.array.shape[1:]
         for _ in range(n_slices):
-            single: FloatArray = np.zeros((self.n_parts, *plane), np.float32)
-            single[0] = 1
-            yield single
+            yield self.tree.one_hot([np.zeros(plane, np.uint8)] * self.tree.n_levels)
 
-    def write(self, case: PreparedCase, path: Path) -> Labels:
-        """Predict a case and write its parts on the raw grid; returns them [Z,Y,X].
+    def write(self, case: PreparedCase, paths: Mapping[LevelPlan, Path]) -> dict[LevelPlan, Labels]:
+        """Predict a case and write its parts on the raw grid.
+
+        Args:
+            case: prepared.
+            paths: of the levels that are wanted.
+
+        Returns:
+            [Z,Y,X] of these levels, on the raw grid.
 
         Raises:
-            UserError: the device has not enough memory, or the file cannot be written.
+            UserError: the device has not enough memory, or a file cannot be written.
             DiskError: no space left.
         """
         slices = self.slices(case)
         if self.settings.save_probabilities:
-            kept = np.empty((self.n_parts, *case.properties.prepared_shape_zyx), dtype=np.float16)
+            kept = np.empty((self.tree.n_channels, *case.properties.prepared_shape_zyx), dtype=np.float16)
             # the labels are made of what is averaged, not of its half precision
             slices = _copying(slices, kept)
-        labels = restore_slices(self._second_pass(slices, case), self.n_parts, case.properties)
+        restored = restore_slices(self._second_pass(slices, case), self.tree, case.properties)
         if self.settings.save_probabilities:
             # a coarser raw grid may not need the last ones
             for _ in slices:
                 pass
-            write_array(probabilities_path(path, case.properties.case_id), kept)
-        write_labels(path, labels, case.properties.geometry)
-        return labels
+        found = {}
+        for level, channels, labels in zip(self.group.levels, self.tree.channels, restored, strict=True):
+            if level not in paths:
+                continue
+            if self.settings.save_probabilities:
+                write_array(probabilities_path(paths[level], case.properties.case_id), kept[channels])
+            write_labels(paths[level], labels, case.properties.geometry)
+            found[level] = labels
+        return found
 
     def _second_pass(self, slices: Iterator[FloatArray], case: PreparedCase) -> Iterator[FloatArray]:
-        """The slices as they are, or, if so planned, one-hot ones of the parts after a second pass."""
-        objects = self.settings.configuration.second_pass(self.level)
-        if objects is None:
+        """The slices as they are, or, if so planned, one-hot ones of the parts after a second pass.
+
+        It is made at the finest level that gets one; coarser levels follow from it, finer ones choose anew among the
+        children of what it found.
+        """
+        configuration = self.settings.configuration
+        planned = [configuration.second_pass(level) for level in self.group.levels]
+        finest = sum(plan is not None for plan in planned) - 1
+        if finest < 0:
             yield from slices
             return
-        parts = np.stack([probabilities.argmax(axis=0).astype(np.uint8) for probabilities in slices])
+        parts_zyx, best = [], []
+        for probabilities in slices:
+            parts_zyx.append(self._parts(probabilities)[finest])
+            best.append(
+                [
+                    self.tree.best_within(probabilities[self.tree.channels[level]], level)
+                    for level in range(finest + 1, self.tree.n_levels)
+                ]
+            )
+        plan, number = planned[finest], self.group.levels[finest].level
+        assert plan is not None
+        parts = np.stack(parts_zyx).astype(np.uint8)
         spacing = case.properties.prepared_spacing_zyx_mm
-        for parts_yx in second_pass(parts, case.array[0], objects, self.level.level, spacing):
-            yield np.equal(parts_yx, np.arange(self.n_parts)[:, None, None]).astype(np.float32)
+        for parts_yx, finer in zip(
+            second_pass(parts, case.array[0], plan, number, spacing), best, strict=True
+        ):
+            levels = [*self.tree.coarser(parts_yx, finest), parts_yx]
+            for best_of_level in finer:
+                levels.append(chosen_within(best_of_level, levels[-1]))
+            yield self.tree.one_hot(levels)
+
+    def _parts(self, probabilities: FloatArray) -> list[Labels]:
+        """Of a slice [parts of all levels,Y,X]: [Y,X] per level."""
+        return list(self.tree.decide(probabilities))
 
     def _slices_per_fold(self, case: PreparedCase) -> Iterator[Iterator[FloatArray]]:
-        """For every slice along Z: [K,Y,X] of fold after fold, each computed when it is asked for."""
-        settings = self.settings
-        patch = settings.configuration.patch_size_zyx
+        """For every slice along Z: [parts of all levels,Y,X] of fold after fold, each computed when asked for."""
+        settings, patch = self.settings, self.settings.configuration.patch_size_zyx
         padded, box = pad_to_patch(case.array, patch, settings.configuration.volume_multiple_zyx)
-        folds = [
-            unpad_slices(
-                predict_slices(n, padded, patch, settings.runtime, settings.step_size, settings.mirrors), box
-            )
-            for n in self.networks
-        ]
+        how = (patch, settings.runtime, settings.step_size, settings.mirrors, self.tree.channels)
+        folds = [unpad_slices(predict_slices(network, padded, *how), box) for network in self.networks]
         for _ in range(case.array.shape[1]):
             yield (next(fold) for fold in folds)
 
     def _orders(self) -> tuple[tuple[int, ...], ...]:
-        return tuple(map(align_to_reference, self._overlaps))
+        return tuple(align_to_reference(overlaps, self.tree) for overlaps in self._overlaps)
 
 
 def probabilities_path(path: Path, case_id: str) -> Path:

@@ -15,7 +15,7 @@ from dd_nnunet.core.case import PreparedCase
 from dd_nnunet.core.dataset import CaseFiles
 from dd_nnunet.core.errors import DDError, DiskError, UserError
 from dd_nnunet.core.json_record import record_to_json
-from dd_nnunet.core.plan import LevelPlan
+from dd_nnunet.core.plan import LevelGroup, LevelPlan
 from dd_nnunet.prediction.memory_budget import MemoryBudget
 from dd_nnunet.prediction.model_folder import ModelFolder
 from dd_nnunet.prediction.predict_case import FoldEnsemble, PredictionSettings, probabilities_path
@@ -97,7 +97,7 @@ class FolderPrediction:
         job: what to predict.
         folder: all cases of the input; the first sound ones match the parts of several folds, always the same
             ones, so that a folder split over several machines gets one numbering.
-        ensembles: the networks of each level.
+        ensembles: the networks of each group of levels.
         memory: what a case may use.
         records: of the cases that earlier runs took up.
         arguments: the job's fingerprint, noted with each case.
@@ -107,7 +107,7 @@ class FolderPrediction:
         self,
         job: PredictionJob,
         folder: Sequence[CaseFiles],
-        ensembles: dict[LevelPlan, FoldEnsemble],
+        ensembles: Sequence[FoldEnsemble],
         memory: MemoryBudget,
         records: Records,
         arguments: str,
@@ -127,8 +127,9 @@ class FolderPrediction:
             UserError: a level that is not trained, not enough memory for a patch, or a damaged record.
         """
         records = _old_records(job.record_path)
-        ensembles = {level: _ensemble(job, level) for level in job.levels}
-        memory = MemoryBudget.of(tuple(ensembles.values()), job.max_ram_bytes)
+        groups = job.model.configuration.groups_of(job.levels)
+        ensembles = [_ensemble(job, group) for group in groups]
+        memory = MemoryBudget.of(ensembles, job.max_ram_bytes)
         memory.check_patch()
         return cls(job, folder, ensembles, memory, records, job.fingerprint)
 
@@ -175,11 +176,12 @@ class FolderPrediction:
 
     def _predict(self, case: PreparedCase) -> dict[str, list[int]]:
         counts = {}
-        for level, ensemble in self.ensembles.items():
-            labels = ensemble.write(case, self.job.path(level, case.properties.case_id))
-            # slice by slice: counting makes eight bytes of every voxel
-            per_slice = (np.bincount(labels_yx.ravel(), minlength=level.n_parts) for labels_yx in labels)
-            counts[f"level{level.level}"] = np.asarray(sum(per_slice)).tolist()
+        paths = {level: self.job.path(level, case.properties.case_id) for level in self.job.levels}
+        for ensemble in self.ensembles:
+            for level, labels in ensemble.write(case, paths).items():
+                # slice by slice: counting makes eight bytes of every voxel
+                per_slice = (np.bincount(labels_yx.ravel(), minlength=level.n_parts) for labels_yx in labels)
+                counts[f"level{level.level}"] = np.asarray(sum(per_slice)).tolist()
         return counts
 
     def _prepare(self, case: CaseFiles) -> PreparedCase:
@@ -193,7 +195,7 @@ class FolderPrediction:
     def _align(self) -> None:
         """Match the folds' parts, once, before the first case is predicted."""
         for case in itertools.islice(self._readable(self._unaligned), ALIGNMENT_CASES):
-            for ensemble in self.ensembles.values():
+            for ensemble in self.ensembles:
                 ensemble.align(case)
         self._unaligned = ()
 
@@ -229,8 +231,10 @@ class FolderPrediction:
 
     def _write_record(self) -> None:
         orders = {
-            f"level{level.level}": {fold: order for fold, order in zip(self.job.folds, e.orders, strict=True)}
-            for level, e in self.ensembles.items()
+            f"level{level.level}": dict(zip(self.job.folds, ensemble.orders_of(level), strict=True))
+            for ensemble in self.ensembles
+            for level in ensemble.group.levels
+            if level in self.job.levels
         }
         data = {
             "model": str(self.job.model.path),
@@ -241,9 +245,9 @@ class FolderPrediction:
         write_json(self.job.record_path, record_to_json(data))
 
 
-def _ensemble(job: PredictionJob, level: LevelPlan) -> FoldEnsemble:
-    networks = [job.model.segmenter(fold, level, job.settings.runtime) for fold in job.folds]
-    return FoldEnsemble(networks, job.settings, level)
+def _ensemble(job: PredictionJob, group: LevelGroup) -> FoldEnsemble:
+    networks = [job.model.segmenter(fold, group, job.settings.runtime) for fold in job.folds]
+    return FoldEnsemble(networks, job.settings, group)
 
 
 def _old_records(path: Path) -> Records:

@@ -1,6 +1,6 @@
 """Part probabilities of a volume of any size: overlapping patches, Gaussian weights, mirrored copies."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import chain, combinations, pairwise
 
 import numpy as np
@@ -25,7 +25,13 @@ def mirror_combinations(mirror: bool) -> tuple[tuple[int, ...], ...]:
 
 @torch.inference_mode()
 def predict_slices(
-    network: nn.Module, image: FloatArray, patch_zyx: Zyx, runtime: Runtime, step_size: float, mirror: bool
+    network: nn.Module,
+    image: FloatArray,
+    patch_zyx: Zyx,
+    runtime: Runtime,
+    step_size: float,
+    mirror: bool,
+    levels: Sequence[slice] = (slice(None),),
 ) -> Iterator[FloatArray]:
     """Softmax probabilities, averaged over overlapping patches and mirrored copies, slice by slice along Z.
 
@@ -39,9 +45,10 @@ def predict_slices(
         runtime: device and number format.
         step_size: largest step between patches as a share of the patch, in (0,1].
         mirror: average over all eight mirrored copies.
+        levels: which of the K parts compete with each other, where they are those of several levels.
 
     Yields:
-        [K,Y,X] float32, summing to 1 over K, for every slice of the image.
+        [K,Y,X] float32, summing to 1 over the parts of a level, for every slice of the image.
 
     Raises:
         UserError: the device has not enough memory for a patch.
@@ -58,7 +65,7 @@ def predict_slices(
         for start in iterate_tiles(row, patch_zyx, step_size):
             box = tuple(slice(s, s + p) for s, p in zip(start, patch_zyx, strict=True))
             patch = volume[:, :, first : first + patch_zyx[0], box[1], box[2]]
-            mean = _mean_over_mirrors(network, patch, runtime, mirror)
+            mean = _mean_over_mirrors(network, patch, runtime, mirror, levels)
             if total is None:
                 total = torch.zeros(len(mean), *row)
             total[(slice(None), *box)] += mean * window
@@ -79,7 +86,9 @@ def _move_up(sums: Tensor, n_slices: int) -> None:
     sums[:, n_kept:] = 0
 
 
-def _mean_over_mirrors(network: nn.Module, patch: Tensor, runtime: Runtime, mirror: bool) -> Tensor:
+def _mean_over_mirrors(
+    network: nn.Module, patch: Tensor, runtime: Runtime, mirror: bool, levels: Sequence[slice]
+) -> Tensor:
     flips = mirror_combinations(mirror)
     total: Tensor | None = None
     try:
@@ -87,7 +96,7 @@ def _mean_over_mirrors(network: nn.Module, patch: Tensor, runtime: Runtime, mirr
             placed = runtime.place(patch.flip(axes) if axes else patch)
             with runtime.autocast():
                 logits = network(placed)
-            masks = logits.float().softmax(dim=1)
+            masks = torch.cat([logits[:, level].float().softmax(dim=1) for level in levels], dim=1)
             masks = masks.flip(axes) if axes else masks
             total = masks if total is None else total + masks
     # whatever else goes wrong in there is a fault, not want of memory

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dd_nnunet.core.case import CaseProperties, FloatArray, PreparedCase, Volume
+from dd_nnunet.core.part_tree import PartTree
 from dd_nnunet.core.plan import ConfigurationPlan, Zyx
 from dd_nnunet.planning.resolution import resampled_shape
 from dd_nnunet.preprocessing.normalize import intensity_range, scale_to_unit
@@ -84,34 +85,41 @@ def restore_labels(labels_zyx: Labels, properties: CaseProperties) -> Labels:
 def restore_probabilities(probabilities: FloatArray, properties: CaseProperties) -> Labels:
     """As `restore_slices`, of probabilities [K,Z,Y,X] that are held whole."""
     _check_shape(probabilities.shape[1:], properties)
-    return restore_slices(np.moveaxis(probabilities, 1, 0), len(probabilities), properties)
+    tree = PartTree((len(probabilities),))
+    return restore_slices(np.moveaxis(probabilities, 1, 0), tree, properties)[0]
 
 
-def restore_slices(slices: Iterable[FloatArray], n_parts: int, properties: CaseProperties) -> Labels:
-    """Carry part probabilities to the raw grid, linearly, and take the most probable part.
+def restore_slices(
+    slices: Iterable[FloatArray], tree: PartTree, properties: CaseProperties
+) -> tuple[Labels, ...]:
+    """Carry part probabilities to the raw grid, linearly, and take the most probable parts that nest.
 
-    Works in slabs along Z, so that never more than a few slices of K probabilities are held on either grid.
+    Works in slabs along Z, so that never more than a few slices of probabilities are held on either grid.
 
     Args:
         slices: [K,Y,X] along Z, of the prepared shape; of equal probabilities the first part wins.
-        n_parts: K.
+        tree: which part lies in which; K are the parts of all its levels.
         properties: of the case.
 
     Returns:
-        [Z,Y,X] part numbers of the raw shape, uint8 or, for K > 256, uint16; part 0 outside the crop.
+        Per level [Z,Y,X] part numbers of the raw shape, uint8 or, for more than 256 parts, uint16; part 0 outside
+        the crop.
     """
-    raw: Labels = np.zeros(properties.geometry.shape_zyx, dtype=np.uint8 if n_parts <= 256 else np.uint16)
-    inside = raw[_crop_slices(properties)]
-    shape = _crop_shape(properties)
+    number_type = np.uint8 if max(tree.n_parts) <= 256 else np.uint16
+    raw: tuple[Labels, ...] = tuple(
+        np.zeros(properties.geometry.shape_zyx, dtype=number_type) for _ in tree.n_parts
+    )
+    crop, shape = _crop_slices(properties), _crop_shape(properties)
     apart = _apart(properties.geometry.spacing_zyx_mm, properties.prepared_spacing_zyx_mm)
     orders = [NEAREST if axis == apart else LINEAR for axis in range(3)]
     prepared = _PassingSlices(slices)
-    for slab in _slabs(shape, n_parts):
+    for slab in _slabs(shape, tree.n_channels):
         near = neighbours(properties.prepared_shape_zyx[0], shape[0], orders[0], slab)
         part = near.blend(prepared.take(near.needed), 1, near.needed.start)
         part = resample_axis(part, 2, shape[1], orders[1])
         part = resample_axis(part, 3, shape[2], orders[2])
-        inside[slab] = part.argmax(axis=0)
+        for of_level, decided in zip(raw, tree.decide(part), strict=True):
+            of_level[crop][slab] = decided
     return raw
 
 

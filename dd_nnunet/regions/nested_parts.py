@@ -102,7 +102,7 @@ def divided(
         for box, mask in objects
     ]
     third, next_part = second, n_parts[1]
-    for kind, n_kinds in enumerate(_spread(n_parts[2] - n_parts[1], n_parts[1] - 2)):
+    for kind, n_kinds in enumerate(plan.core_kinds):
         inside = [piece for number, pieces in enumerate(cores) if kinds[number] == kind for piece in pieces]
         if n_kinds:
             means = [fine[box][mask].mean(keepdims=True, dtype=np.float64) for box, mask in inside]
@@ -127,8 +127,3 @@ def within(outer: Box, inner: Box) -> Box:
     """A box inside a box, in the coordinates of the volume."""
     z, y, x = (slice(o.start + i.start, o.start + i.stop) for o, i in zip(outer, inner, strict=True))
     return z, y, x
-
-
-def _spread(n_kinds: int, n_parents: int) -> list[int]:
-    """Numbers of kinds for each parent, as even as can be, the first ones get one more."""
-    return [n_kinds // n_parents + (parent < n_kinds % n_parents) for parent in range(n_parents)]

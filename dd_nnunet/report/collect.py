@@ -1,6 +1,5 @@
 """Find everything a report can show: what is missing is None or empty, never an error."""
 
-import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,15 +8,12 @@ from typing import Any
 from dd_nnunet.core.dataset import CaseFiles, DatasetDescription
 from dd_nnunet.core.errors import UserError
 from dd_nnunet.core.fingerprint import DatasetFingerprint
-from dd_nnunet.core.plan import LevelPlan, Plan, plans_flag
+from dd_nnunet.core.plan import ConfigurationPlan, LevelPlan, Plan, plans_flag
 from dd_nnunet.core.splits import Fold
+from dd_nnunet.report.run_record import Json, RunRecord, read_run
 from dd_nnunet.storage.atomic import read_json, read_record
 from dd_nnunet.storage.raw_dataset import find_cases, load_description
-from dd_nnunet.storage.run_folder import RunFolder, is_finished
 from dd_nnunet.storage.workspace import DatasetFolders
-
-LOG = logging.getLogger(__name__)
-Json = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -41,15 +37,6 @@ class ReportRequest:
     images: Path | None = None
     truth: Path | None = None
     n_cases: int = 3
-
-
-@dataclass(frozen=True)
-class RunRecord:
-    """One training run: its log, the content of debug.json, and of finished.json where it ended."""
-
-    log: tuple[Json, ...]
-    debug: Json
-    finished: Json | None
 
 
 @dataclass(frozen=True)
@@ -138,7 +125,8 @@ def collect(request: ReportRequest) -> Collected:
     fold_folder = model / f"fold_{request.fold}"
     images = _images(request, description)
     fingerprint = _optional(model / "dataset_fingerprint.json", folders.fingerprint_json)
-    levels = plan.configuration(request.configuration).levels
+    configuration = plan.configuration(request.configuration)
+    levels = configuration.levels
     return Collected(
         request=request,
         plan=plan,
@@ -147,8 +135,8 @@ def collect(request: ReportRequest) -> Collected:
         cases=_fold(request, images),
         images=images,
         truth=_truth(request, description),
-        diffusion=_run(fold_folder / "diffusion"),
-        levels=tuple(_level(request, level, fold_folder, description) for level in levels),
+        diffusion=read_run(fold_folder / "diffusion"),
+        levels=tuple(_level(request, configuration, level, fold_folder, description) for level in levels),
         # their scores are those of the held-out cases
         baselines=() if request.predictions else tuple(_baselines(request, levels)),
         predicted=_predicted(request),
@@ -213,15 +201,20 @@ def _fold(request: ReportRequest, images: Mapping[str, CaseFiles]) -> Fold | Non
 
 
 def _level(
-    request: ReportRequest, plan: LevelPlan, fold_folder: Path, description: DatasetDescription
+    request: ReportRequest,
+    configuration: ConfigurationPlan,
+    plan: LevelPlan,
+    fold_folder: Path,
+    description: DatasetDescription,
 ) -> LevelResult:
     folder = fold_folder / f"level{plan.level}"
     shown = (request.predictions or folder) / (f"level{plan.level}" if request.predictions else "validation")
     summary = _json(shown / "summary.json")
     numbering = _json(shown / "part_numbering.json") or {}
+    run = read_run(fold_folder / configuration.group(plan).folder)
     return LevelResult(
         plan=plan,
-        run=_run(folder),
+        run=run.of_level(plan.level) if run else None,
         predictions=_label_files(shown, description),
         summary=summary,
         label_map=summary["label_map"] if summary else _json(shown / "label_map.json"),
@@ -242,15 +235,6 @@ def _predicted(request: ReportRequest) -> PredictionRecord:
         folds += map(str, record.get("folds") or ())
         cases.update(record.get("cases") or {})
     return PredictionRecord(tuple(dict.fromkeys(folds)), cases)
-
-
-def _run(folder: Path) -> RunRecord | None:
-    # a report only reads, so it takes no lock and may be made while training runs
-    log = RunFolder(folder, LOG).read_log()
-    finished = _json(folder / "finished.json") if is_finished(folder) else None
-    if not log and finished is None:
-        return None
-    return RunRecord(log=tuple(log), debug=_json(folder / "debug.json") or {}, finished=finished)
 
 
 def _baselines(request: ReportRequest, levels: tuple[LevelPlan, ...]) -> Iterator[Baseline]:

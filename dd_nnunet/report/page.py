@@ -14,12 +14,13 @@ from dd_nnunet.core.part_colours import hex_colour
 from dd_nnunet.core.plan import Decision
 from dd_nnunet.core.units import counted
 from dd_nnunet.planning.edited_plan import edited_values
-from dd_nnunet.report.collect import Collected, LevelResult, ReportRequest, RunRecord, collect
+from dd_nnunet.report.collect import Collected, LevelResult, ReportRequest, collect
 from dd_nnunet.report.figures import Chart, part_size_chart, progress_chart
 from dd_nnunet.report.findings import notes_of, subject_of, warnings_of
 from dd_nnunet.report.gallery import CasePictures, picture_cases
 from dd_nnunet.report.parts import PartSizes, measure_parts, nesting_violation
 from dd_nnunet.report.progress import ALIVE, duration_text, kept_entry, seconds_of, state_of
+from dd_nnunet.report.run_record import RunRecord
 from dd_nnunet.report.scores import Score, ScoreTable, score_table
 from dd_nnunet.storage.atomic import write_text
 
@@ -229,9 +230,11 @@ def _size_rows(sizes: PartSizes) -> Iterator[SizeRow]:
 def _runs(pieces: Collected) -> Iterator[RunPage]:
     if pieces.diffusion is not None:
         yield _run_page("diffusion", pieces.diffusion)
-    for level in pieces.levels:
-        if level.run is not None:
-            yield _run_page(f"level {level.plan.level}", level.run)
+    levels = {level.plan: level for level in pieces.levels}
+    for group in pieces.plan.configuration(pieces.request.configuration).groups:
+        run = levels[group.levels[0]].run
+        if run is not None:
+            yield _run_page(group.name, run)
 
 
 def _run_page(name: str, run: RunRecord) -> RunPage:

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 
-from dd_nnunet.report.collect import Json, LevelResult, RunRecord
+from dd_nnunet.report.collect import LevelResult
+from dd_nnunet.report.run_record import Json, RunRecord
 from dd_nnunet.training.progress_figure import selected_epoch
 
 # as training counts them: selection.ALIVE_SHARE, which is not imported here for want of torch

@@ -4,7 +4,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from dd_nnunet.report.collect import Baseline, Json, LevelResult
+from dd_nnunet.report.collect import Baseline, LevelResult
+from dd_nnunet.report.run_record import Json
 
 OURS = "dd_nnunet"
 

@@ -21,6 +21,7 @@ from dd_nnunet.core.json_record import (
     record_from_json,
     record_to_json,
 )
+from dd_nnunet.core.level_plan import NESTED_LEVELS
 from dd_nnunet.storage.atomic import CHUNK_BYTES, TEMPORARY_PREFIX, atomic_path, disk_error
 from dd_nnunet.storage.folder_lock import locked
 from dd_nnunet.storage.workspace import model_name
@@ -61,6 +62,7 @@ class ModelManifest:
         configuration: of the plan.
         folds: whose segmenters are inside.
         levels: of each of these folds.
+        nested: they are those of one network.
         dd_nnunet: the version that wrote the archive.
         files: all of it but this one.
         schema_version: of this file.
@@ -74,6 +76,7 @@ class ModelManifest:
     dd_nnunet: str
     files: tuple[ArchivedFile, ...] = ()
     schema_version: int = SCHEMA_VERSION
+    nested: bool = False
 
     @property
     def folder(self) -> str:
@@ -81,14 +84,19 @@ class ModelManifest:
         return f"{self.dataset_name}/{model_name(self.plans_name, self.configuration)}"
 
     @property
+    def trainings(self) -> tuple[str, ...]:
+        """Names of the folders of the trained segmenters, in each fold."""
+        return (NESTED_LEVELS,) if self.nested else tuple(f"level{level}" for level in self.levels)
+
+    @property
     def needed_files(self) -> frozenset[str]:
         """Without these the model does not predict."""
-        weights = (shared_weights(fold, f"level{level}") for fold in self.folds for level in self.levels)
+        weights = (shared_weights(fold, training) for fold in self.folds for training in self.trainings)
         return frozenset([*MODEL_JSON, *weights])
 
 
 def shared_weights(fold: str, network: str) -> str:
-    """Where the weights of a fold's "level1", "level2" … or "diffusion" lie in an archive."""
+    """Where the weights of a fold's "level1", "level2" …, "levels" or "diffusion" lie in an archive."""
     return f"fold_{fold}/{network}/{SHARED_WEIGHTS}"
 
 

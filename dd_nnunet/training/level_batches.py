@@ -25,6 +25,7 @@ class LevelTargets:
         level: which stages, how many parts.
         fit_warm_start: fits what gives pseudo-labels by k-means; called once, when the first are asked for.
         device: where the losses are computed.
+        nested: pseudo-labels [Z,Y,X] of a case, where the level is one of several that nest; None = its own.
     """
 
     def __init__(
@@ -33,9 +34,11 @@ class LevelTargets:
         level: LevelPlan,
         fit_warm_start: Callable[[], WarmStart],
         device: torch.device,
+        nested: Callable[[str], PartLabels] | None = None,
     ) -> None:
         self.cache = cache
         self.level = level
+        self._nested = nested
         self._fit_warm_start = fit_warm_start
         self.device = device
         self.configuration = cache.setup.configuration
@@ -70,6 +73,8 @@ class LevelTargets:
         return self._labels.get(case_id, lambda: self._label_case(case_id))
 
     def _label_case(self, case_id: str) -> PartLabels:
+        if self._nested is not None:
+            return self._nested(case_id)
         if self.configuration.starts_from_objects(self.level):
             return self.cache.object_parts(case_id, self.level.level)
         return self._warm_start.labels(self.cache.visual_target(case_id))

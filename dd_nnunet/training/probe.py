@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from dd_nnunet.core.plan import LevelPlan, Zyx
+from dd_nnunet.core.plan import LevelGroup, Zyx
 from dd_nnunet.core.tiling import iterate_tiles
 from dd_nnunet.networks.decoder_features import TILE_STEP
 from dd_nnunet.networks.diffusion_unet import DiffusionUNet
@@ -53,27 +53,27 @@ class ExpectedTime:
 
 
 def expect_time(
-    setup: TrainingSetup, levels: Sequence[LevelPlan], with_diffusion: bool
+    setup: TrainingSetup, groups: Sequence[LevelGroup], with_diffusion: bool
 ) -> ExpectedTime | None:
     """Time the networks on this machine.
 
     Args:
         setup: plan, cases and device of the fold.
-        levels: that are still to be trained.
+        groups: of levels that are still to be trained.
         with_diffusion: the diffusion model is still to be trained.
 
     Returns:
         What is expected, or None where a first look says that it is less than a minute.
     """
     with torch.random.fork_rng(devices=[]):
-        first = _expect(setup, levels, with_diffusion, budget_s=0.0)
+        first = _expect(setup, groups, with_diffusion, budget_s=0.0)
         if first.total < SHORT_SECONDS:
             return None
-        return _expect(setup, levels, with_diffusion, PROBE_SECONDS / N_PROBES)
+        return _expect(setup, groups, with_diffusion, PROBE_SECONDS / N_PROBES)
 
 
 def _expect(
-    setup: TrainingSetup, levels: Sequence[LevelPlan], with_diffusion: bool, budget_s: float
+    setup: TrainingSetup, groups: Sequence[LevelGroup], with_diffusion: bool, budget_s: float
 ) -> ExpectedTime:
     plan = setup.configuration
     patch, seen = plan.patch_size_zyx, plan.diffusion_patch_zyx
@@ -86,18 +86,20 @@ def _expect(
     draws = len(plan.features.timesteps) * plan.features.n_draws
     feature_tiles = _tiles(plan.diffusion.grid_zyx or volume, seen, TILE_STEP) * len(setup.fold.train)
     segmenter = setup.runtime.place_network(
-        build_segmenter(plan.segmenter, setup.n_channels, max((level.n_parts for level in levels), default=2))
+        build_segmenter(
+            plan.segmenter, setup.n_channels, max((group.tree.n_channels for group in groups), default=2)
+        )
     )
     batch = _random(setup, SEGMENTER_PASSES * plan.segmenter.batch_size, patch)
-    level_step = _seconds(_training_step(segmenter, batch, setup), budget_s) if levels else 0.0
-    predicting = _seconds(_pass(segmenter, batch[:1], setup), budget_s) if levels else 0.0
+    level_step = _seconds(_training_step(segmenter, batch, setup), budget_s) if groups else 0.0
+    predicting = _seconds(_pass(segmenter, batch[:1], setup), budget_s) if groups else 0.0
     mirrored = 1 if plan.segmenter.recipe == "plain" else MIRRORED_COPIES
     copies = mirrored * _tiles(volume, patch, VALIDATION_STEP) * len(setup.fold.val)
     return ExpectedTime(
         diffusion=plan.diffusion.iterations * step,
-        features=feature_tiles * draws * passing if levels else 0.0,
-        levels=len(levels) * plan.segmenter.epochs * plan.segmenter.iterations_per_epoch * level_step,
-        validation=len(levels) * copies * predicting,
+        features=feature_tiles * draws * passing if groups else 0.0,
+        levels=len(groups) * plan.segmenter.epochs * plan.segmenter.iterations_per_epoch * level_step,
+        validation=len(groups) * copies * predicting,
     )
 
 

@@ -63,6 +63,11 @@ def draw_progress(
     return _draw_level(log, title, theme, part_order)
 
 
+def log_of_level(log: Log, level: int) -> list[Mapping[str, Any]]:
+    """What a log says of one level; of a training of several levels, each entry with that level's own values."""
+    return [{**entry, **(entry.get("levels") or {}).get(str(level), {})} for entry in log]
+
+
 def selected_epoch(log: Log) -> int | None:
     """The epoch that training kept: the last one marked `selected`, or None."""
     return next((int(entry["epoch"]) for entry in reversed(log) if entry.get("selected")), None)

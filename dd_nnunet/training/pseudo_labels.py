@@ -5,26 +5,25 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 import torch
-from scipy.ndimage import gaussian_filter, gaussian_gradient_magnitude
 from torch import Tensor
 
 from dd_nnunet.core.case import FloatArray
-from dd_nnunet.training.kmeans import assign, kmeans, lloyd
+from dd_nnunet.networks.segmentation_unet import sibling_log_softmax
+from dd_nnunet.training.case_points import CasePoints
+from dd_nnunet.training.kmeans import kmeans
 from dd_nnunet.training.seeds import derive_seed
 
 PartLabels = npt.NDArray[np.uint8]
-SMOOTHING_SD = 0.7
-CALM_SHARE = 0.9
 VOXELS_PER_PART = 50
 BACKGROUND_BORDER_SHARE = 0.75
 SAMPLE_CASES = 32
 SAMPLE_VOXELS = 2**16
-CASE_ITERATIONS = 20
 RESEED_SHARE = 0.01
 DICE_EPSILON = 1.0
 BALANCE = 0.25
 # a part of a few voxels must not outweigh the others
 FEWEST_VOXELS = 50
+SMALLEST_SUM = 1e-12
 
 
 class WarmStart:
@@ -48,7 +47,7 @@ class WarmStart:
 
     def __init__(self, targets: Sequence[FloatArray], n_parts: int, seed: int) -> None:
         self.n_parts = n_parts
-        cases = [_CasePoints(target) for target in targets]
+        cases = [CasePoints(target) for target in targets]
         random = np.random.default_rng(derive_seed(seed, "k-means sample"))
         share = max(SAMPLE_VOXELS // max(len(cases), 1), 1)
         seed = derive_seed(seed, "k-means")
@@ -63,13 +62,13 @@ class WarmStart:
 
     def labels(self, target: FloatArray) -> PartLabels:
         """Parts [Z,Y,X] of one case, from its visual target [C,Z,Y,X]; a plain background is part 0."""
-        case = _CasePoints(target)
+        case = CasePoints(target)
         labels = case.refine(self.centres, self._to_fit(case))
         if self.background is not None:
             labels = torch.where(self._object(case), 1 + labels, 0)
         return labels.numpy().astype(np.uint8).reshape(target.shape[1:])
 
-    def _to_fit(self, case: "_CasePoints") -> Tensor:
+    def _to_fit(self, case: "CasePoints") -> Tensor:
         """The voxels that centres are fitted to: [N] bool."""
         if self.n_parts == 2:
             return case.everywhere
@@ -77,42 +76,17 @@ class WarmStart:
         calm = voxels & case.calm
         return calm if int(calm.sum()) >= VOXELS_PER_PART * self.n_parts else voxels
 
-    def _object(self, case: "_CasePoints") -> Tensor:
+    def _object(self, case: "CasePoints") -> Tensor:
         """The voxels that are not background: [N] bool."""
         if self.background is None:
             return case.everywhere
         return case.refine(self.two_centres, case.everywhere) != self.background
 
-    def _object_voxels(self, cases: Sequence["_CasePoints"]) -> int:
+    def _object_voxels(self, cases: Sequence["CasePoints"]) -> int:
         return sum(int(self._object(case).sum()) for case in cases)
 
 
-class _CasePoints:
-    """The voxels of a case as points: `values` [N,C], and which of them are `calm` [N]."""
-
-    def __init__(self, target: FloatArray) -> None:
-        smooth = np.stack([gaussian_filter(channel, SMOOTHING_SD) for channel in target])
-        steepness = sum(gaussian_gradient_magnitude(channel, SMOOTHING_SD) for channel in smooth)
-        self.values = torch.from_numpy(smooth.reshape(len(target), -1).T.copy())
-        self.calm = torch.from_numpy((steepness <= np.quantile(steepness, CALM_SHARE)).ravel())
-        self.everywhere = torch.ones_like(self.calm)
-        border = np.ones(target.shape[1:], dtype=bool)
-        border[1:-1, 1:-1, 1:-1] = False
-        self.border = torch.from_numpy(border.ravel())
-
-    def draw(self, random: np.random.Generator, n_points: int, voxels: Tensor) -> Tensor:
-        """A sample of the chosen voxels' values; none where nothing is chosen."""
-        values = self.values[voxels]
-        return values[torch.from_numpy(random.integers(0, len(values), n_points if len(values) else 0))]
-
-    def refine(self, centres: Tensor, voxels: Tensor) -> Tensor:
-        """Fit the centres to the chosen voxels and assign all voxels to them: [N] int64."""
-        values = self.values[voxels]
-        fitted = lloyd(values, centres, CASE_ITERATIONS) if len(values) >= len(centres) else centres
-        return assign(self.values, fitted)[0]
-
-
-def _plain_background(cases: Sequence[_CasePoints], two_centres: Tensor) -> int | None:
+def _plain_background(cases: Sequence[CasePoints], two_centres: Tensor) -> int | None:
     """The cluster that is a plain background (see `WarmStart`), or None."""
     border_counts = torch.zeros(2, dtype=torch.float64)
     counts, squares = torch.zeros(2, dtype=torch.float64), torch.zeros(2, dtype=torch.float64)
@@ -148,6 +122,32 @@ def reseed_labels(labels: Tensor, unexplained: Tensor, dead_parts: Sequence[int]
     return flat.view_as(labels)
 
 
+def reseed_within_parents(
+    labels: Tensor, unexplained: Tensor, dead_parts: Sequence[int], parents: Sequence[int]
+) -> Tensor:
+    """`reseed_labels`, but each dead part takes its share of the voxels of the part it lies in.
+
+    Args:
+        labels: see `reseed_labels`.
+        unexplained: see `reseed_labels`.
+        dead_parts: see `reseed_labels`.
+        parents: of each part; where no voxel is one of its siblings', nothing changes.
+
+    Returns:
+        [B,Z,Y,X] int64, of the same parents everywhere.
+    """
+    flat = labels.flatten(1).clone()
+    inside = torch.tensor(list(parents), device=labels.device)[flat]
+    for image, error, owner in zip(flat, unexplained, inside, strict=True):
+        for part in dead_parts:
+            places = (owner == parents[part]).nonzero().flatten()
+            n_taken = max(int(len(places) * RESEED_SHARE), 1)
+            taken = places[error[places].argsort(descending=True)[:n_taken]]
+            image[taken] = part
+            error = error.index_fill(0, taken, -1.0)
+    return flat.view_as(labels)
+
+
 def pseudo_label_loss(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     """Cross-entropy and soft Dice, such that small parts count.
 
@@ -161,11 +161,38 @@ def pseudo_label_loss(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     Returns:
         The sum of both and the cross-entropy alone (scalars).
     """
-    masks = logits.softmax(dim=1)
     truth = torch.nn.functional.one_hot(labels, logits.shape[1]).permute(0, 4, 1, 2, 3)
+    return _balanced(logits.log_softmax(dim=1), logits.softmax(dim=1), truth)
+
+
+def given_parents(logits: Tensor, labels: Tensor, parents: Sequence[int]) -> tuple[Tensor, Tensor]:
+    """`pseudo_label_loss` of the children of known parents: which child is it, if the voxel lies in that parent?
+
+    Cross-entropy of a part's whole probability would count the level before once more. Parts that are the only
+    child of theirs have nothing to learn and are left out.
+
+    Args:
+        logits: [B,K,Z,Y,X] of the finer level, comparable within the children of a part; e.g. log probabilities.
+        labels: [B,Z,Y,X] int64 of the finer level.
+        parents: of each part.
+
+    Returns:
+        As `pseudo_label_loss`; zeros where no part splits.
+    """
+    split = [k for k, parent in enumerate(parents) if list(parents).count(parent) > 1]
+    if not split:
+        return logits.sum() * 0, logits.sum() * 0
+    log_masks = sibling_log_softmax(logits, parents)[:, split]
+    parent_of = torch.tensor(list(parents), device=logits.device)
+    inside = parent_of[labels][:, None] == parent_of[split][:, None, None, None]
+    truth = labels[:, None] == torch.tensor(split, device=logits.device)[:, None, None, None]
+    return _balanced(log_masks, log_masks.exp() * inside, truth)
+
+
+def _balanced(log_masks: Tensor, masks: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
     weights = _weights_of_parts(truth.sum(dim=(0, 2, 3, 4)))
     # written out, because torch's own has no repeatable form for volumes on CUDA
-    per_part = -(truth * logits.log_softmax(dim=1)).sum(dim=(0, 2, 3, 4))
+    per_part = -(truth * log_masks).sum(dim=(0, 2, 3, 4))
     cross_entropy = (weights * per_part).sum()
     overlap = (masks * truth).sum(dim=(0, 2, 3, 4))
     total = masks.sum(dim=(0, 2, 3, 4)) + truth.sum(dim=(0, 2, 3, 4))
@@ -176,4 +203,5 @@ def pseudo_label_loss(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
 def _weights_of_parts(voxels: Tensor) -> Tensor:
     """Weight [K] of each voxel of a part, from the parts' numbers of voxels [K]; the batch's voxels sum to 1."""
     weights = voxels.clamp(min=FEWEST_VOXELS).float().pow(BALANCE - 1)
-    return weights / (weights * voxels).sum()
+    # the sum is 0 where none of the parts is in the batch
+    return weights / (weights * voxels).sum().clamp(min=SMALLEST_SUM)

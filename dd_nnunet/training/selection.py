@@ -1,6 +1,7 @@
 """Which epoch is kept, and which part is which, without labels."""
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,18 +71,24 @@ class PartCounter:
 
 
 def selection_rank(
-    statistics: PartStatistics, phase: str, kept_epoch: str = "alive"
+    levels: Sequence[PartStatistics], phase: str, kept_epoch: str = "alive"
 ) -> tuple[int, int, float]:
     """What the kept epoch has most of: living parts, then training by the losses, then certainty.
 
     The gate on living parts comes first because mean largest probability alone rewards a collapsed solution; with
     `kept_epoch` "certain" there is none, and the phase does not count.
 
+    Args:
+        levels: statistics of every level of the network; living parts add up, certainty is averaged.
+        phase: "warm_start" or "discovery".
+        kept_epoch: of the plan.
+
     Source: the last criterion is that of section 4.2 of the paper.
     """
+    certainty = sum(level.mean_max_probability for level in levels) / len(levels)
     if kept_epoch == "certain":
-        return (0, 0, statistics.mean_max_probability)
-    return (statistics.alive_parts, int(phase == "discovery"), statistics.mean_max_probability)
+        return (0, 0, certainty)
+    return (sum(level.alive_parts for level in levels), int(phase == "discovery"), certainty)
 
 
 def canonical_order(statistics: PartStatistics) -> tuple[int, ...]:
@@ -101,4 +108,32 @@ def as_log(statistics: PartStatistics) -> dict[str, Any]:
         "effective_parts": statistics.effective_parts,
         "alive_parts": statistics.alive_parts,
         "part_shares": list(statistics.shares),
+    }
+
+
+def merged_log(
+    numbers: Sequence[int], entries: Sequence[dict[str, Any]], means: Mapping[str, float]
+) -> dict[str, Any]:
+    """Entries of log.jsonl of one or several levels.
+
+    Args:
+        numbers: of the levels.
+        entries: `as_log` of each, with "reseeded".
+        means: of the losses; those named "level2/feature", say, belong to a level.
+
+    Returns:
+        The entry of a single level; or living parts together, mean certainty, and under "levels" by the level's
+        number the entry of each with its losses.
+    """
+    if len(entries) == 1:
+        return entries[0]
+    levels = {}
+    for number, entry in zip(numbers, entries, strict=True):
+        start = f"level{number}/"
+        losses = {name.removeprefix(start): value for name, value in means.items() if name.startswith(start)}
+        levels[str(number)] = {**losses, **entry}
+    return {
+        "mean_max_probability": sum(entry["mean_max_probability"] for entry in entries) / len(entries),
+        "alive_parts": sum(entry["alive_parts"] for entry in entries),
+        "levels": levels,
     }

@@ -1,114 +1,124 @@
-"""Training a level's segmenter with feature consistency, visual consistency and photometric invariance."""
+"""Training the segmenter of one level, or of several that nest, by the losses of each level."""
 
 import math
 from collections.abc import Generator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from dd_nnunet.core.plan import LevelPlan, Zyx
+from dd_nnunet.core.plan import LevelGroup, LevelPlan, Zyx
 from dd_nnunet.core.tiling import iterate_tiles
-from dd_nnunet.networks.checkpoint import load_checkpoint, save_checkpoint
-from dd_nnunet.networks.segmentation_unet import build_segmenter
-from dd_nnunet.objectives.consistency import Representation, unexplained_map
-from dd_nnunet.objectives.discovery import discovery_loss
+from dd_nnunet.networks.segmentation_unet import build_group_segmenter
 from dd_nnunet.objectives.invariance import gamma_transform
 from dd_nnunet.preprocessing.pad import Box
 from dd_nnunet.storage.run_folder import RunFolder
 from dd_nnunet.training.batches import Batch, BatchSource, iterate_batches, photometric, unchanged
 from dd_nnunet.training.feature_cache import FeatureCache
+from dd_nnunet.training.kept_epoch import LevelResult, finish, keep_epoch
 from dd_nnunet.training.level_batches import LevelTargets
+from dd_nnunet.training.level_objective import Coarser, LevelObjective
 from dd_nnunet.training.loop import train
-from dd_nnunet.training.pseudo_labels import SAMPLE_CASES, WarmStart, pseudo_label_loss, reseed_labels
+from dd_nnunet.training.nested_labels import CaseLabels
+from dd_nnunet.training.pseudo_labels import SAMPLE_CASES, WarmStart
 from dd_nnunet.training.seeds import derive_seed
-from dd_nnunet.training.selection import PartCounter, PartStatistics, as_log, canonical_order, selection_rank
+from dd_nnunet.training.selection import (
+    PartCounter,
+    PartStatistics,
+    as_log,
+    canonical_order,
+    merged_log,
+    selection_rank,
+)
 from dd_nnunet.training.setup import TrainingSetup
 
 MONITOR_CASES = 16
 MONITOR_PATCHES = 64
-RESEEDING_WEIGHT = 1.0
 FINAL_LEARNING_RATE_SHARE = 0.05
 GRADIENT_NORM = 12.0
 SPATIAL_AXES = (2, 3, 4)
 LOSSES = ("cross_entropy", "feature", "visual", "invariance", "total")
 
 
-@dataclass(frozen=True)
-class LevelResult:
-    """What training a level came to.
-
-    Args:
-        epoch: the kept one.
-        statistics: of the kept epoch, in canonical part numbers.
-        collapsed: fewer parts alive than planned.
-    """
-
-    epoch: int
-    statistics: PartStatistics
-    collapsed: bool
-
-
 def train_segmenter(
-    setup: TrainingSetup, level: LevelPlan, cache: FeatureCache, run: RunFolder
-) -> LevelResult:
-    """Train one level, or continue where the last run stopped.
+    setup: TrainingSetup, group: LevelGroup, cache: FeatureCache, run: RunFolder
+) -> tuple[LevelResult, ...]:
+    """Train the network of a level, or of several that nest, or continue where the last run stopped.
 
     Writes checkpoint_latest, checkpoint_best (the kept epoch so far) and checkpoint_final (the kept epoch with its
     canonical part order).
+
+    Returns:
+        One result per level.
 
     Raises:
         StoppedError: the run was asked to end early; the same call continues.
         UserError: the losses stay no numbers.
     """
-    train(_LevelTrainer(setup, level, cache), setup, run)
-    return _finish(run, level)
+    train(_SegmenterTrainer(setup, group, cache), setup, run)
+    return finish(run, group)
 
 
-class _LevelTrainer:
-    """The `Trainer` of one level."""
+class _SegmenterTrainer:
+    """The `Trainer` of a group of levels."""
 
     shown: tuple[str, ...] = ("total", "alive_parts")
 
-    def __init__(self, setup: TrainingSetup, level: LevelPlan, cache: FeatureCache) -> None:
-        self.name = f"level {level.level}, {level.n_parts} parts"
+    def __init__(self, setup: TrainingSetup, group: LevelGroup, cache: FeatureCache) -> None:
+        parts = " ".join(str(level.n_parts) for level in group.levels)
+        self.name = f"{group.name}, {parts} parts"
         self.setup = setup
         self.plan = setup.configuration.segmenter
         self.is_plain = self.plan.recipe == "plain"
         self.max_gradient_norm = math.inf if self.is_plain else GRADIENT_NORM
         self.epoch_length = self.plan.iterations_per_epoch
         self.n_iterations = self.plan.epochs * self.epoch_length
-        self.level = level
-        objects = setup.configuration.objects
-        self.from_objects = setup.configuration.starts_from_objects(level)
-        self.anchor_weight = (
-            objects.anchor_weight if objects and self.from_objects else self.plan.anchor_weight
-        )
-        self.seed = derive_seed(setup.seed, "level", level.level)
+        self.group = group
+        self.tree = group.tree
+        self._number = group.levels[0].level
+        self.seed = derive_seed(setup.seed, "level", self._number)
         cases = setup.fold.train
         self.monitors_all = self.plan.kept_epoch == "certain"
         few = cases[:: max(len(cases) // MONITOR_CASES, 1)][:MONITOR_CASES]
         self.monitor_cases = cases if self.monitors_all else few
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derive_seed(self.seed, "weights"))
-            network = build_segmenter(self.plan, setup.n_channels, level.n_parts)
+            network = build_group_segmenter(self.plan, setup.n_channels, group)
         self.network = setup.runtime.place_network(network)
         self.networks: dict[str, nn.Module] = {"network": self.network}
         self.optimizer: torch.optim.Optimizer = torch.optim.Adam(
             self.network.parameters(), lr=self.plan.learning_rate
         )
-        self.targets = LevelTargets(cache, level, partial(self._fit_warm_start, cache), setup.runtime.device)
-        self.dead_parts: tuple[int, ...] = ()
+        labels = CaseLabels(group, cache, self.seed) if group.nested else None
+        self.objectives = tuple(
+            self._objective(level, index, cache, labels) for index, level in enumerate(group.levels)
+        )
         self.best_rank: tuple[int, int, float] = (-1, -1, -math.inf)
 
+    def _objective(
+        self, level: LevelPlan, index: int, cache: FeatureCache, labels: CaseLabels | None
+    ) -> LevelObjective:
+        nested = None if labels is None else partial(labels.level, index)
+        fit = partial(self._fit_warm_start, cache, level)
+        targets = LevelTargets(cache, level, fit, self.setup.runtime.device, nested)
+        parents = self.tree.parents[index - 1] if index else None
+        return LevelObjective(self.setup.configuration, level, parents, targets)
+
     def memory(self) -> dict[str, Any]:
-        return {"dead_parts": list(self.dead_parts), "best_rank": list(self.best_rank)}
+        dead = [
+            channels.start + part
+            for channels, objective in zip(self.tree.channels, self.objectives, strict=True)
+            for part in objective.dead_parts
+        ]
+        return {"dead_parts": dead, "best_rank": list(self.best_rank)}
 
     def remember(self, memory: Mapping[str, Any]) -> None:
-        self.dead_parts = tuple(memory["dead_parts"])
+        for channels, objective in zip(self.tree.channels, self.objectives, strict=True):
+            dead = (k for k in memory["dead_parts"] if channels.start <= k < channels.stop)
+            objective.dead_parts = tuple(k - channels.start for k in dead)
         alive, by_losses, certainty = memory["best_rank"]
         self.best_rank = (int(alive), int(by_losses), float(certainty))
 
@@ -118,7 +128,7 @@ class _LevelTrainer:
             self.setup.reader.image,
             self.setup.configuration.patch_size_zyx,
             self.plan.batch_size,
-            derive_seed(self.setup.seed, "level batches", self.level.level),
+            derive_seed(self.setup.seed, "level batches", self._number),
         )
         transform = unchanged() if self.is_plain else photometric()
         return iterate_batches(source, transform, first_iteration, self.setup.n_workers)
@@ -130,10 +140,10 @@ class _LevelTrainer:
         low = FINAL_LEARNING_RATE_SHARE
         return self.plan.learning_rate * (low + (1 - low) * (1 + math.cos(math.pi * progress)) / 2)
 
-    def _fit_warm_start(self, cache: FeatureCache) -> WarmStart:
+    def _fit_warm_start(self, cache: FeatureCache, level: LevelPlan) -> WarmStart:
         cases = self.setup.fold.train
         sample = cases[:: max(len(cases) // SAMPLE_CASES, 1)][:SAMPLE_CASES]
-        return WarmStart([cache.visual_target(c) for c in sample], self.level.n_parts, self.seed)
+        return WarmStart([cache.visual_target(c) for c in sample], level.n_parts, self.seed)
 
     def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         image = torch.as_tensor(batch["data"])
@@ -147,65 +157,69 @@ class _LevelTrainer:
         gamma = low + (high - low) * torch.rand(len(image), generator=random)
         if self._is_warm(batch["iteration"] // self.epoch_length):
             logits = self._logits(image, mirrored)
-            loss, cross_entropy = pseudo_label_loss(logits, self.targets.pseudo_labels(batch))
-            return loss, {"total": loss.detach(), "cross_entropy": cross_entropy.detach()}
+            found = [
+                objective.warm_start(logits[:, channels], batch)
+                for channels, objective in zip(self.tree.channels, self.objectives, strict=True)
+            ]
+            return self._together(found)
         both = self._logits(torch.cat((image, gamma_transform(image.clamp(0, 1), gamma))), mirrored)
-        masks, transformed = both.softmax(dim=1).chunk(2)
-        visual = self.targets.visual(batch)
-        parts = discovery_loss(masks, transformed, self.targets.features(batch), visual, self.plan)
-        loss, named = parts.total, parts.named()
-        weight, labels = self._anchor(batch, masks.detach(), visual)
-        if labels is not None:
-            anchor, cross_entropy = pseudo_label_loss(both.chunk(2)[0], labels)
-            loss = loss + weight * anchor
-            named["cross_entropy"] = cross_entropy.detach()
-        return loss, named
+        found, coarser = [], None
+        for channels, objective in zip(self.tree.channels, self.objectives, strict=True):
+            logits, transformed = both[:, channels].chunk(2)
+            found.append(objective.discovery(logits, transformed, batch, coarser))
+            if self.group.nested:
+                coarser = Coarser(logits.detach().exp(), transformed.detach().exp())
+        return self._together(found)
+
+    def _together(
+        self, found: Sequence[tuple[Tensor, dict[str, Tensor]]]
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """The mean over the levels, with that of each term, and the terms of each level by name."""
+        if len(found) == 1:
+            return found[0]
+        named: dict[str, Tensor] = {}
+        for name in LOSSES:
+            terms = [of_level[name] for _, of_level in found if name in of_level]
+            if terms:
+                named[name] = torch.stack(terms).mean()
+        for level, (_, of_level) in zip(self.group.levels, found, strict=True):
+            named |= {f"level{level.level}/{name}": value for name, value in of_level.items()}
+        return torch.stack([loss for loss, _ in found]).mean(), named
 
     def after_step(self) -> None:
         """Nothing is averaged here."""
 
     def end_epoch(self, epoch: int, means: Mapping[str, float], run: RunFolder) -> dict[str, Any]:
         phase = "warm_start" if self._is_warm(epoch) else "discovery"
-        reseeded = () if self._is_warm(epoch) else self._parts_to_seed()
+        seeding = [() if self._is_warm(epoch) else objective.parts_to_seed for objective in self.objectives]
         statistics = self._monitor()
-        self._warn_of_dead_parts(statistics, epoch, run)
-        self.dead_parts = statistics.dead_parts
+        entries = []
+        for objective, of_level, reseeded in zip(self.objectives, statistics, seeding, strict=True):
+            self._warn_of_dead_parts(objective, of_level, epoch, run)
+            objective.dead_parts = of_level.dead_parts
+            entries.append({**as_log(of_level), "reseeded": list(reseeded)})
         return {
             "epoch": epoch,
             "phase": phase,
             **dict.fromkeys(LOSSES),
-            **means,
-            **as_log(statistics),
-            "reseeded": list(reseeded),
+            **{name: value for name, value in means.items() if name in LOSSES},
+            **merged_log([level.level for level in self.group.levels], entries, means),
             "selected": self._keep_if_best(statistics, epoch, run.path),
         }
 
     def _is_warm(self, epoch: int) -> bool:
         return epoch < self.plan.warm_start_epochs
 
-    def _warn_of_dead_parts(self, statistics: PartStatistics, epoch: int, run: RunFolder) -> None:
-        if statistics.dead_parts and statistics.dead_parts != self.dead_parts:
+    def _warn_of_dead_parts(
+        self, objective: LevelObjective, statistics: PartStatistics, epoch: int, run: RunFolder
+    ) -> None:
+        if statistics.dead_parts and statistics.dead_parts != objective.dead_parts:
             dead = ", ".join(map(str, statistics.dead_parts))
             run.logger.warning(
                 "level %d, epoch %d: only %d of %d parts are alive (%.1f effective ones); no voxels for output %s",
-                self.level.level, epoch, statistics.alive_parts, self.level.n_parts, statistics.effective_parts,
-                dead,
+                objective.level.level, epoch, statistics.alive_parts, objective.level.n_parts,
+                statistics.effective_parts, dead,
             )  # fmt: skip
-
-    def _anchor(self, batch: Batch, masks: Tensor, visual: Representation) -> tuple[float, Tensor | None]:
-        """Labels beside the losses, with their weight: the warm start's, and those that revive dead parts."""
-        anchored = self.anchor_weight > 0 and self.plan.warm_start_epochs > 0
-        to_seed = self._parts_to_seed()
-        if not anchored and not to_seed:
-            return 0.0, None
-        labels = self.targets.pseudo_labels(batch) if anchored else masks.argmax(dim=1)
-        if to_seed:
-            labels = reseed_labels(labels, unexplained_map(masks, visual), to_seed)
-        return (self.anchor_weight if anchored else RESEEDING_WEIGHT), labels
-
-    def _parts_to_seed(self) -> tuple[int, ...]:
-        # objects keep their parts in the labels; other labels in their place would be unlearned again
-        return () if self.is_plain or self.from_objects else self.dead_parts
 
     def _logits(self, image: Tensor, mirrored: list[int]) -> Tensor:
         # the image is mirrored and the prediction mirrored back, so that features need not be
@@ -216,10 +230,10 @@ class _LevelTrainer:
         return (logits.flip(mirrored) if mirrored else logits).contiguous()
 
     @torch.inference_mode()
-    def _monitor(self) -> PartStatistics:
-        """Divide whole training volumes, as many as a bounded number of patches allows."""
+    def _monitor(self) -> tuple[PartStatistics, ...]:
+        """Divide whole training volumes, as many as a bounded number of patches allows: statistics per level."""
         self.network.eval()
-        counter = PartCounter(self.level.n_parts)
+        counters = [PartCounter(n_parts) for n_parts in self.tree.n_parts]
         patch = self.setup.configuration.patch_size_zyx
         patches_left = MONITOR_PATCHES
         for case_id in self.monitor_cases:
@@ -228,61 +242,47 @@ class _LevelTrainer:
             if not self.monitors_all and len(starts) > patches_left and patches_left < MONITOR_PATCHES:
                 break
             patches_left -= len(starts)
-            counter.add(*self._divide(image, starts, self.setup.reader.box(case_id)))
+            owner, largest = self._divide(image, starts, self.setup.reader.box(case_id))
+            for counter, owner_of_level, largest_of_level in zip(counters, owner, largest, strict=True):
+                counter.add(owner_of_level, largest_of_level)
         self.network.train()
-        return counter.statistics()
+        return tuple(counter.statistics() for counter in counters)
 
     def _divide(self, image: Tensor, starts: Sequence[Zyx], box: Box) -> tuple[Tensor, Tensor]:
-        """Most probable part and its probability at each voxel of the volume in a padded image: [Z,Y,X] twice."""
-        owner = torch.zeros(image.shape[1:], dtype=torch.int64)
-        largest = torch.zeros(image.shape[1:])
+        """The part that is chosen and its probability at each voxel of the volume in a padded image.
+
+        Returns:
+            [level,Z,Y,X] twice.
+        """
+        owner = torch.zeros(self.tree.n_levels, *image.shape[1:], dtype=torch.int64)
+        largest = torch.zeros(self.tree.n_levels, *image.shape[1:])
         for start in starts:
             patch = tuple(
                 slice(s, s + p) for s, p in zip(start, self.setup.configuration.patch_size_zyx, strict=True)
             )
-            masks = self._logits(image[(slice(None), *patch)][None], []).softmax(dim=1)
-            values, parts = masks[0].max(dim=0)
-            owner[patch], largest[patch] = parts.cpu(), values.cpu()
-        return owner[box], largest[box]
+            logits = self._logits(image[(slice(None), *patch)][None], [])[0]
+            masks = torch.cat([logits[channels].softmax(dim=0) for channels in self.tree.channels])
+            masks = masks.detach().cpu()
+            for level, parts in enumerate(self.tree.decide(masks.numpy())):
+                chosen = torch.from_numpy(parts.astype(np.int64))
+                owner[level][patch] = chosen
+                of_level = masks[self.tree.channels[level]]
+                largest[level][patch] = of_level.gather(0, chosen[None])[0]
+        return owner[(slice(None), *box)], largest[(slice(None), *box)]
 
-    def _keep_if_best(self, statistics: PartStatistics, epoch: int, folder: Path) -> bool:
+    def _keep_if_best(self, statistics: Sequence[PartStatistics], epoch: int, folder: Path) -> bool:
         """Save this epoch as checkpoint_best if it ranks above all before it."""
         phase = "warm_start" if self._is_warm(epoch) else "discovery"
         rank = selection_rank(statistics, phase, self.plan.kept_epoch)
         # a network that gives NaN has no rank
-        if rank <= self.best_rank or not math.isfinite(statistics.mean_max_probability):
+        if rank <= self.best_rank or not math.isfinite(rank[-1]):
             return False
         self.best_rank = rank
-        best = {
-            "network": self.network.state_dict(),
-            # numbers of objects mean something already
-            "order": list(range(self.level.n_parts) if self.from_objects else canonical_order(statistics)),
-            "epoch": epoch,
-            "shares": list(statistics.shares),
-            "border_shares": list(statistics.border_shares),
-            "mean_max_probability": statistics.mean_max_probability,
-            "effective_parts": statistics.effective_parts,
-        }
-        save_checkpoint(folder / "checkpoint_best.pth", best)
+        keep_epoch(folder, self.network, statistics, self._order(statistics), epoch)
         return True
 
-
-def _finish(run: RunFolder, level: LevelPlan) -> LevelResult:
-    best = load_checkpoint(run.path / "checkpoint_best.pth")
-    save_checkpoint(run.path / "checkpoint_final.pth", best)
-    order = best["order"]
-    statistics = PartStatistics(
-        tuple(best["shares"][k] for k in order),
-        best["mean_max_probability"],
-        best["effective_parts"],
-        tuple(best["border_shares"][k] for k in order),
-    )
-    collapsed = statistics.alive_parts < level.n_parts
-    if collapsed:
-        run.logger.warning(
-            "level %d COLLAPSED: only %d of %d parts are alive",
-            level.level,
-            statistics.alive_parts,
-            level.n_parts,
-        )
-    return LevelResult(int(best["epoch"]), statistics, collapsed)
+    def _order(self, statistics: Sequence[PartStatistics]) -> list[int]:
+        """Which output is which part; numbers of objects, and of parts that nest, mean something already."""
+        if self.group.nested or self.objectives[0].from_objects:
+            return list(range(self.tree.n_channels))
+        return list(canonical_order(statistics[0]))

@@ -8,7 +8,7 @@ from predicting import make_toy, noise
 from small_plan import AT_1_MM
 from small_volumes import cell, volume_of
 
-from dd_nnunet.core.plan import LevelPlan
+from dd_nnunet.core.plan import LevelGroup, LevelPlan
 from dd_nnunet.networks.device import choose_runtime
 from dd_nnunet.prediction.predict_case import FoldEnsemble, PredictionSettings
 from dd_nnunet.preprocessing.case import preprocess_case, restore_labels, restore_probabilities
@@ -55,8 +55,9 @@ class Checkered(torch.nn.Module):
 @pytest.mark.parametrize(("array", "found"), [(ZEROS, [0]), (ZEROS + 42, [0]), (cell(0), [0, 1])])
 def test_it_is_predicted_as_a_single_part(tmp_path, array, found):
     settings = PredictionSettings(AT_1_MM, choose_runtime("cpu", "float32"), mirror=False)
-    ensemble = FoldEnsemble([Checkered()], settings, LevelPlan(1, 2, (1,)))
-    ensemble.write(preprocess_case(volume_of(array), "empty", AT_1_MM), tmp_path / "empty.nii.gz")
+    level = LevelPlan(1, 2, (1,))
+    ensemble = FoldEnsemble([Checkered()], settings, LevelGroup((level,)))
+    ensemble.write(preprocess_case(volume_of(array), "empty", AT_1_MM), {level: tmp_path / "empty.nii.gz"})
     labels, _ = read_label_map(tmp_path / "empty.nii.gz")
     assert labels.shape == array.shape
     assert np.unique(labels).tolist() == found

@@ -8,7 +8,7 @@ from predicting import make_toy, noise
 from small_plan import AT_1_MM
 from small_volumes import cell, cells, volume_of
 
-from dd_nnunet.core.plan import LevelPlan
+from dd_nnunet.core.plan import LevelGroup, LevelPlan
 from dd_nnunet.networks.device import choose_runtime
 from dd_nnunet.prediction.predict_case import FoldEnsemble, PredictionSettings
 from dd_nnunet.preprocessing.case import preprocess_case
@@ -55,7 +55,9 @@ def test_it_is_predicted_on_its_own_grid(tmp_path, shape):
     case = preprocess_case(volume_of(cell(0, shape)), "small", AT_1_MM)
     # one voxel alone is constant, which is another story (F09)
     case.array[0, 0, 0, 0] = 1.0
-    FoldEnsemble([Threshold()], settings, LevelPlan(1, 2, (1,))).write(case, tmp_path / "small.nii.gz")
+    level = LevelPlan(1, 2, (1,))
+    ensemble = FoldEnsemble([Threshold()], settings, LevelGroup((level,)))
+    ensemble.write(case, {level: tmp_path / "small.nii.gz"})
     labels, _ = read_label_map(tmp_path / "small.nii.gz")
     np.testing.assert_array_equal(labels, case.array[0] > 0.5)
 

@@ -29,7 +29,7 @@ from pathlib import Path
 from small_plan import AT_1_MM
 from small_volumes import volume_of
 from whole_volume import convolution, whole_volume
-from dd_nnunet.core.plan import LevelPlan
+from dd_nnunet.core.plan import LevelGroup, LevelPlan
 from dd_nnunet.networks.device import choose_runtime
 from dd_nnunet.prediction.predict_case import FoldEnsemble, PredictionSettings
 from dd_nnunet.preprocessing.case import preprocess_case, restore_probabilities
@@ -41,8 +41,9 @@ def predict(depth):
     array = np.random.default_rng(0).random((depth, 48, 48), dtype=np.float32)
     case = preprocess_case(volume_of(array), "long", configuration)
     networks = [convolution(64, seed=1), convolution(64, seed=1)]
-    ensemble = FoldEnsemble(networks, settings, LevelPlan(1, 64, (1,)))
-    return case, ensemble.write(case, Path(folder) / f"{depth}.nii.gz")
+    level = LevelPlan(1, 64, (1,))
+    ensemble = FoldEnsemble(networks, settings, LevelGroup((level,)))
+    return case, ensemble.write(case, {level: Path(folder) / f"{depth}.nii.gz"})[level]
 
 folder = r"@folder"
 predict(16)

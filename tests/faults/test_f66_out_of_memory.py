@@ -8,7 +8,7 @@ from small_dataset import make_trainable
 
 from dd_nnunet.storage.atomic import read_json
 from dd_nnunet.training.memory_error import suggested_target_gb
-from dd_nnunet.training.train_segmenter import _LevelTrainer
+from dd_nnunet.training.train_segmenter import _SegmenterTrainer
 
 SAID = "CUDA out of memory. Tried to allocate 2.00 GiB.\nSee documentation for Memory Management"
 
@@ -21,7 +21,7 @@ def test_the_way_out_is_named_and_nothing_is_made_smaller(tmp_path, monkeypatch,
         calls.append(len(batch["data"]))
         raise torch.OutOfMemoryError(SAID)
 
-    monkeypatch.setattr(_LevelTrainer, "loss", no_memory)
+    monkeypatch.setattr(_SegmenterTrainer, "loss", no_memory)
     plan = read_json(trainable.folders.plans_json("ddPlans"))
     assert trainable.train("-q") == 2
     error = capsys.readouterr().err
@@ -42,13 +42,13 @@ def test_a_gpu_that_is_really_full(tmp_path, monkeypatch, capsys):
     """A step that needs twice the GPU's memory; the diffusion model before it fits."""
     trainable = make_trainable(tmp_path, monkeypatch)
     _, total = torch.cuda.mem_get_info()
-    loss = _LevelTrainer.loss
+    loss = _SegmenterTrainer.loss
 
     def hungry(self, batch):
         ballast = torch.empty(2 * total, dtype=torch.uint8, device="cuda")
         return loss(self, batch), ballast
 
-    monkeypatch.setattr(_LevelTrainer, "loss", hungry)
+    monkeypatch.setattr(_SegmenterTrainer, "loss", hungry)
     assert trainable.train("-q", "-device", "cuda") == 2
     (error,) = capsys.readouterr().err.splitlines()
     assert "estimated to need 1.0 GB of the 8 GB that -gpu_memory_target allowed" in error
@@ -62,7 +62,7 @@ def test_a_gpu_that_is_really_full(tmp_path, monkeypatch, capsys):
     )
     assert not (trainable.fold / "level1" / "finished.json").exists()
     # what was trained before is kept, and with memory the same command goes on
-    monkeypatch.setattr(_LevelTrainer, "loss", loss)
+    monkeypatch.setattr(_SegmenterTrainer, "loss", loss)
     assert trainable.train("-q", "-device", "cuda") == 0
 
 
@@ -79,6 +79,6 @@ def test_other_errors_stay_what_they_are(tmp_path, monkeypatch):
     def broken(self, batch):
         raise RuntimeError("shapes cannot be multiplied")
 
-    monkeypatch.setattr(_LevelTrainer, "loss", broken)
+    monkeypatch.setattr(_SegmenterTrainer, "loss", broken)
     with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
         trainable.train("-q")

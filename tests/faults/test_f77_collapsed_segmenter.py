@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "report"))
 from page_reader import PageReader
 
 from dd_nnunet.commands import report
-from dd_nnunet.training.train_segmenter import _LevelTrainer
+from dd_nnunet.training.train_segmenter import _SegmenterTrainer
 
 
 @pytest.fixture
@@ -27,13 +27,14 @@ def trainable(tmp_path, monkeypatch):
 
 def train_with_shares(trainable, monkeypatch, shares_of_epochs):
     """Train level 2 as if its three parts had these shares after each epoch."""
-    monitor = _LevelTrainer._monitor
+    monitor = _SegmenterTrainer._monitor
     left = list(shares_of_epochs)
 
     def with_shares(trainer):
-        return dataclasses.replace(monitor(trainer), shares=left.pop(0), effective_parts=1.2)
+        (statistics,) = monitor(trainer)
+        return (dataclasses.replace(statistics, shares=left.pop(0), effective_parts=1.2),)
 
-    monkeypatch.setattr(_LevelTrainer, "_monitor", with_shares)
+    monkeypatch.setattr(_SegmenterTrainer, "_monitor", with_shares)
     assert trainable.train("-l", "2") == 0
     folder = trainable.fold / "level2"
     text = "".join(path.read_text() for path in folder.glob("training_log_*.txt"))
@@ -66,12 +67,12 @@ def test_a_collapsed_level_says_so_at_its_end_and_in_the_report(trainable, monke
 
 
 def test_a_network_that_puts_all_into_one_part_is_found_by_its_own_voxels(trainable, monkeypatch):
-    logits = _LevelTrainer._logits
+    logits = _SegmenterTrainer._logits
 
     def collapsed(self, image, mirrored):
         return logits(self, image, mirrored) + torch.tensor([100.0, 0.0, 0.0]).reshape(1, 3, 1, 1, 1)
 
-    monkeypatch.setattr(_LevelTrainer, "_logits", collapsed)
+    monkeypatch.setattr(_SegmenterTrainer, "_logits", collapsed)
     assert trainable.train("-q", "-l", "2") == 0
     folder = trainable.fold / "level2"
     log = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]

@@ -6,9 +6,15 @@ import numpy as np
 import pytest
 from predicting import make_toy, noise
 
+from dd_nnunet.core.part_tree import PartTree
 from dd_nnunet.prediction.align_parts import align_to_reference, overlap_matrix
 
 PERMUTED = {(1, 1): (1, 0), (1, 2): (2, 0, 1)}
+
+
+def aligned(overlaps):
+    """Of a single level."""
+    return align_to_reference([overlaps], PartTree((len(overlaps),)))
 
 
 def test_a_permuted_fold_changes_no_voxel(tmp_path):
@@ -41,18 +47,18 @@ def test_every_permutation_is_found_again(n_parts):
     reference = np.random.default_rng(0).integers(0, n_parts, 1000)
     for permutation in itertools.permutations(range(n_parts)):
         other = np.array(permutation)[reference]
-        assert align_to_reference(overlap_matrix(reference, other, n_parts)) == permutation
+        assert aligned(overlap_matrix(reference, other, n_parts)) == permutation
 
 
 def test_ties_keep_the_own_number():
-    assert align_to_reference(np.ones((4, 4))) == (0, 1, 2, 3)
+    assert aligned(np.ones((4, 4))) == (0, 1, 2, 3)
     # parts 1 and 2 share nothing with anything
     overlaps = np.zeros((3, 3))
     overlaps[0, 0] = 5
-    assert align_to_reference(overlaps) == (0, 1, 2)
+    assert aligned(overlaps) == (0, 1, 2)
 
 
 def test_ties_among_other_numbers_fall_the_same_way_every_time():
     # 0 -> 1 -> 2 -> 0 is as good as 0 -> 2 -> 1 -> 0
     ring = 1 - np.eye(3)
-    assert {align_to_reference(ring) for _ in range(10)} == {(2, 0, 1)}
+    assert {aligned(ring) for _ in range(10)} == {(2, 0, 1)}

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from dd_nnunet.core.errors import UserError
-from dd_nnunet.core.plan import LevelPlan, SegmenterPlan
+from dd_nnunet.core.plan import LevelGroup, LevelPlan, SegmenterPlan
 from dd_nnunet.networks.checkpoint import save_checkpoint
 from dd_nnunet.networks.segmentation_unet import build_segmenter
 from dd_nnunet.networks.shared_weights import pack_weights, unpack_weights
@@ -101,4 +101,4 @@ def test_an_order_of_parts_that_are_not_there_is_refused(tmp_path: Path, order: 
     path = tmp_path / "checkpoint_final.pth"
     save_checkpoint(path, {"network": build_segmenter(PLAN, 1, 2).state_dict(), "order": order})
     with pytest.raises(UserError, match="orders its parts"):
-        load_segmenter(PLAN, 1, LevelPlan(1, 2, (1,)), path)
+        load_segmenter(PLAN, 1, LevelGroup((LevelPlan(1, 2, (1,)),)), path)

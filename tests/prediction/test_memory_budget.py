@@ -4,7 +4,7 @@ import pytest
 import torch
 from small_plan import CONFIGURATION
 
-from dd_nnunet.core.plan import LevelPlan
+from dd_nnunet.core.plan import LevelGroup, LevelPlan
 from dd_nnunet.networks.device import Runtime
 from dd_nnunet.prediction.memory_budget import MemoryBudget
 from dd_nnunet.prediction.predict_case import FoldEnsemble, PredictionSettings
@@ -17,7 +17,7 @@ def budget(n_folds=1, device=CPU, save_probabilities=False):
     # 1000 weights and as many biases
     networks = [torch.nn.Conv3d(1, 1000, 1)] * n_folds
     levels = (LevelPlan(1, 3, (1,)), LevelPlan(2, 2, (1,)))
-    return MemoryBudget.of([FoldEnsemble(networks, settings, level) for level in levels], 1e9)
+    return MemoryBudget.of([FoldEnsemble(networks, settings, LevelGroup((level,))) for level in levels], 1e9)
 
 
 def needed(**kwargs):

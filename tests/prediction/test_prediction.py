@@ -6,12 +6,18 @@ import numpy as np
 import pytest
 import torch
 
+from dd_nnunet.core.part_tree import PartTree
 from dd_nnunet.core.tiling import gaussian_window, iterate_tiles, tile_starts
 from dd_nnunet.networks.device import choose_runtime
 from dd_nnunet.prediction.align_parts import align_to_reference, average_folds, overlap_matrix
 from dd_nnunet.prediction.sliding_window import mirror_combinations, predict_slices
 
 RUNTIME = choose_runtime("cpu", "float32")
+
+
+def aligned(overlaps):
+    """Of a single level."""
+    return align_to_reference([overlaps], PartTree((len(overlaps),)))
 
 
 class VoxelWise(torch.nn.Module):
@@ -81,17 +87,17 @@ def test_permuted_parts_are_found_again() -> None:
     other = one_hot([2, 2, 2, 0, 0, 1], 3)
     overlaps = overlap_matrix(reference.argmax(axis=0), other.argmax(axis=0), 3)
     assert overlaps.tolist() == [[0, 0, 3], [2, 0, 0], [0, 1, 0]]
-    order = align_to_reference(overlaps)
+    order = aligned(overlaps)
     assert order == (2, 0, 1)
     assert np.array_equal(average_folds([reference, other], [(0, 1, 2), order]), reference)
 
 
 def test_parts_without_overlap_keep_their_numbers() -> None:
-    assert align_to_reference(np.zeros((3, 3))) == (0, 1, 2)
+    assert aligned(np.zeros((3, 3))) == (0, 1, 2)
 
 
 def test_alignment_goes_by_dice_not_by_overlap() -> None:
     # part 1 of the other model covers everything; by overlap alone it would take the large part
     overlaps = np.array([[5.0, 6.0], [0.0, 4.0]])
     # Dice: 10/16, 12/21 / 0, 8/14 -> keep: .625 + .571 beats .571 + 0
-    assert align_to_reference(overlaps) == (0, 1)
+    assert aligned(overlaps) == (0, 1)

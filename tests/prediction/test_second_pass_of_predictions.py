@@ -9,6 +9,7 @@ from small_plan import CONFIGURATION
 
 from dd_nnunet.core.case import CaseProperties, Geometry, PreparedCase
 from dd_nnunet.core.level_plan import LevelPlan, ObjectPlan
+from dd_nnunet.core.plan import LevelGroup
 from dd_nnunet.networks.device import choose_runtime
 from dd_nnunet.prediction import predict_case
 from dd_nnunet.prediction.predict_case import FoldEnsemble, PredictionSettings
@@ -55,8 +56,8 @@ def predicted(tmp_path, level, planned, **kwargs):
     geometry = Geometry(SHAPE[::-1], (1.0,) * 3, (0.0,) * 3, (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0))
     properties = CaseProperties("a", geometry, (0, 0, 0), SHAPE, SHAPE, (1.0,) * 3, ((0.0, 1.0),), ())
     settings = PredictionSettings(planned, choose_runtime("cpu", "float32"), mirror=False, **kwargs)
-    ensemble = FoldEnsemble([Thresholds(level.n_parts)], settings, level)
-    return ensemble.write(PreparedCase(image, properties), tmp_path / "a.nii.gz")
+    ensemble = FoldEnsemble([Thresholds(level.n_parts)], settings, LevelGroup((level,)))
+    return ensemble.write(PreparedCase(image, properties), {level: tmp_path / "a.nii.gz"})[level]
 
 
 def test_the_second_level_is_sorted_again_and_the_probabilities_are_the_networks(tmp_path, passes):

@@ -8,6 +8,7 @@ from small_volumes import volume_of
 
 from dd_nnunet.core.case import CaseProperties
 from dd_nnunet.core.json_record import record_from_json, record_to_json
+from dd_nnunet.core.part_tree import PartTree
 from dd_nnunet.core.plan import NormalizationPlan
 from dd_nnunet.preprocessing import case as case_module
 from dd_nnunet.preprocessing.case import (
@@ -115,7 +116,7 @@ def test_slices_are_let_go_once_they_were_passed(monkeypatch):
             yield arrived
             del arrived
 
-    found = restore_slices(arriving(), 3, properties)
+    found = restore_slices(arriving(), PartTree((3,)), properties)[0]
     np.testing.assert_array_equal(found, restore_probabilities(np.moveaxis(random, 0, 1), properties))
     # beside the one that comes
     assert max(alive) == 1
@@ -124,7 +125,7 @@ def test_slices_are_let_go_once_they_were_passed(monkeypatch):
 def test_too_few_slices_are_a_fault_of_ours():
     properties = preprocess_case(cropped_volume(), "one", AT_1_MM).properties
     with pytest.raises(ValueError, match="no slice 7 arrived"):
-        restore_slices([np.zeros((2, 9, 14), np.float32)] * 7, 2, properties)
+        restore_slices([np.zeros((2, 9, 14), np.float32)] * 7, PartTree((2,)), properties)
 
 
 def test_half_precision_probabilities_are_taken():

@@ -1,8 +1,9 @@
 from fake_logs import level_log
 
 from dd_nnunet.core.plan import LevelPlan
-from dd_nnunet.report.collect import LevelResult, RunRecord
+from dd_nnunet.report.collect import LevelResult
 from dd_nnunet.report.progress import ALIVE, duration_text, kept_entry, lost_parts, seconds_of, state_of
+from dd_nnunet.report.run_record import RunRecord
 from dd_nnunet.training.selection import ALIVE_SHARE
 
 PLAN_AGAIN = "dd_plan_and_preprocess -d 7 --parts …"

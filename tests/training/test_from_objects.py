@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from small_fold import CASES, CONFIGURATION, make_setup, train_diffusion, train_level
 
-from dd_nnunet.core.plan import ObjectPlan
+from dd_nnunet.core.plan import LevelGroup, ObjectPlan
 from dd_nnunet.networks.checkpoint import load_checkpoint
 from dd_nnunet.regions.nested_parts import nested_parts
 from dd_nnunet.training import train_segmenter as segmenter_module
@@ -63,10 +63,13 @@ def test_training_from_objects(tmp_path: Path) -> None:
         content = load_checkpoint(tmp_path / f"level{level.level}" / "checkpoint_final.pth")
         # the numbers of objects mean something: they stay
         assert content["order"] == list(range(level.n_parts))
-        trainer = segmenter_module._LevelTrainer(setup, level, FeatureCache(tmp_path, setup, (1,)))
-        assert trainer.anchor_weight == 3.0
-        trainer.dead_parts = (1,)
-        assert trainer._parts_to_seed() == ()
+        trainer = segmenter_module._SegmenterTrainer(
+            setup, LevelGroup((level,)), FeatureCache(tmp_path, setup, (1,))
+        )
+        (objective,) = trainer.objectives
+        assert objective.anchor_weight == 3.0
+        objective.dead_parts = (1,)
+        assert objective.parts_to_seed == ()
 
 
 def test_other_levels_start_from_kmeans(tmp_path: Path) -> None:
@@ -75,9 +78,10 @@ def test_other_levels_start_from_kmeans(tmp_path: Path) -> None:
         True,
         False,
     ]
-    trainer = segmenter_module._LevelTrainer(
-        setup, setup.configuration.levels[1], FeatureCache(tmp_path, setup, (1,))
+    trainer = segmenter_module._SegmenterTrainer(
+        setup, setup.configuration.groups[1], FeatureCache(tmp_path, setup, (1,))
     )
-    assert trainer.anchor_weight == setup.configuration.segmenter.anchor_weight
-    trainer.dead_parts = (1,)
-    assert trainer._parts_to_seed() == (1,)
+    (objective,) = trainer.objectives
+    assert objective.anchor_weight == setup.configuration.segmenter.anchor_weight
+    objective.dead_parts = (1,)
+    assert objective.parts_to_seed == (1,)

@@ -20,7 +20,7 @@ from dd_nnunet.training.level_batches import LevelTargets
 from dd_nnunet.training.pretrain_diffusion import _DiffusionTrainer, load_diffusion
 from dd_nnunet.training.selection import PartStatistics, selection_rank
 from dd_nnunet.training.setup import TrainingSetup
-from dd_nnunet.training.train_segmenter import _LevelTrainer
+from dd_nnunet.training.train_segmenter import _SegmenterTrainer
 
 GRID = (8, 8, 8)
 # prepared shapes that need padding to a patch of 16³
@@ -93,7 +93,7 @@ def test_a_plain_recipe_is_adam_at_one_rate(tmp_path: Path) -> None:
         tmp_path / "prepared", {"recipe": "plain"}, {"recipe": "plain", "warm_start_epochs": 0}
     )
     cache = FeatureCache(tmp_path / "features", setup, (1,))
-    trainers = (_DiffusionTrainer(setup), _LevelTrainer(setup, setup.configuration.levels[0], cache))
+    trainers = (_DiffusionTrainer(setup), _SegmenterTrainer(setup, setup.configuration.groups[0], cache))
     for trainer, rate in zip(trainers, (1e-3, 1e-2), strict=True):
         assert {trainer.learning_rate(i) for i in range(trainer.n_iterations)} == {rate}
         assert trainer.max_gradient_norm == math.inf
@@ -115,11 +115,12 @@ def test_without_averaging_the_kept_weights_are_the_last_ones(tmp_path: Path) ->
 
 def test_a_plain_recipe_neither_seeds_dead_parts_nor_mirrors_predictions(tmp_path: Path) -> None:
     setup = setup_with(tmp_path / "prepared", segmenter={"recipe": "plain", "warm_start_epochs": 0})
-    trainer = _LevelTrainer(
-        setup, setup.configuration.levels[1], FeatureCache(tmp_path / "features", setup, (1,))
+    trainer = _SegmenterTrainer(
+        setup, setup.configuration.groups[1], FeatureCache(tmp_path / "features", setup, (1,))
     )
-    trainer.dead_parts = (2,)
-    assert trainer._anchor({}, torch.zeros(1), None) == (0.0, None)  # type: ignore[arg-type]
+    (objective,) = trainer.objectives
+    objective.dead_parts = (2,)
+    assert objective._anchor({}, torch.zeros(1), None) == (0.0, None)  # type: ignore[arg-type]
     assert not PredictionSettings(setup.configuration, setup.runtime).mirrors
     assert PredictionSettings(CONFIGURATION, setup.runtime).mirrors
 
@@ -127,13 +128,15 @@ def test_a_plain_recipe_neither_seeds_dead_parts_nor_mirrors_predictions(tmp_pat
 def test_the_paper_keeps_the_most_certain_epoch_of_all_cases(tmp_path: Path) -> None:
     collapsed = PartStatistics((1.0, 0.0), 0.99, 1.0, (1.0, 0.0))
     alive = PartStatistics((0.5, 0.5), 0.8, 2.0, (1.0, 0.0))
-    assert selection_rank(collapsed, "discovery", "certain") > selection_rank(alive, "discovery", "certain")
-    assert selection_rank(collapsed, "discovery") < selection_rank(alive, "discovery")
+    assert selection_rank([collapsed], "discovery", "certain") > selection_rank(
+        [alive], "discovery", "certain"
+    )
+    assert selection_rank([collapsed], "discovery") < selection_rank([alive], "discovery")
     setup = setup_with(tmp_path / "prepared", segmenter={"kept_epoch": "certain"})
     many = dataclasses.replace(setup.fold, train=CASES[:4] * 10)
-    trainer = _LevelTrainer(
+    trainer = _SegmenterTrainer(
         dataclasses.replace(setup, fold=many),
-        setup.configuration.levels[0],
+        setup.configuration.groups[0],
         FeatureCache(tmp_path, setup, (1,)),
     )
     assert len(trainer.monitor_cases) == 40
@@ -146,7 +149,9 @@ def test_dropout_and_batch_statistics_are_repeatable(tmp_path: Path) -> None:
     for number, run in enumerate(("a", "b")):
         setup = setup_with(tmp_path / "prepared", {"grid_zyx": GRID}, released)
         assert isinstance(
-            _LevelTrainer(setup, setup.configuration.levels[0], FeatureCache(tmp_path, setup, (1,))).network,
+            _SegmenterTrainer(
+                setup, setup.configuration.groups[0], FeatureCache(tmp_path, setup, (1,))
+            ).network,
             ResizedInside,
         )
         train_diffusion(setup, tmp_path / run)

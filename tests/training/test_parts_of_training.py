@@ -149,10 +149,10 @@ def test_part_statistics_by_hand() -> None:
 def test_selection_prefers_living_parts_to_certainty() -> None:
     collapsed = PartStatistics((0.9, 0.1, 0.0), 0.999, 1.4, (1.0, 0.0, 0.0))
     alive = PartStatistics((0.8, 0.1, 0.1), 0.7, 1.9, (1.0, 0.0, 0.0))
-    assert selection_rank(alive, "discovery") > selection_rank(collapsed, "discovery")
-    assert selection_rank(alive, "discovery") > selection_rank(alive, "warm_start")
-    assert selection_rank(collapsed, "discovery") > selection_rank(
-        PartStatistics((0.9, 0.1, 0.0), 0.8, 1.4, (1.0, 0.0, 0.0)), "discovery"
+    assert selection_rank([alive], "discovery") > selection_rank([collapsed], "discovery")
+    assert selection_rank([alive], "discovery") > selection_rank([alive], "warm_start")
+    assert selection_rank([collapsed], "discovery") > selection_rank(
+        [PartStatistics((0.9, 0.1, 0.0), 0.8, 1.4, (1.0, 0.0, 0.0))], "discovery"
     )
 
 

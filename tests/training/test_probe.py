@@ -23,14 +23,14 @@ def test_what_is_counted(setup, counted, monkeypatch):
     monkeypatch.setattr(probe, "SHORT_SECONDS", 0.0)
     # 4 iterations; 4 training cases of one tile, 1 timestep, 1 draw, batches of 2; 2 levels of 4 x 3 steps;
     # 2 validation cases of one tile and 8 mirrored copies at 2 levels
-    expected = expect_time(setup, CONFIGURATION.levels, with_diffusion=True)
+    expected = expect_time(setup, CONFIGURATION.groups, with_diffusion=True)
     iterations = CONFIGURATION.diffusion.iterations
     assert expected == ExpectedTime(iterations, 4 * 1 / 2, 2 * 12, 2 * 2 * 8)
 
 
 def test_what_is_left_out(setup, counted, monkeypatch):
     monkeypatch.setattr(probe, "SHORT_SECONDS", 0.0)
-    only_levels = expect_time(setup, CONFIGURATION.levels[:1], with_diffusion=False)
+    only_levels = expect_time(setup, CONFIGURATION.groups[:1], with_diffusion=False)
     assert (only_levels.diffusion, only_levels.levels) == (0, 12)
     only_diffusion = expect_time(setup, (), with_diffusion=True)
     assert (only_diffusion.levels, only_diffusion.features, only_diffusion.validation) == (0, 0, 0)
@@ -39,20 +39,20 @@ def test_what_is_left_out(setup, counted, monkeypatch):
 def test_larger_volumes_take_more_tiles(setup, counted, monkeypatch):
     monkeypatch.setattr(probe, "SHORT_SECONDS", 0.0)
     large = replace(setup, configuration=replace(CONFIGURATION, median_shape_zyx=(32, 16, 16)))
-    once, twice = (expect_time(s, CONFIGURATION.levels, with_diffusion=False) for s in (setup, large))
+    once, twice = (expect_time(s, CONFIGURATION.groups, with_diffusion=False) for s in (setup, large))
     # tiles of 16 at steps of 8: three along z
     assert twice.validation == 3 * once.validation
 
 
 def test_a_short_training_says_nothing(setup):
-    assert expect_time(setup, CONFIGURATION.levels, with_diffusion=True) is None
+    assert expect_time(setup, CONFIGURATION.groups, with_diffusion=True) is None
 
 
 def test_the_random_numbers_of_training_are_left_alone(setup):
     torch.manual_seed(3)
     expected = torch.rand(4)
     torch.manual_seed(3)
-    expect_time(setup, CONFIGURATION.levels, with_diffusion=True)
+    expect_time(setup, CONFIGURATION.groups, with_diffusion=True)
     assert torch.equal(torch.rand(4), expected)
 
 

@@ -9,6 +9,7 @@ import torch
 from small_fold import CONFIGURATION, make_setup, train_diffusion, train_level
 from trained_fold import assert_same_weights, load_weights_of
 
+from dd_nnunet.core.plan import LevelGroup
 from dd_nnunet.networks.checkpoint import load_checkpoint
 from dd_nnunet.networks.trained_segmenter import load_segmenter
 from dd_nnunet.storage.run_folder import open_run_folder
@@ -46,10 +47,10 @@ def test_parts_come_in_canonical_order(trained: Path) -> None:
     level = CONFIGURATION.levels[0]
     path = trained / "fold_0" / "level1" / "checkpoint_final.pth"
     content = load_checkpoint(path)
-    network = load_segmenter(CONFIGURATION.segmenter, 1, level, path)
+    network = load_segmenter(CONFIGURATION.segmenter, 1, LevelGroup((level,)), path)
     x = torch.rand(1, 1, 16, 16, 16)
     assert torch.equal(network(x), network.network(x)[:, content["order"]])
-    background = max(range(2), key=lambda k: content["border_shares"][k])
+    background = max(range(2), key=lambda k: content["levels"][0]["border_shares"][k])
     assert content["order"][0] == background
 
 
@@ -60,13 +61,13 @@ def test_volumes_of_many_sizes_train_together(tmp_path: Path) -> None:
     train_diffusion(setup, tmp_path)
     for level in CONFIGURATION.levels:
         train_level(setup, tmp_path, level)
-    trainer = segmenter_module._LevelTrainer(
-        setup, CONFIGURATION.levels[0], FeatureCache(tmp_path / "features", setup, (1,))
+    trainer = segmenter_module._SegmenterTrainer(
+        setup, CONFIGURATION.groups[0], FeatureCache(tmp_path / "features", setup, (1,))
     )
     owner, largest = trainer._divide(
         torch.from_numpy(setup.reader.image("ball_3")), [(0, 0, 0), (0, 0, 14)], setup.reader.box("ball_3")
     )
-    assert owner.shape == largest.shape == (9, 13, 30)
+    assert owner.shape == largest.shape == (1, 9, 13, 30)
     assert float(largest.min()) >= 0.5
 
 
@@ -90,7 +91,7 @@ def test_what_resumes_behind_the_warm_start_fits_none_and_ends_alike(
 ) -> None:
     setup, level = make_setup(trained / "prepared"), CONFIGURATION.levels[1]
     train_diffusion(setup, tmp_path)
-    end_epoch = segmenter_module._LevelTrainer.end_epoch
+    end_epoch = segmenter_module._SegmenterTrainer.end_epoch
 
     def fail_in_the_third(trainer: Any, epoch: int, *rest: Any) -> Any:
         if epoch == 2:  # the warm start's are 0 and 1, saved before this
@@ -98,7 +99,7 @@ def test_what_resumes_behind_the_warm_start_fits_none_and_ends_alike(
         return end_epoch(trainer, epoch, *rest)
 
     with monkeypatch.context() as patch, pytest.raises(InterruptedError):
-        patch.setattr(segmenter_module._LevelTrainer, "end_epoch", fail_in_the_third)
+        patch.setattr(segmenter_module._SegmenterTrainer, "end_epoch", fail_in_the_third)
         train_level(setup, tmp_path, level)
     monkeypatch.setattr(segmenter_module, "WarmStart", None)
     train_level(setup, tmp_path, level)
