@@ -127,7 +127,9 @@ def by_network(model: ModelFolder, planned: ConfigurationPlan) -> Predictor:
     """The trained segmenters, with the second pass that is planned."""
     runtime = choose_runtime("cpu", planned.precision)
     settings = PredictionSettings(planned, runtime)
-    groups = planned.groups_of(level for level in planned.levels if level.level in model.finished_levels(FOLD))
+    groups = planned.groups_of(
+        level for level in planned.levels if level.level in model.finished_levels(FOLD)
+    )
     ensembles = [FoldEnsemble([model.segmenter(FOLD, group, runtime)], settings, group) for group in groups]
 
     def predict(case: PreparedCase, paths: Mapping[LevelPlan, Path]) -> None:

@@ -67,8 +67,8 @@ def test_same_seed_same_weights(way: Way, tmp_path: Path) -> None:
     assert (
         train.main(["42", "3d_fullres", "0", "--seed", "3", "-l", "2", "-device", "cpu", *other.flags]) == 0
     )
-    again = other.model / "fold_0" / "level2" / "checkpoint_final.pth"
-    first = way.model / "fold_0" / "level2" / "checkpoint_final.pth"
+    again = other.model / "fold_0" / "levels" / "checkpoint_final.pth"
+    first = way.model / "fold_0" / "levels" / "checkpoint_final.pth"
     assert_same_weights(first, again)
 
 
@@ -153,7 +153,7 @@ def test_a_diffusion_model_of_another_plan_is_refused(
     way: Way, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     other = way.with_results(tmp_path)
-    level = way.model / "fold_0" / "level1" / "checkpoint_final.pth"
+    level = way.model / "fold_0" / "levels" / "checkpoint_final.pth"
     assert train.main(["42", "3d_fullres", "0", "-pretrained_diffusion", str(level), *other.flags]) == 2
     assert "is of another network" in capsys.readouterr().err
     assert not list(tmp_path.rglob("checkpoint_*.pth"))
@@ -188,7 +188,7 @@ def test_a_fold_that_is_not_finished_is_left_out(
 ) -> None:
     model = tmp_path / way.model.name
     shutil.copytree(way.model, model)
-    for path in (model / "fold_1" / "level2").glob("checkpoint_final*"):
+    for path in (model / "fold_1" / "levels").glob("checkpoint_final*"):
         path.unlink()
     arguments = [
         "-m",
@@ -200,7 +200,7 @@ def test_a_fold_that_is_not_finished_is_left_out(
         "--disable_tta",
     ]
     assert predict.main_from_modelfolder([*arguments, *way.flags]) == 0
-    assert "fold 1 is left out: level 2 is not finished" in capsys.readouterr().out
+    assert "fold 1 is left out: level 1 2 is not finished" in capsys.readouterr().out
     assert read_json(tmp_path / "out" / "predictions.json")["folds"] == ["0"]
 
 
@@ -223,5 +223,5 @@ def test_labels_change_no_bit(way: Way, tmp_path: Path) -> None:
     )
     plans = [read_json(w.folders.plans_json("ddPlans")) for w in (way, other)]
     assert plans[0] == plans[1]
-    assert_same_weights(*(w.model / "fold_0" / "level1" / "checkpoint_final.pth" for w in (way, other)))
+    assert_same_weights(*(w.model / "fold_0" / "levels" / "checkpoint_final.pth" for w in (way, other)))
     assert not (other.model / "fold_0" / "level1" / "validation" / "summary.json").exists()

@@ -35,7 +35,9 @@ def test_children_sum_to_their_parent():
 
 def test_a_group_of_one_is_the_plain_network():
     one, two = LevelPlan(1, 2, (1,)), LevelPlan(2, 3, (1,))
-    assert not isinstance(build_group_segmenter(CONFIGURATION.segmenter, 1, LevelGroup((two,))), NestedSegmenter)
+    assert not isinstance(
+        build_group_segmenter(CONFIGURATION.segmenter, 1, LevelGroup((two,))), NestedSegmenter
+    )
     both = build_group_segmenter(CONFIGURATION.segmenter, 1, LevelGroup((one, two), ((0, 1, 1),)))
     assert isinstance(both, NestedSegmenter)
     assert both(torch.rand(1, 1, 16, 16, 16)).shape == (1, 5, 16, 16, 16)

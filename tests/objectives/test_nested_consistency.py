@@ -30,7 +30,9 @@ def slowly(masks, parents, h, scale_free):
             left = 0.0
             for k in children:
                 centre = (features * image[k]).sum(dim=1) / image[k].sum()
-                left += sum(image[k, u] * (features[:, u] - centre).square().sum() for u in range(len(weight)))
+                left += sum(
+                    image[k, u] * (features[:, u] - centre).square().sum() for u in range(len(weight))
+                )
             terms.append(left / total if scale_free else left / len(weight))
         values.append(sum(terms) / len(terms) if scale_free else sum(terms))
     return torch.stack(values)
@@ -57,7 +59,9 @@ def test_at_low_resolution_it_is_that_of_the_cells():
     """Cells as heavy as the voxels that are interpolated from them."""
     masks = random_masks(6, (4, 4, 4))
     cells = torch.randn(2, 3, 2, 2, 2, dtype=torch.float64)
-    matrices = tuple(m.double().expand(2, -1, -1) for m in axis_matrices((4, 4, 4), (2, 2, 2), (2, 2, 2), (0, 0, 0)))
+    matrices = tuple(
+        m.double().expand(2, -1, -1) for m in axis_matrices((4, 4, 4), (2, 2, 2), (2, 2, 2), (0, 0, 0))
+    )
     weights = torch.einsum("bkzyx,bzp,byq,bxr->bkpqr", masks, *matrices)
     found = nested_consistency(masks, PARENTS, represent_cells(cells, matrices), True)
     torch.testing.assert_close(found, slowly(weights, PARENTS, cells, True))
@@ -69,7 +73,9 @@ def test_a_small_part_counts_as_much_as_a_large_one():
     parent = torch.tensor([1] * 60 + [2] * 4)
     labels = torch.where(torch.arange(64) % 2 == 0, 0, 1) + 2 * (parent - 1)
     masks = torch.nn.functional.one_hot(labels, 4).T.double().reshape(1, 4, 4, 4, 4)
-    h = torch.where(parent == 2, (labels == 3).double(), torch.arange(64).remainder(4).floor_divide(2).double())
+    h = torch.where(
+        parent == 2, (labels == 3).double(), torch.arange(64).remainder(4).floor_divide(2).double()
+    )
     found = nested_consistency(masks, (0, 0, 1, 1), represent_voxels(h.reshape(1, 1, 4, 4, 4)), True)
     # part 1's children are as the coin falls: nothing explained; part 2's are all of it
     torch.testing.assert_close(found, torch.tensor([0.5], dtype=torch.float64))
