@@ -49,7 +49,12 @@ CASES = ("a", "b", "c")
 
 @dataclass(frozen=True)
 class Row:
-    """One plan: patch, spacing, widths, batch sizes, channels of the volume, parts and number format."""
+    """One plan: patch, spacing, widths, batch sizes, channels of the volume, parts and number format.
+
+    Args:
+        n_parts: of a single level.
+        nested: of several levels in one network, instead.
+    """
 
     patch_zyx: Zyx
     diffusion_width: int
@@ -60,6 +65,12 @@ class Row:
     n_parts: int = 4
     precision: str = "bfloat16"
     spacing_zyx_mm: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    nested: tuple[int, ...] = ()
+
+    @property
+    def levels(self) -> tuple[int, ...]:
+        """Parts per level."""
+        return self.nested or (self.n_parts,)
 
 
 def cube(edge: int, *values: int, **more: Any) -> Row:
@@ -84,6 +95,9 @@ ROWS = (
     cube(80, 16, 16, 2, 2),
     cube(96, 16, 16, 1, 1, n_parts=8),
     cube(96, 32, 32, 1, 1),
+    cube(32, 16, 16, 4, 2, nested=(2, 4, 8)),
+    cube(56, 16, 16, 1, 1, nested=(2, 4, 8)),
+    cube(64, 32, 32, 1, 2, nested=(2, 4, 8)),
 )
 
 
@@ -147,9 +161,12 @@ def configuration_of(row: Row) -> ConfigurationPlan:
         segmenter=SegmenterPlan(
             tuple(min(320, row.segmenter_width * 2**i) for i in range(n)), ((1, 1, 1), *topology.strides_zyx),
             topology.kernel_sizes_zyx, N_CONVS, row.segmenter_batch, 2, ITERATIONS, 1, 1e-3, 1.0, 1.0, 1.0,
-            True, (0.9, 1.1), 1.0,
+            True, (0.9, 1.1), 1.0, nested=bool(row.nested),
         ),
-        levels=(LevelPlan(1, row.n_parts, (min(2, n_diffusion),)),),
+        levels=tuple(
+            LevelPlan(number, n_parts, (min(2, n_diffusion),))
+            for number, n_parts in enumerate(row.levels, start=1)
+        ),
         gpu_memory_target_gb=1e3,
         estimated_gpu_memory_gb=0.0,
     )  # fmt: skip
@@ -172,7 +189,7 @@ def predicted_gb(row: Row, configuration: ConfigurationPlan, bytes_per_value: in
     )
     return (
         diffusion_training_bytes(first, row.diffusion_batch, bytes_per_value) / GB,
-        segmenter_training_bytes(second, N_CONVS, row.n_parts, row.segmenter_batch, bytes_per_value) / GB,
+        segmenter_training_bytes(second, N_CONVS, sum(row.levels), row.segmenter_batch, bytes_per_value) / GB,
     )
 
 

@@ -11,7 +11,7 @@ from small_volumes import cells, write_label_map
 from dd_nnunet.core.plan import Plan
 from dd_nnunet.storage.atomic import read_record
 
-DESCRIPTION = {"labels": {"background": 0, "cell": 1}, "parts": {"level1": 2, "level2": 2}}
+DESCRIPTION = {"labels": {"background": 0, "cell": 1}, "parts": {"level1": 2, "level2": 3}}
 DESCRIPTION["levels"] = {f"level{level}": {"background": [0], "cell": [1]} for level in (1, 2)}
 # of dd_train and dd_predict, after their folders
 TRAIN = ["5", "3d_fullres", "0", "-device", "cpu", "--no_pbar", "-q"]

@@ -68,7 +68,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Faulty:
     truth = (dataset.raw / "labelsTr" / f"{case}.nii.gz").read_bytes()
     for level in (1, 2):
         validation = dataset.model / "fold_0" / f"level{level}" / "validation"
-        validation.mkdir()
+        validation.mkdir(parents=True)
         (validation / f"{case}.nii.gz").write_bytes(truth)
         (validation / "summary.json").write_text(f'{{"metric_per_case": [{{"case": "{case}"}}]}}')
     return dataset
