@@ -9,7 +9,7 @@ from small_plan import shorten_plan
 from small_volumes import cells, write_label_map
 
 from dd_nnunet.core.plan import Plan
-from dd_nnunet.storage.atomic import read_record
+from dd_nnunet.storage.atomic import read_json, read_record, write_json
 
 DESCRIPTION = {"labels": {"background": 0, "cell": 1}, "parts": {"level1": 2, "level2": 3}}
 DESCRIPTION["levels"] = {f"level{level}": {"background": [0], "cell": [1]} for level in (1, 2)}
@@ -18,7 +18,7 @@ TRAIN = ["5", "3d_fullres", "0", "-device", "cpu", "--no_pbar", "-q"]
 PREDICT = ["-d", "5", "-f", "0", "--disable_tta", "-device", "cpu", "--no_pbar", "-q"]
 
 
-def prepare_training(root: Path, iterations: int = 2) -> Faulty:
+def prepare_training(root: Path, iterations: int = 2, nested: bool = True) -> Faulty:
     """Two blocks of diffusion training, or as many iterations as asked, and two epochs per level."""
     volumes = cells(3)
     dataset = make_faulty(root, volumes, description=DESCRIPTION)
@@ -26,7 +26,11 @@ def prepare_training(root: Path, iterations: int = 2) -> Faulty:
         labels = (array > 50).astype(np.uint8)
         write_label_map(dataset.raw / "labelsTr" / f"{case_id}.nii.gz", labels)
     assert dataset.run("-q") == 0
-    shorten_plan(dataset.folders.plans_json("ddPlans"), iterations, iterations_per_epoch=1)
+    path = dataset.folders.plans_json("ddPlans")
+    shorten_plan(path, iterations, iterations_per_epoch=1)
+    plan = read_json(path)
+    plan["configurations"]["3d_fullres"]["segmenter"]["nested"] = nested
+    write_json(path, plan)
     return dataset
 
 

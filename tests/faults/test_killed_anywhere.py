@@ -27,7 +27,7 @@ def some_trainings(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list
 
 def test_training(some_trainings: tuple[Path, list[Path]]) -> None:
     whole, killed = some_trainings
-    assert len(list(whole.rglob("checkpoint_final.pth"))) == 3
+    assert len(list(whole.rglob("checkpoint_final.pth"))) == 2
     check(whole, killed)
 
 
@@ -40,13 +40,12 @@ def test_prediction(some_trainings: tuple[Path, list[Path]], tmp_path: Path) -> 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize(
-    ("levels", "sample"), [(["-l", "1"], None), ([], 20)], ids=["level 1", "both levels"]
+    ("nested", "sample"), [(True, None), (False, 20)], ids=["one network", "a network per level"]
 )
-def test_training_at_every_write_point(tmp_path: Path, levels: list[str], sample: int | None) -> None:
-    """At every one of pretraining and a level; at some of two levels, whose second goes as the first."""
-    start = prepare_training(tmp_path / "start").root
-    flags = [*TRAIN, *levels, *FOLDERS]
-    whole, killed = kill_and_repeat(start, tmp_path / "train", "train:main", flags, sample)
+def test_training_at_every_write_point(tmp_path: Path, nested: bool, sample: int | None) -> None:
+    """At every one of pretraining and the levels' network; at some where each level has its own."""
+    start = prepare_training(tmp_path / "start", nested=nested).root
+    whole, killed = kill_and_repeat(start, tmp_path / "train", "train:main", [*TRAIN, *FOLDERS], sample)
     assert len(killed) >= 20
     check(whole, killed)
 
