@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from gallery_data import EXHIBITS, Exhibit
+from gallery_rows import collapsed_levels
 
 from dd_nnunet.evaluation.table import score_row, score_table
 from dd_nnunet.storage.atomic import read_json
@@ -136,14 +137,14 @@ def _results(name: str, row: Row) -> list[str]:
 
 
 def _how_it_went(run: Mapping[str, Any]) -> str:
-    minutes = run["wall_seconds_training"] / 60
-    collapsed = [key for key, end in run["finished"].items() if end.get("collapsed")]
+    collapsed = collapsed_levels(run["finished"])
     expected = "; ".join(run["expected_minutes"]) or "no estimate was printed"
     device = next(iter(run["finished"].values()))["device"]
     ended = f"**collapsed** at {', '.join(collapsed)}" if collapsed else "no level collapsed"
+    machine = run["machine"]
     return (
-        f"**Trained** in {minutes:.1f} minutes on {run['machine']['cpu']}, {run['machine']['threads']} threads "
-        f"({device}; the machine's load was {run['machine']['load_before']}), commit {run['commit']}; {ended}. "
+        f"**Trained** in {_training_minutes(run):.1f} minutes on {machine['cpu']}, {machine['threads']} threads "
+        f"({device}; the machine's load was {machine['load_before']}), commit {run['commit']}; {ended}. "
         f"Said at the start: {expected}."
     )
 
@@ -181,7 +182,12 @@ def _strict(row: Row, method: str, level: str) -> float:
 
 
 def _minutes(row: Row) -> str:
-    return "" if row["run"] is None else f"{row['run']['wall_seconds_training'] / 60:.1f}"
+    return "" if row["run"] is None else f"{_training_minutes(row['run']):.1f}"
+
+
+def _training_minutes(run: Mapping[str, Any]) -> float:
+    """Of the diffusion models and all levels, by their logs: features and validation are left out."""
+    return float(sum(end["seconds"] for end in run["finished"].values()) / 60)
 
 
 def _level(level: Mapping[str, Any]) -> str:

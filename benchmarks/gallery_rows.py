@@ -2,7 +2,7 @@
 
 import json
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -64,12 +64,9 @@ def run_record(folders: DatasetFolders, plan: Plan, log: Path, times: Path) -> d
             versions = read_json(path.with_name("debug.json"))["starts"][-1]["versions"]
     entries = [json.loads(line) for line in times.read_text(encoding="utf-8").splitlines()]
     said = log.read_text(encoding="utf-8").splitlines()
-    levels = [run for run in finished.values() if "collapsed" in run]
     return {
         "fold": FOLD,
-        "collapsed": any(run["collapsed"] for run in levels),
-        # interrupted starts count too
-        "wall_seconds_training": _seconds_of(entries, "train"),
+        "collapsed": bool(collapsed_levels(finished)),
         "wall_seconds_baselines": _seconds_of(entries, "baseline"),
         "expected_minutes": [line.strip() for line in said if PROBE in line],
         "finished": finished,
@@ -77,6 +74,15 @@ def run_record(folders: DatasetFolders, plan: Plan, log: Path, times: Path) -> d
         "machine": machine(),
         "commit": _commit(),
     }
+
+
+def collapsed_levels(finished: Mapping[str, Any]) -> list[str]:
+    """Trainings that lost parts, e.g. "3d_fullres/level1", or a level of one of several: "3d_fullres/levels 2"."""
+    found = [name for name, end in finished.items() if end.get("collapsed")]
+    several = ((name, end["levels"]) for name, end in finished.items() if "levels" in end)
+    return found + [
+        f"{name} {n}" for name, levels in several for n, end in levels.items() if end["collapsed"]
+    ]
 
 
 def _seconds_of(entries: Sequence[dict[str, Any]], module: str) -> float:
