@@ -14,8 +14,9 @@ NAME = "Dataset005_Faults"
 class Faulty(DatasetPlace):
     @property
     def written(self):
-        """Names of the files in the preprocessed folder, but for its lock."""
-        return sorted(p.name for p in self.preprocessed.rglob("*") if p.is_file() and p.name != ".lock")
+        """Names of the files in the preprocessed folder, but for its lock and what was measured of sound cases."""
+        files = (p for p in self.preprocessed.rglob("*") if p.is_file() and p.name != ".lock")
+        return sorted(p.name for p in files if p.parent.name != "measured_cases")
 
     @property
     def prepared_cases(self):

@@ -30,6 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     flags.add_trust(parser)
     flags.add_planning(parser)
     flags.add_preparing(parser)
+    flags.add_clean(parser, "remove what was measured and prepared before, do all anew")
     parser.add_argument("--no_pp", action="store_true", help="stop after the plan, prepare nothing")
     return cli.run(parser, _run_all, argv)
 
@@ -41,6 +42,7 @@ def main_fingerprint(argv: Sequence[str] | None = None) -> int:
     )
     flags.add_reading(parser)
     flags.add_trust(parser)
+    flags.add_clean(parser, "remove what was measured before, measure all anew")
     return cli.run(parser, _run_fingerprint, argv)
 
 
@@ -56,6 +58,7 @@ def main_preprocess(argv: Sequence[str] | None = None) -> int:
     parser = flags.make_parser("dd_preprocess", "Prepare the cases of a dataset as its plan says.")
     flags.add_processes(parser)
     flags.add_preparing(parser)
+    flags.add_clean(parser, "remove what was prepared before, prepare all anew")
     parser.add_argument(
         "-plans_name", type=flags.plans_name, default=DEFAULT_PLANS, metavar="NAME", help="name of the plan"
     )
@@ -113,12 +116,15 @@ def _datasets(args: argparse.Namespace) -> "Iterator[DatasetFolders]":
 def _fingerprint(args: argparse.Namespace, folders: "DatasetFolders") -> "DatasetFingerprint":
     from dd_nnunet.commands.verify import verify_dataset
     from dd_nnunet.storage.atomic import write_bytes, write_json
+    from dd_nnunet.storage.measured_cases import remove_measured
     from dd_nnunet.storage.raw_dataset import load_description
 
     if args.no_verify and _is_fingerprinted(folders, flags.reading(args)):
         LOGGER.info("fingerprint: taken as it is, the volumes were not verified again")
         return _stored_fingerprint(folders)
-    fingerprint = verify_dataset(args, folders)
+    if args.clean:
+        remove_measured(folders.measured_cases)
+    fingerprint = verify_dataset(args, folders, keep=True)
     write_bytes(folders.preprocessed / "dataset.json", folders.dataset_json.read_bytes())
     write_json(folders.fingerprint_json, fingerprint)
     channels = ", ".join(load_description(folders).channel_names)

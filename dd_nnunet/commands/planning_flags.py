@@ -116,9 +116,11 @@ def add_preparing(parser: cli.StrictParser) -> None:
     parser.add_argument(
         "-c", nargs="+", metavar="NAME", help="configurations to prepare; default: all planned"
     )
-    parser.add_argument(
-        "--clean", action="store_true", help="remove what was prepared before, prepare all anew"
-    )
+
+
+def add_clean(parser: cli.StrictParser, what: str) -> None:
+    """The flag of steps that keep what was done before."""
+    parser.add_argument("--clean", action="store_true", help=what)
 
 
 def datasets(args: argparse.Namespace) -> "list[DatasetFolders]":

@@ -27,12 +27,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     return cli.run(parser, _run, argv)
 
 
-def verify_dataset(args: argparse.Namespace, folders: "DatasetFolders") -> "DatasetFingerprint":
+def verify_dataset(
+    args: argparse.Namespace, folders: "DatasetFolders", keep: bool = False
+) -> "DatasetFingerprint":
     """Read and measure every case, and tell the warnings.
 
     Args:
         args: of `planning_flags.add_reading`.
         folders: of the dataset.
+        keep: what is measured of each case, and take what was kept of those that did not change since; otherwise
+            every case is read, and nothing is written.
 
     Raises:
         UserError: what is wrong with dataset.json or a case; `ManyErrors` lists all bad cases, those that are
@@ -53,7 +57,9 @@ def verify_dataset(args: argparse.Namespace, folders: "DatasetFolders") -> "Data
         survey.sound_cases()
     workers = flags.workers(args, largest_to_fingerprint(survey.cases))
     try:
-        fingerprint = fingerprint_dataset(folders.name, survey.cases, workers, flags.reading(args))
+        kept_in = folders.measured_cases if keep else None
+        reading = flags.reading(args)
+        fingerprint = fingerprint_dataset(folders.name, survey.cases, workers, reading, kept_in)
     except UserError as error:
         raise _joined([*survey.errors, error]) from None
     survey.sound_cases()

@@ -27,6 +27,8 @@ from dd_nnunet.planning.split_gains import measure_splits
 from dd_nnunet.planning.symmetry import mirror_correlations
 from dd_nnunet.regions.foreground import Mask, bounding_box, foreground_mask
 
+# raised with every change of what is measured, so that cases that were measured before are measured again
+MEASUREMENT_VERSION = 1
 PERCENTILES = (0.5, 5, 50, 95, 99.5)
 SUSPICIOUS_SPACING = 20.0
 SUSPICIOUS_SCALE = 20.0

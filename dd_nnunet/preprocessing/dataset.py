@@ -1,6 +1,7 @@
 """All cases of a dataset: measured, then prepared; in processes, repeatable, and never half."""
 
 import contextlib
+import importlib.metadata
 import logging
 import time
 from collections.abc import Iterator, Sequence
@@ -11,9 +12,10 @@ from pathlib import Path
 from dd_nnunet.core.case import Volume
 from dd_nnunet.core.dataset import CaseFiles
 from dd_nnunet.core.errors import DDError, DiskError, ManyErrors
-from dd_nnunet.core.fingerprint import CaseFingerprint, DatasetFingerprint
+from dd_nnunet.core.fingerprint import SCHEMA_VERSION, DatasetFingerprint
 from dd_nnunet.core.plan import STRICT, ConfigurationPlan, ReadingPlan
-from dd_nnunet.planning.fingerprinting import fingerprint_case, merge_fingerprints
+from dd_nnunet.core.units import counted
+from dd_nnunet.planning.fingerprinting import MEASUREMENT_VERSION, fingerprint_case, merge_fingerprints
 from dd_nnunet.preprocessing.case import preprocess_case
 from dd_nnunet.preprocessing.parallel import Workers, map_cases
 from dd_nnunet.storage.atomic import remove_leftovers
@@ -21,9 +23,14 @@ from dd_nnunet.storage.case_store import CaseRecord, Manifest, record_case, sha2
 from dd_nnunet.storage.folder_lock import HOLDER_NAME, locked
 from dd_nnunet.storage.grids import ShiftedGridError
 from dd_nnunet.storage.header_checks import NotFiniteError
+from dd_nnunet.storage.measured_cases import MeasuredCase, MeasuredCases, record_measured
 from dd_nnunet.storage.volume import read_volume
 
+_logger = logging.getLogger(__name__)
+
 SAVE_SECONDS = 2.0
+# by which cases are read and measured: other versions may give other last digits
+MEASURING_PACKAGES = ("numpy", "scipy", "scikit-image", "SimpleITK")
 ALLOWED_BY: dict[type[DDError], str] = {
     NotFiniteError: "--nan zero or --nan median",
     ShiftedGridError: "--allow_geometry_mismatch",
@@ -39,23 +46,45 @@ class Prepared:
 
 
 def fingerprint_dataset(
-    where: object, cases: Sequence[CaseFiles], workers: Workers, reading: ReadingPlan = STRICT
+    where: object,
+    cases: Sequence[CaseFiles],
+    workers: Workers,
+    reading: ReadingPlan = STRICT,
+    kept_in: Path | None = None,
 ) -> DatasetFingerprint:
-    """Read and verify every case once, and measure it on the way.
+    """Read and verify every case once, and measure it on the way; what was measured before is taken as it is.
 
     Args:
         where: the dataset, named in errors.
         cases: of imagesTr.
         workers: how the work is spread.
         reading: what is allowed although it is odd.
+        kept_in: folder of what was measured of each case, which also gets the new ones; None reads all cases and
+            writes nothing.
 
     Raises:
         UserError: a bad case, or no case with contents; `ManyErrors` lists all bad cases.
+        DiskError: no space left.
     """
-    found = map_cases(partial(_measure, reading=reading), cases, workers, "fingerprint")
-    odd = [warning for _, warnings in found.values() for warning in warnings]
-    merged = merge_fingerprints([measured for measured, _ in found.values()], where, odd)
+    store = None if kept_in is None else MeasuredCases(kept_in, _measured_by(reading))
+    kept = {} if store is None else store.current(cases)
+    todo = [case for case in cases if case.case_id not in kept]
+    if kept:
+        _logger.info("fingerprint: %d of %s measured before", len(kept), counted(len(cases), "case"))
+    measure = partial(_measure, reading=reading, with_hashes=store is not None)
+    found = kept | map_cases(measure, todo, workers, "fingerprint", None if store is None else store.keep)
+    if store is not None:
+        store.drop_others(found)
+    in_order = [found[case.case_id] for case in cases]
+    odd = [warning for measured in in_order for warning in measured.warnings]
+    merged = merge_fingerprints([measured.fingerprint for measured in in_order], where, odd)
     return replace(merged, reading=reading)
+
+
+def _measured_by(reading: ReadingPlan) -> str:
+    """Changes with all but the raw files that changes what is measured of a case."""
+    versions = [importlib.metadata.version(name) for name in MEASURING_PACKAGES]
+    return sha256_of_record((SCHEMA_VERSION, MEASUREMENT_VERSION, versions, reading))
 
 
 def preprocess_dataset(
@@ -154,12 +183,15 @@ class _Notes:
         self._saved_at = time.monotonic()
 
 
-def _measure(case: CaseFiles, reading: ReadingPlan) -> tuple[CaseFingerprint, tuple[str, ...]]:
+def _measure(case: CaseFiles, reading: ReadingPlan, with_hashes: bool) -> MeasuredCase:
     try:
         volume = _read(case, reading)
     except DDError as error:
         raise _with_flag(error) from None
-    return fingerprint_case(volume, case.case_id), volume.warnings
+    fingerprint = fingerprint_case(volume, case.case_id)
+    if not with_hashes:
+        return MeasuredCase(fingerprint, volume.warnings, "", ())
+    return record_measured(fingerprint, volume.warnings, case.channel_files)
 
 
 def _with_flag(error: DDError) -> DDError:

@@ -16,7 +16,7 @@ from dd_nnunet.core.dataset import check_case_id
 from dd_nnunet.core.errors import UserError
 from dd_nnunet.core.json_record import dump_json, record_to_json
 from dd_nnunet.storage.atomic import read_record, sha256_of, write_bytes, write_json
-from dd_nnunet.storage.integrity import parts_of
+from dd_nnunet.storage.raw_files import RawFileRecord, are_unchanged, record_raw_files
 
 MANIFEST_NAME = "manifest.json"
 CHUNK_EDGE_VOXELS = 64
@@ -120,16 +120,6 @@ def read_region(path: Path, region: tuple[slice, ...]) -> npt.NDArray[Any]:
 
 
 @dataclass(frozen=True)
-class RawFileRecord:
-    """A raw file as it was when its case was prepared; size and time spare hashing it again."""
-
-    name: str
-    size_bytes: int
-    mtime_ns: int
-    sha256: str
-
-
-@dataclass(frozen=True)
 class CaseRecord:
     """One prepared case: its raw files, its two prepared files, and the configuration that made it."""
 
@@ -178,10 +168,8 @@ class Manifest:
         record = self.cases.get(case_id)
         if record is None or record.configuration_sha256 != configuration_sha256:
             return False
-        files = _all_files(channel_files)
         return (
-            len(record.raw_files) == len(files)
-            and all(map(_is_unchanged, record.raw_files, files))
+            are_unchanged(record.raw_files, channel_files)
             and _has_hash(array_path(folder, case_id), record.array_sha256)
             and _has_hash(properties_path(folder, case_id), record.properties_sha256)
         )
@@ -192,7 +180,7 @@ def record_case(
 ) -> CaseRecord:
     """Hash the raw and the prepared files of a case that was just written."""
     return CaseRecord(
-        raw_files=tuple(map(_record_raw_file, _all_files(channel_files))),
+        raw_files=record_raw_files(channel_files),
         array_sha256=sha256_of(array_path(folder, case_id)),
         properties_sha256=sha256_of(properties_path(folder, case_id)),
         configuration_sha256=configuration_sha256,
@@ -202,23 +190,6 @@ def record_case(
 def sha256_of_record(record: Any) -> str:
     """SHA-256 of a record's JSON text; equal records have equal hashes."""
     return hashlib.sha256(dump_json(record_to_json(record)).encode("utf-8")).hexdigest()
-
-
-def _all_files(channel_files: Sequence[Path]) -> tuple[Path, ...]:
-    """The channel files and what belongs to them: detached data, a TIFF's spacing."""
-    return tuple(part for file in channel_files for part in parts_of(Path(file)))
-
-
-def _record_raw_file(path: Path) -> RawFileRecord:
-    status = path.stat()
-    return RawFileRecord(path.name, status.st_size, status.st_mtime_ns, sha256_of(path))
-
-
-def _is_unchanged(recorded: RawFileRecord, path: Path) -> bool:
-    if not path.is_file() or path.name != recorded.name or path.stat().st_size != recorded.size_bytes:
-        return False
-    # a copied dataset has new times and the same bytes
-    return path.stat().st_mtime_ns == recorded.mtime_ns or sha256_of(path) == recorded.sha256
 
 
 def _has_hash(path: Path, sha256: str) -> bool:

@@ -98,6 +98,11 @@ class DatasetFolders(ModelPlaces):
         return self.preprocessed / "dataset_fingerprint.json"
 
     @property
+    def measured_cases(self) -> Path:
+        """What was measured of each case."""
+        return self.preprocessed / "measured_cases"
+
+    @property
     def splits_json(self) -> Path:
         """The folds."""
         return self.preprocessed / "splits_final.json"

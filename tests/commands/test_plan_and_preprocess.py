@@ -52,6 +52,7 @@ def test_all_files_are_made(dataset):
         "dataset_fingerprint.json",
         "ddPlans.json",
         "ddPlans_3d_fullres",
+        "measured_cases",
         "splits_final.json",
     ]
     raw_description = folders.raw / "dataset.json"
@@ -123,7 +124,7 @@ def test_labels_change_no_bit_and_raw_is_not_written(dataset):
     assert hashes(dataset.folders.preprocessed) == with_labels
 
 
-def test_bad_cases_are_all_listed_and_nothing_is_written(dataset, capsys):
+def test_bad_cases_are_all_listed_and_nothing_is_planned(dataset, capsys):
     images = dataset.folders.images_tr
     for name in "be":
         file = images / f"{name}_0000.nii.gz"
@@ -133,7 +134,7 @@ def test_bad_cases_are_all_listed_and_nothing_is_written(dataset, capsys):
     assert len(lines) == 2
     for line, name in zip(lines, "be", strict=True):
         assert line.startswith(f"dd_plan_and_preprocess: error: {images / name}_0000.nii.gz: ")
-    assert [path.name for path in dataset.folders.preprocessed.iterdir()] == [".lock"]
+    assert sorted(path.name for path in dataset.folders.preprocessed.iterdir()) == [".lock", "measured_cases"]
 
 
 def test_no_pp_stops_after_the_plan(dataset):

@@ -23,7 +23,7 @@ from dd_nnunet.core.dataset import CaseFiles
 from dd_nnunet.core.plan import STRICT
 case = CaseFiles("a", (pathlib.Path(sys.argv[1]),))
 if sys.argv[2] == "measure":
-    dataset._measure(case, STRICT)
+    dataset._measure(case, STRICT, with_hashes=True)
 else:
     from small_plan import AT_1_MM
     dataset._prepare(case, AT_1_MM, pathlib.Path(sys.argv[1]).parent, "x")
