@@ -94,7 +94,7 @@ def _run(args: argparse.Namespace) -> None:
 
 
 def _run_fold(args: argparse.Namespace, stop: "StopRequest") -> None:
-    from dd_nnunet.commands.train_setup import load_fold, make_setup, write_model_files
+    from dd_nnunet.commands.train_setup import load_fold, make_setup, tell_before, write_model_files
     from dd_nnunet.storage.atomic import check_output_folder
     from dd_nnunet.storage.folder_lock import locked
     from dd_nnunet.storage.raw_dataset import load_description
@@ -119,7 +119,9 @@ def _run_fold(args: argparse.Namespace, stop: "StopRequest") -> None:
                 counted(len(fold.val), "validation case"), setup.runtime.because)  # fmt: skip
     with locked(fold_folder):
         if not args.val:
-            with memory_explained(configuration, planning_anew(args.dataset, plan)):
+            planning = planning_anew(args.dataset, plan)
+            tell_before(args, setup, levels, fold_folder, planning)
+            with memory_explained(configuration, planning):
                 _train(args, setup, levels, fold_folder)
         if args.stage != "diffusion":
             _validate(args, setup, levels, folders, description, fold_folder)
@@ -160,7 +162,6 @@ def _train(
     from dd_nnunet.training.pretrain_diffusion import load_diffusion
 
     checkpoint = fold_folder / "diffusion" / "checkpoint_final.pth"
-    _say_how_long(args, setup, levels, fold_folder)
     if args.stage == "segmenter" and not args.pretrained_diffusion and not is_finished(checkpoint.parent):
         remedy = "run it with --stage diffusion, or give -pretrained_diffusion FILE"
         raise UserError(checkpoint, "the diffusion model is not trained yet", remedy)
@@ -177,24 +178,6 @@ def _train(
         cache.build(checkpoint, network)
     for group in groups:
         _train_group(args, setup, group, cache, fold_folder)
-
-
-def _say_how_long(
-    args: argparse.Namespace, setup: "TrainingSetup", levels: "Sequence[LevelPlan]", fold_folder: Path
-) -> None:
-    """On a CPU, where it matters: the expected minutes of what is left."""
-    from dd_nnunet.storage.run_folder import is_finished
-    from dd_nnunet.training.probe import expect_time
-
-    if setup.runtime.device.type != "cpu" or args.quiet:
-        return
-    diffusion = args.stage != "segmenter" and not args.pretrained_diffusion
-    groups = setup.configuration.groups_of(levels)
-    left = [group for group in groups if not is_finished(fold_folder / group.folder)]
-    wanted = [] if args.stage == "diffusion" else left
-    expected = expect_time(setup, wanted, diffusion and not is_finished(fold_folder / "diffusion"))
-    if expected is not None:
-        LOGGER.info("%s", expected.line())
 
 
 def _train_diffusion(args: argparse.Namespace, setup: "TrainingSetup", checkpoint: Path) -> None:

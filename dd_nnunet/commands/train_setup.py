@@ -1,6 +1,8 @@
-"""What dd_train works with: the cases of the fold, the plan beside the folds, device and seed."""
+"""What dd_train works with: the fold's cases, the plan beside the folds, device and seed; and what it tells first."""
 
 import argparse
+import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,12 +11,13 @@ from dd_nnunet.core.errors import UserError
 from dd_nnunet.core.plan import planning_anew, plans_flag
 
 if TYPE_CHECKING:
-    from dd_nnunet.core.plan import ConfigurationPlan, Plan
+    from dd_nnunet.core.plan import ConfigurationPlan, LevelGroup, LevelPlan, Plan
     from dd_nnunet.core.splits import Fold
     from dd_nnunet.storage.workspace import DatasetFolders
     from dd_nnunet.training.setup import TrainingSetup
     from dd_nnunet.training.stopping import StopRequest
 
+LOGGER = logging.getLogger(__name__)
 LARGEST_WORKERS = 8
 SHOWN_CHANGES = 5
 
@@ -139,6 +142,50 @@ def make_setup(
         progress_bar=not (args.no_pbar or args.quiet),
         data_sha256=_data_sha256(folders.prepared(args.plans_name, args.configuration), fold),
         stop=stop,
+    )
+
+
+def tell_before(
+    args: argparse.Namespace,
+    setup: "TrainingSetup",
+    levels: "Sequence[LevelPlan]",
+    fold_folder: Path,
+    planning: str,
+) -> None:
+    """Before something is trained, tell whether memory is scarce, and on a CPU the expected minutes.
+
+    Args:
+        args: of dd_train.
+        setup: of this run.
+        levels: that are asked for.
+        fold_folder: where they are trained.
+        planning: the command that plans this dataset anew.
+    """
+    from dd_nnunet.training.memory_error import warn_of_memory
+    from dd_nnunet.training.probe import expect_time
+
+    groups, diffusion = _what_is_left(args, setup, levels, fold_folder)
+    if groups or diffusion:
+        warn_of_memory(setup.configuration, setup.runtime, planning)
+    if setup.runtime.device.type != "cpu" or args.quiet:
+        return
+    expected = expect_time(setup, groups, diffusion)
+    if expected is not None:
+        LOGGER.info("%s", expected.line())
+
+
+def _what_is_left(
+    args: argparse.Namespace, setup: "TrainingSetup", levels: "Sequence[LevelPlan]", fold_folder: Path
+) -> "tuple[list[LevelGroup], bool]":
+    """What of a fold this run is to train and is not finished: groups of levels, and whether the diffusion model."""
+    from dd_nnunet.storage.run_folder import is_finished
+
+    groups = setup.configuration.groups_of(levels)
+    left = [group for group in groups if not is_finished(fold_folder / group.folder)]
+    diffusion = args.stage != "segmenter" and not args.pretrained_diffusion
+    return (
+        [] if args.stage == "diffusion" else left,
+        diffusion and not is_finished(fold_folder / "diffusion"),
     )
 
 

@@ -16,7 +16,7 @@ their way, is 1.25 for the diffusion model and 1.15 for the segmenter: fitted on
 import math
 from dataclasses import dataclass
 
-from dd_nnunet.core.plan import Zyx
+from dd_nnunet.core.plan import ConfigurationPlan, Zyx
 
 BYTES_PER_PARAMETER = 16
 MOVING_AVERAGE_BYTES = 4
@@ -52,6 +52,38 @@ class UNetShape:
     strides_zyx: tuple[Zyx, ...]
     kernel_sizes_zyx: tuple[Zyx, ...]
     n_inputs: int
+
+
+def training_bytes(configuration: ConfigurationPlan, bytes_per_value: int) -> float:
+    """Peak bytes of the hungrier of a configuration's two training steps, by its values as they stand.
+
+    Args:
+        configuration: of a plan.
+        bytes_per_value: of an activation: 2 in bfloat16, 4 in float32.
+    """
+    diffusion, segmenter = configuration.diffusion, configuration.segmenter
+    n_inputs = len(configuration.normalization)
+    first = UNetShape(
+        configuration.diffusion_patch_zyx,
+        diffusion.channels,
+        diffusion.strides_zyx,
+        diffusion.kernel_sizes_zyx,
+        n_inputs,
+    )
+    second = UNetShape(
+        configuration.patch_size_zyx,
+        segmenter.features_per_stage,
+        segmenter.strides_zyx[1:],
+        segmenter.kernel_sizes_zyx,
+        n_inputs,
+    )
+    # a network of several levels gives the parts of all
+    n_parts = max(sum(level.n_parts for level in group.levels) for group in configuration.groups)
+    n_convs, batch_size = segmenter.n_convs_per_stage, segmenter.batch_size
+    return max(
+        diffusion_training_bytes(first, diffusion.batch_size, bytes_per_value),
+        segmenter_training_bytes(second, n_convs, n_parts, batch_size, bytes_per_value),
+    )
 
 
 def diffusion_training_bytes(shape: UNetShape, batch_size: int, bytes_per_value: int) -> float:

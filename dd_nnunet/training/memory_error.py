@@ -1,6 +1,7 @@
-"""Running out of GPU memory, explained: what was planned, what there is, what to plan instead."""
+"""Too little memory, told before and after it runs out: what was planned, what there is, what to plan instead."""
 
 import contextlib
+import logging
 from collections.abc import Iterator
 
 import torch
@@ -8,6 +9,11 @@ import torch
 from dd_nnunet.core.errors import UserError
 from dd_nnunet.core.plan import ConfigurationPlan
 from dd_nnunet.core.units import GB
+from dd_nnunet.networks.device import Runtime
+from dd_nnunet.planning.memory import training_bytes
+from dd_nnunet.storage.hardware import available_ram_bytes
+
+_logger = logging.getLogger(__name__)
 
 # a plan is an estimate: it should end well below what there is
 SAFE_SHARE = 0.75
@@ -35,12 +41,37 @@ def memory_explained(configuration: ConfigurationPlan, planning: str) -> Iterato
             f"{configuration.estimated_gpu_memory_gb:.1f} GB of the {configuration.gpu_memory_target_gb:g} GB "
             f"that -gpu_memory_target allowed{here} ({str(error).splitlines()[0]})"
         )
-        name = f"ddPlans_{target:g}GB"
-        remedy = (
-            f"end other programs on the GPU, or run: {planning} "
-            f"-gpu_memory_target {target:g} -overwrite_plans_name {name}, then dd_train with -p {name}"
-        )
+        remedy = f"end other programs on the GPU, or run: {_planning_with(target, planning)}"
         raise UserError("-gpu_memory_target", reason, remedy) from error
+
+
+def warn_of_memory(configuration: ConfigurationPlan, runtime: Runtime, planning: str) -> None:
+    """Tell where a training step is estimated to need more memory than is free now; it is tried nevertheless.
+
+    Args:
+        configuration: the plan, as it stands: what was edited by hand counts.
+        runtime: the device, whose memory it is, and the number format that is really used.
+        planning: the command that plans this dataset anew, without name and memory of the plan.
+    """
+    on_cuda = runtime.device.type == "cuda"
+    available = _available_gb() if on_cuda else available_ram_bytes() / GB
+    needed = training_bytes(configuration, 2 if runtime.bfloat16 else 4) / GB
+    if available is None or needed <= available:
+        return
+    target = suggested_target_gb(configuration.gpu_memory_target_gb, available)
+    _logger.warning(
+        "warning: a training step of this plan is estimated to need %.2f GB%s, and %.2f GB are free; "
+        "it may run out of memory: end other programs, or run: %s",
+        needed,
+        " on the GPU" if on_cuda else "",
+        available,
+        _planning_with(target, planning),
+    )
+
+
+def _planning_with(target_gb: float, planning: str) -> str:
+    name = f"ddPlans_{target_gb:g}GB"
+    return f"{planning} -gpu_memory_target {target_gb:g} -overwrite_plans_name {name}, then dd_train with -p {name}"
 
 
 def suggested_target_gb(target: float, available: float | None) -> float:

@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from small_plan import make_configuration, make_plan
 
-from dd_nnunet.core.plan import DiffusionPlan, SegmenterPlan
+from dd_nnunet.core.plan import DiffusionPlan, Plan, SegmenterPlan
+from dd_nnunet.core.units import GB
 from dd_nnunet.networks.diffusion_unet import DiffusionUNet
 from dd_nnunet.networks.segmentation_unet import build_segmenter
 from dd_nnunet.planning.memory import (
@@ -17,8 +19,11 @@ from dd_nnunet.planning.memory import (
     diffusion_training_bytes,
     n_parameters,
     segmenter_training_bytes,
+    training_bytes,
 )
+from dd_nnunet.storage.atomic import read_record
 
+GOLDEN = Path(__file__).parents[1] / "golden"
 CUBES = ((3, 3, 3),) * 2
 SMALL = UNetShape((4, 4, 4), (2, 4), ((2, 2, 2),), CUBES, 1)
 
@@ -98,3 +103,17 @@ def test_real_training_steps_stay_within_15_percent_of_the_estimate():
     assert row["patch_zyx"] == [16, 16, 16]
     for step in ("diffusion_gb", "segmenter_gb"):
         assert row[step]["predicted"] == pytest.approx(row[step]["measured"], rel=0.15)
+
+
+@pytest.mark.parametrize("path", sorted(GOLDEN.glob("plan_*.json")), ids=lambda path: path.stem)
+def test_a_plan_as_it_stands_needs_what_was_estimated_of_it(path):
+    plan = read_record(Plan, path)
+    for configuration in plan.configurations.values():
+        needed = training_bytes(configuration, 2 if configuration.precision == "bfloat16" else 4)
+        assert needed / GB == pytest.approx(configuration.estimated_gpu_memory_gb, abs=6e-4)
+
+
+def test_edits_count():
+    configuration = make_plan().configuration("3d_fullres")
+    one, two = (make_configuration(diffusion={"batch_size": n, "channels": (64, 128)}) for n in (1, 2))
+    assert training_bytes(configuration, 4) < training_bytes(one, 4) < training_bytes(two, 4)
