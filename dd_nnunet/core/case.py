@@ -39,12 +39,14 @@ class Volume:
         geometry: of the first channel; all channels agree.
         source_dtypes: the pixel type of each channel's file, e.g. "int16".
         warnings: what was odd about its files.
+        oriented: its files say how it lies in the body; otherwise the geometry's direction is a mere convention.
     """
 
     array: FloatArray
     geometry: Geometry
     source_dtypes: tuple[str, ...]
     warnings: tuple[str, ...] = ()
+    oriented: bool = True
 
 
 @dataclass(frozen=True)

@@ -88,7 +88,7 @@ class CaseFingerprint:
         shape_zyx: of the raw volume.
         spacing_zyx_mm: of the raw volume.
         orientation: towards which side of the body the axes x, y, z of the file run, e.g. "LPS" (left, posterior,
-            superior); the nearest sides where the volume is oblique.
+            superior); the nearest sides where the volume is oblique; empty where its files state none.
         source_dtypes: number format of each channel's file.
         crop_start_zyx: first voxel of the box, in the raw array, around what is not background.
         crop_stop_zyx: one past the last voxel of that box.
@@ -120,6 +120,17 @@ class CaseFingerprint:
     constant: bool
     splits: tuple[SplitFingerprint, ...] = ()
     sub_objects: SubObjectFingerprint | None = None
+
+    @property
+    def left_right_axis(self) -> int | None:
+        """The array axis, 0 = z to 2 = x, along which left and right lie; None where no single one is stated."""
+        found = [2 - number for number, side in enumerate(self.orientation) if side in "LR"]
+        return found[0] if len(found) == 1 else None
+
+    @property
+    def left_right_correlation(self) -> float | None:
+        """Between the crop and its image with left and right exchanged, in [−1,1]; None where unknown."""
+        return None if self.left_right_axis is None else self.mirror_correlation_zyx[self.left_right_axis]
 
     @property
     def crop_shape_zyx(self) -> tuple[int, int, int]:

@@ -28,7 +28,7 @@ from dd_nnunet.planning.symmetry import mirror_correlations
 from dd_nnunet.regions.foreground import Mask, bounding_box, foreground_mask
 
 # raised with every change of what is measured, so that cases that were measured before are measured again
-MEASUREMENT_VERSION = 1
+MEASUREMENT_VERSION = 2
 PERCENTILES = (0.5, 5, 50, 95, 99.5)
 SUSPICIOUS_SPACING = 20.0
 SUSPICIOUS_SCALE = 20.0
@@ -54,7 +54,7 @@ def fingerprint_case(volume: Volume, case_id: str) -> CaseFingerprint:
         case_id=case_id,
         shape_zyx=volume.geometry.shape_zyx,
         spacing_zyx_mm=spacing,
-        orientation=orientation_code(volume.geometry.direction),
+        orientation=orientation_code(volume.geometry.direction) if volume.oriented else "",
         source_dtypes=volume.source_dtypes,
         crop_start_zyx=start,
         crop_stop_zyx=stop,
@@ -247,7 +247,7 @@ def _mixtures(cases: Sequence[CaseFingerprint]) -> Iterator[str]:
     """Number formats and orientations that differ between cases."""
     for what, values in (
         ("number formats", Counter(" ".join(case.source_dtypes) for case in cases)),
-        ("orientations", Counter(case.orientation for case in cases)),
+        ("orientations", Counter(case.orientation or "none stated" for case in cases)),
     ):
         if len(values) > 1:
             found = ", ".join(f"{value} ({counted(count, 'case')})" for value, count in values.most_common())

@@ -22,6 +22,7 @@ from dd_nnunet.planning.object_levels import object_levels
 from dd_nnunet.planning.presets import PAPER, Budget
 from dd_nnunet.planning.reasons import explain_paper, explain_reading, product
 from dd_nnunet.planning.resolution import median_shape, target_spacing
+from dd_nnunet.planning.symmetry import explain_left_right
 
 FULL_RESOLUTION = "3d_fullres"
 LOW_RESOLUTION = "3d_lowres"
@@ -53,8 +54,8 @@ def plan_dataset(
     # where no object stands out, the volume itself is the object
     volume_mm = patch_edge_mm(task.median_shape_zyx, task.spacing_zyx_mm)
     n_object_levels, objects_because = 0, f"preset {budget.preset}"
+    useful = [case for case in fingerprint.cases if not case.constant]
     if budget.effort.objects:
-        useful = [case for case in fingerprint.cases if not case.constant]
         n_object_levels, objects_because = object_levels(useful, parts.n_parts)
     shared = Shared(fingerprint, budget, normalization, parts, volume_mm, n_object_levels, objects_because)
     configurations, configured = _configurations(task, shared)
@@ -64,6 +65,7 @@ def plan_dataset(
         *explain_normalization(description.channel_names, normalization),
         *explain_reading(fingerprint.reading),
         _explain_precision(budget),
+        explain_left_right(useful, budget.effort.recipe),
         Decision("parts per level", " ".join(map(str, parts.n_parts)), parts.because),
         *configured,
         *explain_paper(budget),

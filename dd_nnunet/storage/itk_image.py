@@ -15,7 +15,7 @@ from dd_nnunet.core.case import Geometry
 from dd_nnunet.core.errors import UserError
 from dd_nnunet.storage import header_checks
 from dd_nnunet.storage.atomic import read_json
-from dd_nnunet.storage.integrity import tiff_sidecars, volume_ending
+from dd_nnunet.storage.integrity import NIFTI_ENDINGS, tiff_sidecars, volume_ending
 
 IMAGE_IO = {
     ".nii.gz": "NiftiImageIO",
@@ -115,6 +115,20 @@ def geometry_of(image: Any, path: Path) -> Geometry:
     if not np.abs(direction.T @ direction - np.eye(3)).max() <= MAX_COSINE:
         header_checks.refuse_sheared(path)
     return Geometry((x, y, z), spacing, origin, tuple(map(float, direction.ravel())))  # type: ignore[arg-type]
+
+
+def states_orientation(image: Any, path: Path) -> bool:
+    """Whether a file says how its axes lie in the body.
+
+    TIFF and MRC cannot, NIfTI may leave both its qform and its sform unknown (code 0), NRRD may name no space.
+    """
+    ending = volume_ending(path)
+    if ending in NIFTI_ENDINGS:
+        codes = [image.GetMetaData(key) for key in ("qform_code", "sform_code") if image.HasMetaDataKey(key)]
+        return not codes or any(int(code) > 0 for code in codes)
+    if ending == ".nrrd":
+        return bool(image.HasMetaDataKey("NRRD_space"))
+    return ending in (".mha", ".mhd")
 
 
 def _floats(values: Sequence[float]) -> tuple[float, float, float]:

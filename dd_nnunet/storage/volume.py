@@ -27,6 +27,7 @@ from dd_nnunet.storage.itk_image import (
     last_line,
     open_image,
     read_image,
+    states_orientation,
     tiff_spacing_xyz_mm,
 )
 from dd_nnunet.storage.nifti_scan import count_volumes, find_not_finite
@@ -60,7 +61,7 @@ def read_volume(files: Sequence[Path], reading: ReadingPlan = STRICT) -> Volume:
     warnings = _check_all(paths, reading)
     sources = _sources(paths)
     image = read_image(sources[0])
-    geometry = geometry_of(image, paths[0])
+    geometry, oriented = geometry_of(image, paths[0]), states_orientation(image, paths[0])
     array: FloatArray = np.empty((len(paths), *geometry.shape_zyx), np.float32)
     source_dtypes = []
     for number, (channel, source) in enumerate(zip(array, sources, strict=True)):
@@ -73,7 +74,7 @@ def read_volume(files: Sequence[Path], reading: ReadingPlan = STRICT) -> Volume:
         warnings += _put_numbers(channel, source, reading)
     for warning in warnings:
         _logger.warning("%s", warning)
-    return Volume(array, geometry, tuple(source_dtypes), tuple(warnings))
+    return Volume(array, geometry, tuple(source_dtypes), tuple(warnings), oriented)
 
 
 def read_geometry(path: Path) -> Geometry:

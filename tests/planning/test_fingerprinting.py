@@ -119,13 +119,14 @@ def test_warnings_of_mixtures():
         make_case(5, source_dtypes=("int16",)),
         make_case(6, orientation="RAS"),
         make_case(7, foreground_share=0.0004),
+        make_case(8, orientation=""),
     ]
     assert merge_fingerprints(cases, "dataset").warnings == (
         "case_007: nearly empty, 0.04 % of it is not background",
         "case_004: intensities of channel 0 span 4000 against a median of 1; each case is scaled by its own "
         "percentiles",
-        "number formats differ between cases: float32 (7 cases), int16 (1 case)",
-        "orientations differ between cases: LPS (7 cases), RAS (1 case)",
+        "number formats differ between cases: float32 (8 cases), int16 (1 case)",
+        "orientations differ between cases: LPS (7 cases), RAS (1 case), none stated (1 case)",
     )
 
 

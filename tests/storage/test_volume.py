@@ -3,6 +3,7 @@ import logging
 import math
 from types import SimpleNamespace
 
+import nibabel
 import numpy as np
 import pytest
 from small_volumes import straight_grid
@@ -48,6 +49,34 @@ def test_round_trip_of_an_oblique_geometry(tmp_path, ending):
         np.testing.assert_allclose(geometry.spacing_xyz_mm, OBLIQUE.spacing_xyz_mm, rtol=1e-6)
         np.testing.assert_allclose(geometry.origin_xyz_mm, OBLIQUE.origin_xyz_mm, rtol=1e-6)
         np.testing.assert_allclose(geometry.direction, OBLIQUE.direction, atol=1e-6)
+
+
+@pytest.mark.parametrize("ending", IMAGE_IO)
+def test_tiff_and_mrc_say_nothing_of_the_body(tmp_path, ending):
+    path = tmp_path / f"case_0000{ending}"
+    write_image(path, ARRAY, STRAIGHT)
+    assert read_volume([path]).oriented == (ending in OBLIQUE_ENDINGS)
+
+
+@pytest.mark.parametrize(("codes", "oriented"), [((0, 0), False), ((1, 0), True), ((0, 2), True)])
+def test_a_nifti_says_something_of_the_body_where_one_of_its_codes_is_not_0(tmp_path, codes, oriented):
+    path = tmp_path / "case_0000.nii"
+    image = nibabel.Nifti1Image(ARRAY, None)
+    image.header.set_qform(np.eye(4), codes[0])
+    image.header.set_sform(np.eye(4), codes[1])
+    nibabel.save(image, path)
+    assert read_volume([path]).oriented is oriented
+
+
+def test_a_nrrd_without_a_space_says_nothing_of_the_body(tmp_path):
+    path = tmp_path / "case_0000.nrrd"
+    header = "NRRD0004\ntype: uint8\ndimension: 3\nsizes: 6 5 4\nencoding: raw\n"
+    for line, oriented in (
+        ("spacings: 1 1 1\n", False),
+        ("space: left-posterior-superior\nspace directions: (1,0,0) (0,1,0) (0,0,1)\n", True),
+    ):
+        path.write_bytes((header + line + "\n").encode() + ARRAY.astype(np.uint8).tobytes())
+        assert read_volume([path]).oriented is oriented
 
 
 @pytest.mark.parametrize("ending", IMAGE_IO)
