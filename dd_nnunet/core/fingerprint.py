@@ -12,21 +12,24 @@ class ChannelFingerprint:
     """Intensities of one channel inside the crop.
 
     Args:
-        percentile_00_5: raw intensity below which 0.5 % of the foreground voxels lie.
-        percentile_05: the same for 5 %.
-        percentile_50: the same for 50 %.
-        percentile_95: the same for 95 %.
-        percentile_99_5: the same for 99.5 %.
-        mean: of the raw intensities of the foreground.
-        sd: standard deviation of them.
-        noise_sd: robust noise standard deviation after scaling the 0.5–99.5 percentile range to [0,1].
+        percentile_00_5: raw intensity below which 0.5 % of the foreground voxels lie; any number (fingerprinting.py).
+        percentile_05: the same for 5 %; never below the one before (fingerprinting.py).
+        percentile_50: the same for 50 %, the median; never below the one before (fingerprinting.py).
+        percentile_95: the same for 95 %; never below the one before (fingerprinting.py).
+        percentile_99_5: the same for 99.5 %; never below the one before (fingerprinting.py).
+        mean: of the raw intensities of the foreground; any number (fingerprinting.py).
+        sd: standard deviation of them, in raw intensities; at least 0 (fingerprinting.py).
+        noise_sd: robust standard deviation of the noise, in units of the range from percentile 0.5 to 99.5; at least
+            0, which also stands for constant volumes (noise.py; Donoho & Johnstone 1994).
         noise_slope: exponent of the power spectrum between 1/8 and 1/2 cycles per voxel: 0 white, −1 pink,
-            below −3 smooth.
-        snr: standard deviation of the signal over that of the noise, in [0,1000].
+            below −3 smooth; any number, 0 where an axis has under 8 voxels (spectrum.py).
+        snr: standard deviation of the signal over that of the noise; in [0,1000], 1000 where no noise is seen
+            (spectrum.py).
         max_over_p99_5: distance of the largest intensity from the median over that of the 99.5th percentile;
-            1 = no outliers.
-        n_modes: peaks of the distribution of the smoothed intensities.
-        mode_separation: Ashman's D of the two largest of them; distinct from 2 on, 0 with one peak.
+            at least 1, 1 = no outliers (fingerprinting.py).
+        n_modes: peaks of the distribution of the smoothed intensities; at least 1 (modes.py).
+        mode_separation: Ashman's D of the two largest of them; in [0,100], distinct from 2 on, 0 with one peak
+            (modes.py; Ashman, Bird & Zepf 1994).
     """
 
     percentile_00_5: float
@@ -49,13 +52,15 @@ class SplitFingerprint:
     """A part of a volume, and whether it falls into kinds of intensity.
 
     Args:
-        level: the level that the split would make, 1 = coarsest.
+        level: the level that the split would make; 1 to 3, 1 = coarsest (split_gains.py).
         part: number of the part at the level before (0 = owns most border voxels, the others by falling size); 0 at
-            level 1, where the whole crop is one part.
-        share: of the crop's voxels.
-        children: kinds it falls into, at most 3; 1 = it stays whole.
-        gain: nats per voxel that a code of the kinds is shorter than that of one kind.
-        chance: the largest gain among 19 random textures of the same spectrum (phase-randomised surrogates).
+            level 1, where the whole crop is one part; at least 0 (split_gains.py).
+        share: of the crop's voxels; in (0,1] (split_gains.py).
+        children: kinds it falls into; 1 to 3, 1 = it stays whole (split_gains.py).
+        gain: nats per voxel that a code of the kinds is shorter than that of one kind; any number, below 0 where the
+            kinds explain nothing (split_gains.py; Kittler & Illingworth 1986).
+        chance: the largest gain among 19 random textures of the same spectrum (phase-randomised surrogates), in nats
+            per voxel; any number (surrogates.py).
     """
 
     level: int
@@ -71,8 +76,9 @@ class SubObjectFingerprint:
     """How much of the object (all that is not background) is in compact groups of unusual voxels.
 
     Args:
-        share: of the object's voxels, its rim left out, in [0,1].
-        by_chance: the same in random textures of the same spectrum (phase-randomised surrogates).
+        share: of the object's voxels, its rim left out; in [0,1] (object_levels.py).
+        by_chance: the same in up to 5 random textures of the same spectrum (phase-randomised surrogates); each in
+            [0,1] (object_levels.py, surrogates.py).
     """
 
     share: float
@@ -84,24 +90,30 @@ class CaseFingerprint:
     """One case.
 
     Args:
-        case_id: the case.
-        shape_zyx: of the raw volume.
-        spacing_zyx_mm: of the raw volume.
+        case_id: the case, as in its files' names.
+        shape_zyx: of the raw volume, in voxels; at least 1 (volume.py).
+        spacing_zyx_mm: of the raw volume, in mm; above 0 (volume.py).
         orientation: towards which side of the body the axes x, y, z of the file run, e.g. "LPS" (left, posterior,
-            superior); the nearest sides where the volume is oblique; empty where its files state none.
-        source_dtypes: number format of each channel's file.
-        crop_start_zyx: first voxel of the box, in the raw array, around what is not background.
-        crop_stop_zyx: one past the last voxel of that box.
-        channels: one per channel.
-        foreground_share: of the raw volume's voxels that are not background.
-        diameters_mm: characteristic object diameters, largest first (granulometry).
-        bright_diameter_mm: typical thickness of what is bright (openings); the thinner of bright and dark are the
-            objects.
-        dark_diameter_mm: typical thickness of what is dark (closings).
-        mirror_correlation_zyx: between the crop and its mirror image, per axis; 1 = symmetric.
-        constant: no channel varies.
-        splits: of the first channel that varies: every part that was large enough to be tried, level by level.
-        sub_objects: of the same channel; null where the object is too small to be looked into.
+            superior); the nearest sides where the volume is oblique; empty where its files state none
+            (fingerprinting.py).
+        source_dtypes: number format of each channel's file, e.g. "int16" (volume.py).
+        crop_start_zyx: first voxel of the box, in the raw array, around what is not background; at least 0
+            (foreground.py).
+        crop_stop_zyx: one past the last voxel of that box; at most the shape (foreground.py).
+        channels: one per channel, in channel order.
+        foreground_share: of the raw volume's voxels that are not background; in [0,1] (foreground.py).
+        diameters_mm: characteristic object diameters in mm, at most 3, largest first; empty where no object stands
+            out (granulometry.py).
+        bright_diameter_mm: typical thickness of what is bright, in mm (openings); the thinner of bright and dark are
+            the objects; at least 0, 0 = nothing is bright (granulometry.py; Matheron 1975, Serra 1982).
+        dark_diameter_mm: typical thickness of what is dark, in mm (closings); at least 0, 0 = nothing is dark
+            (granulometry.py).
+        mirror_correlation_zyx: between the crop and its mirror image, per axis; in [−1,1], 1 = symmetric
+            (symmetry.py).
+        constant: no channel varies; such a case is left out of training and of all medians (fingerprinting.py).
+        splits: of the first channel that varies: every part that was large enough to be tried, level by level
+            (split_gains.py).
+        sub_objects: of the same channel; null where the object is too small to be looked into (object_levels.py).
     """
 
     case_id: str
@@ -144,15 +156,16 @@ class DatasetFingerprint:
     """All cases and what they have in common (medians over the cases that are not constant).
 
     Args:
-        cases: in the order of their ids.
-        median_crop_shape_zyx: per axis.
-        median_spacing_zyx_mm: per axis.
-        anisotropy: largest over smallest of the median spacings.
-        noise_sd: median over cases and channels, in the normalised [0,1] range.
-        noise_slope: median over cases and channels.
-        snr: median over cases and channels.
-        diameters_mm: characteristic object diameters of the dataset, largest first.
-        warnings: what was odd.
+        cases: in the order of their ids, constant ones included.
+        median_crop_shape_zyx: per axis, in voxels at each case's own spacing; at least 1 (fingerprinting.py).
+        median_spacing_zyx_mm: per axis, in mm; above 0 (fingerprinting.py).
+        anisotropy: largest over smallest of the median spacings; at least 1 (fingerprinting.py).
+        noise_sd: median over cases and channels, in units of the intensity range; at least 0 (noise.py).
+        noise_slope: median over cases and channels; any number (spectrum.py).
+        snr: median over cases and channels; in [0,1000] (spectrum.py).
+        diameters_mm: characteristic object diameters of the dataset in mm, at most 3, largest first; medians over the
+            cases that have one, left out where fewer than half do (fingerprinting.py, granulometry.py).
+        warnings: what was odd, in words (volume.py, fingerprinting.py).
         reading: how the raw volumes were read; the plan takes it over.
         schema_version: of this file.
     """

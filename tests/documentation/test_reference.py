@@ -2,6 +2,7 @@
 
 import json
 import re
+import typing
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,21 @@ def test_generated_pages_are_up_to_date(page: Path) -> None:
 @pytest.mark.parametrize("record", [*GENERATOR.PLAN_RECORDS, *GENERATOR.FINGERPRINT_RECORDS])
 def test_docstrings_describe_fields_that_are_there_and_no_others(record: type) -> None:
     assert list(GENERATOR.describe_fields(record)) == list(record.__dataclass_fields__)
+
+
+@pytest.mark.parametrize("record", GENERATOR.FINGERPRINT_RECORDS)
+def test_measured_numbers_have_a_range_and_a_room(record: type) -> None:
+    """The module that measures it, its bounds, and its unit where that is millimetres."""
+    modules = {path.name for path in MODULES}
+    bounds = re.compile(r"in [(\[]|at least \d|at most|1 to 3|any number|above 0|never below")
+    for name, meaning in GENERATOR.describe_fields(record).items():
+        kind = GENERATOR.json_form(typing.get_type_hints(record)[name])
+        if name == "schema_version" or "number" not in kind:
+            continue
+        sources = set(re.findall(r"\w+\.py", meaning))
+        assert sources and sources <= modules, name
+        assert bounds.search(meaning), name
+        assert "mm" not in name or " mm" in meaning, name
 
 
 def test_docstrings_are_read_by_hand() -> None:
