@@ -15,7 +15,10 @@ ROOT = Path(__file__).parent.parent
 ROWS = ROOT / "benchmarks" / "results" / "gallery"
 PAGE = ROOT / "documentation" / "explanation" / "gallery.md"
 PICTURES = ROOT / "documentation" / "pictures" / "gallery"
+GOLDEN = ROOT / "tests" / "golden"
 OURS = "dd_nnunet"
+# decisions that follow from the machine: the golden plans are those of one without bfloat16 instructions
+OF_THE_MACHINE = ("precision", "memory per step")
 NOT_EXAMINED = "Why was not examined."
 # why a baseline wins, by data set: written by people who looked
 REMARKS: Mapping[str, str] = {}
@@ -128,12 +131,31 @@ def _results(name: str, row: Row) -> list[str]:
     run = row["run"]
     if run is None:
         return [f"Not trained yet: `{row['command']}`.", ""]
-    lines = [_how_it_went(run), ""]
+    lines = [
+        _how_it_went(run),
+        "",
+        *_planned_today(row, GOLDEN / f"plan_gallery_{name.replace('-', '_')}.json"),
+    ]
     if not row["scores"]:
         return [*lines, "There are no labels of the held-out cases, so nothing is scored.", ""]
     rows = [score_row(method, level) for method, levels in row["scores"].items() for level in levels.values()]
     lines += [score_table(rows, "markdown"), *_baselines_that_win(name, row)]
     return lines
+
+
+def _planned_today(row: Row, golden: Path) -> list[str]:
+    """What the plan that was trained would say otherwise if it were made today; nothing where it would not."""
+    today = {
+        (decision["configuration"], decision["name"]): decision["value"]
+        for decision in (read_json(golden)["decisions"] if golden.exists() else ())
+        if decision["name"] not in OF_THE_MACHINE
+    }
+    changed = []
+    for decision in row["plan"]["decisions"]:
+        value = today.get((decision["configuration"], decision["name"]), decision["value"])
+        if value != decision["value"]:
+            changed.append(f"{decision['name']}: {value} (was {decision['value']})")
+    return [f"**Would have been planned today**: {'; '.join(changed)}.", ""] if changed else []
 
 
 def _how_it_went(run: Mapping[str, Any]) -> str:

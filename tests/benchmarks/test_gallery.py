@@ -238,6 +238,22 @@ def test_a_collapse_of_one_of_several_levels_is_told():
     assert collapsed_levels(ends) == ["3d_lowres/level1", "3d_fullres/levels 2"]
 
 
+def test_a_plan_that_would_be_another_today_is_told(tmp_path):
+    row = trained_row()
+    golden = tmp_path / "plan.json"
+    decision = {"name": "timesteps", "value": "50 75", "because": "", "configuration": "3d_fullres"}
+    other = {"name": "precision", "value": "float32", "because": "", "configuration": ""}
+    row["plan"]["decisions"].append(other | {"value": "bfloat16"})
+    write_json(golden, {"decisions": [decision, other]})
+    assert gallery_page._planned_today(row, golden) == [
+        "**Would have been planned today**: timesteps: 50 75 (was 84 126).",
+        "",
+    ]
+    write_json(golden, {"decisions": [decision | {"value": "84 126"}, other]})
+    assert gallery_page._planned_today(row, golden) == []
+    assert gallery_page._planned_today(row, tmp_path / "none.json") == []
+
+
 def test_the_page_in_the_documentation_is_made_of_the_rows():
     expected = gallery_page.page(gallery_page.ROWS, gallery_page.PICTURES, gallery_page.PAGE.parent)
     assert gallery_page.PAGE.read_text(encoding="utf-8") == expected
