@@ -4,12 +4,12 @@ import os
 import signal
 
 
-def die_of_cell_1(case, reading):
+def die_of_cell_1(case, reading, with_hashes):
     if case.case_id == "cell_1":
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-def divide_by_zero_in_cell_1(case, reading):
+def divide_by_zero_in_cell_1(case, reading, with_hashes):
     if case.case_id == "cell_1":
         raise ZeroDivisionError("a fault of ours")
 
