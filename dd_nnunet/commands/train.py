@@ -94,7 +94,7 @@ def _run(args: argparse.Namespace) -> None:
 
 
 def _run_fold(args: argparse.Namespace, stop: "StopRequest") -> None:
-    from dd_nnunet.commands.train_setup import load_fold, make_setup, tell_before, write_model_files
+    from dd_nnunet.commands.train_setup import load_fold, make_setup, write_model_files
     from dd_nnunet.storage.atomic import check_output_folder
     from dd_nnunet.storage.folder_lock import locked
     from dd_nnunet.storage.raw_dataset import load_description
@@ -120,9 +120,8 @@ def _run_fold(args: argparse.Namespace, stop: "StopRequest") -> None:
     with locked(fold_folder):
         if not args.val:
             planning = planning_anew(args.dataset, plan)
-            tell_before(args, setup, levels, fold_folder, planning)
             with memory_explained(configuration, planning):
-                _train(args, setup, levels, fold_folder)
+                _train(args, setup, levels, fold_folder, planning)
         if args.stage != "diffusion":
             _validate(args, setup, levels, folders, description, fold_folder)
 
@@ -155,13 +154,19 @@ def _refuse_brought(fold_folder: Path) -> None:
 
 
 def _train(
-    args: argparse.Namespace, setup: "TrainingSetup", levels: "Sequence[LevelPlan]", fold_folder: Path
+    args: argparse.Namespace,
+    setup: "TrainingSetup",
+    levels: "Sequence[LevelPlan]",
+    fold_folder: Path,
+    planning: str,
 ) -> None:
+    from dd_nnunet.commands.train_setup import tell_before
     from dd_nnunet.storage.run_folder import is_finished
     from dd_nnunet.training.feature_cache import FeatureCache
     from dd_nnunet.training.pretrain_diffusion import load_diffusion
 
     checkpoint = fold_folder / "diffusion" / "checkpoint_final.pth"
+    tell_before(args, setup, levels, fold_folder, planning)
     if args.stage == "segmenter" and not args.pretrained_diffusion and not is_finished(checkpoint.parent):
         remedy = "run it with --stage diffusion, or give -pretrained_diffusion FILE"
         raise UserError(checkpoint, "the diffusion model is not trained yet", remedy)
