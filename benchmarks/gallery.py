@@ -11,9 +11,6 @@ benchmarks/results/gallery/NAME.json; `goldens --work DIR` writes what was measu
 
 import argparse
 import json
-import subprocess
-import sys
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +21,7 @@ from gallery_data import EXHIBITS, Exhibit, NotAtHandError, Request, make
 from gallery_page import NOT_EXAMINED, PAGE, PICTURES, ROOT, ROWS
 from gallery_picture import draw
 from gallery_rows import FOLD, METHODS, PLANS, planned, run_record, scores
+from running import Commands
 
 from dd_nnunet.core.json_record import dump_json
 from dd_nnunet.core.plan import Plan
@@ -121,40 +119,8 @@ def write_goldens(shop: Workshop, folder: Path = GOLDEN) -> None:
 
 
 def _run(shop: Workshop, name: str, module: str, *arguments: str) -> None:
-    """Run a command of ours, show what it says and keep it; any other end than a good one ends all."""
-    shop.log(name).parent.mkdir(parents=True, exist_ok=True)
-    workspace = shop.workspace
-    places = [
-        "--raw",
-        workspace.raw,
-        "--preprocessed",
-        workspace.preprocessed,
-        "--results",
-        workspace.results,
-    ]
-    script = f"import sys; from dd_nnunet.commands.{module} import main; sys.exit(main())"
-    started = time.monotonic()
-    with shop.log(name).open("a", encoding="utf-8") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-c", script, *arguments, "--no_pbar", *map(str, places)],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        assert process.stdout is not None
-        for line in process.stdout:
-            print(line, end="", flush=True)
-            log.write(line)
-    code = process.wait()
-    entry = {
-        "command": [module, *arguments],
-        "seconds": round(time.monotonic() - started, 1),
-        "exit_code": code,
-    }
-    with shop.times(name).open("a", encoding="utf-8") as times:
-        times.write(json.dumps(entry) + "\n")
-    if code:
-        raise SystemExit(code)
+    """Run a command of ours; any other end than a good one ends all."""
+    Commands(shop.workspace, shop.log(name), shop.times(name)).run(module, *arguments)
 
 
 def _read_row(shop: Workshop, name: str) -> dict[str, Any] | None:

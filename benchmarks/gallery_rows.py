@@ -72,7 +72,7 @@ def run_record(folders: DatasetFolders, plan: Plan, log: Path, times: Path) -> d
         "finished": finished,
         "versions": versions,
         "machine": machine(),
-        "commit": _commit(),
+        "commit": commit(),
     }
 
 
@@ -104,7 +104,7 @@ def scores(folders: DatasetFolders, plan: Plan) -> dict[str, Any]:
     return found
 
 
-def _commit() -> str | None:
+def commit() -> str | None:
     """The checkout that was run, "+" behind it if files differ from it; None outside a repository."""
     done = subprocess.run(
         ["git", "describe", "--always", "--dirty=+", "--exclude=*"],

@@ -147,14 +147,15 @@ class FeaturePlan:
     Args:
         timesteps: noise levels t at which features are read, at least one, in [0,T); their features are averaged.
         n_draws: noise draws averaged per timestep; at least 1.
-        scaling: of each channel before the projection; "standardise" gives it unit variance over the dataset.
+        scaling: of each channel before the projection; "standardise" gives it unit variance over the dataset,
+            "whiten" each component after it too.
         n_components: principal components kept per stage; 0 keeps all channels.
         visual_target: what visual consistency (Eq. 7) compares: the "image" or its "denoised" x0-prediction.
     """
 
     timesteps: tuple[int, ...]
     n_draws: int
-    scaling: Literal["none", "standardise"]
+    scaling: Literal["none", "standardise", "whiten"]
     n_components: int
     visual_target: Literal["image", "denoised"]
 

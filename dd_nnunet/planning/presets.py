@@ -46,7 +46,7 @@ class Preset:
     ema_decay: float
     timesteps: tuple[int, ...] | None
     n_draws: int
-    scaling: Literal["none", "standardise"]
+    scaling: Literal["none", "standardise", "whiten"]
     n_components: int
     visual_target: Literal["image", "denoised"]
     segmenter_channels: int

@@ -28,6 +28,11 @@ from dd_nnunet.planning.stage_choice import (
 )
 
 LINE_WIDTH, NAME_WIDTH = 80, 24
+SCALINGS = {
+    "none": "not scaled",
+    "standardise": "each channel to unit variance",
+    "whiten": "each component to unit variance",
+}
 
 
 def product(values: Sequence[float]) -> str:
@@ -110,7 +115,7 @@ def explain_features(
         yield Decision("timesteps", timesteps, _why_these_timesteps(features, noise_sd, n_timesteps))
     else:
         yield Decision("timesteps", timesteps, chosen)
-    scaled = "each channel to unit variance" if features.scaling == "standardise" else "not scaled"
+    scaled = SCALINGS[features.scaling]
     yield Decision("features", kept_features(features), f"{chosen}; {scaled}")
     yield Decision("visual target", features.visual_target, f"{chosen}; compared by Eq. 7")
 

@@ -222,7 +222,7 @@ def fit_projection(samples: Tensor, plan: FeaturePlan) -> tuple[Tensor, Tensor]:
     """Centre, scale and principal directions of feature channels.
 
     Distances between projected features are those between the (scaled) features, up to the dropped components;
-    `n_components` 0 keeps all channels.
+    `n_components` 0 keeps all channels. Of "whiten", every kept component has unit variance.
 
     Args:
         samples: [p,N] features of many cells.
@@ -235,16 +235,20 @@ def fit_projection(samples: Tensor, plan: FeaturePlan) -> tuple[Tensor, Tensor]:
     mean = values.mean(dim=1)
     centred = values - mean[:, None]
     scale = torch.ones_like(mean)
-    if plan.scaling == "standardise":
+    if plan.scaling != "none":
         scale = 1 / centred.square().mean(dim=1).sqrt().clamp(min=SMALLEST_SD)
     scaled = centred * scale[:, None]
-    if not plan.n_components:
+    if not plan.n_components and plan.scaling != "whiten":
         return mean.float(), torch.diag(scale).float()
-    _, vectors = torch.linalg.eigh(scaled @ scaled.T / scaled.shape[1])
-    directions = vectors.flip(1)[:, : plan.n_components]
+    variances, vectors = torch.linalg.eigh(scaled @ scaled.T / scaled.shape[1])
+    directions = vectors.flip(1)[:, : plan.n_components or None]
     # a fixed sign, so that the same data gives the same numbers on every machine
     largest = directions.abs().argmax(dim=0)
     directions = directions * directions[largest, torch.arange(directions.shape[1])].sign()
+    if plan.scaling == "whiten":
+        kept = variances.flip(0)[: directions.shape[1]].clamp(min=0)
+        # a direction without variance is rounding: it would be noise of variance one
+        directions = directions * torch.where(kept > SMALLEST_SD * kept[0], kept.rsqrt(), 0)
     return mean.float(), (scale[:, None] * directions).float()
 
 

@@ -66,7 +66,7 @@ def test_a_plan_has_no_place_for_a_network_name(tmp_path, place):
     [
         (("normalization", 0, "scheme"), "'percentile', 'min_max', 'ct_window'"),
         (("precision",), "'bfloat16', 'float32'"),
-        (("features", "scaling"), "'none', 'standardise'"),
+        (("features", "scaling"), "'none', 'standardise', 'whiten'"),
         (("features", "visual_target"), "'image', 'denoised'"),
     ],
 )

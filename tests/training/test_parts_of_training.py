@@ -182,6 +182,17 @@ def test_standardised_projection_weighs_channels_alike() -> None:
     assert torch.allclose(torch.pdist(projected.T), torch.pdist(expected.T), rtol=1e-3)
 
 
+@pytest.mark.parametrize("n_components", [0, 3])
+def test_whitened_components_have_unit_variance_and_none_of_rounding(n_components: int) -> None:
+    two = torch.randn(2, 500, generator=torch.Generator().manual_seed(0)) * torch.tensor([[100.0], [0.1]])
+    # the third channel says nothing that the first two do not
+    samples = torch.cat((two, two.sum(dim=0, keepdim=True)))
+    mean, directions = fit_projection(samples, FeaturePlan((50,), 1, "whiten", n_components, "image"))
+    projected = directions.T @ (samples - mean[:, None])
+    covariance = projected @ projected.T / projected.shape[1]
+    assert torch.allclose(covariance, torch.diag(torch.tensor([1.0, 1, 0])), atol=1e-2)
+
+
 @pytest.mark.parametrize("start", [0, 3, 8, 11, 24])
 def test_a_window_holds_all_cells_that_a_patch_is_interpolated_from(start: int) -> None:
     reduction, cells, patch = 4, 10, 16
