@@ -25,7 +25,8 @@ SPLITS = (
 def make_channel(noise_sd=0.078, percentiles=(0.0, 0.1, 0.5, 0.9, 1.0)):
     return ChannelFingerprint(
         *percentiles, 0.5, 0.2, noise_sd,
-        noise_slope=-1.0, snr=2.5, max_over_p99_5=1.2, n_modes=2, mode_separation=4.0,
+        noise_slope=-1.0, whole_noise_sd=1.2 * noise_sd, spectrum_slope=-1.5,
+        snr=2.5, max_over_p99_5=1.2, n_modes=2, mode_separation=4.0,
     )  # fmt: skip
 
 
@@ -41,6 +42,10 @@ def make_case(number=0, shape=(50, 50, 50), spacing=(1.0, 1.0, 1.0), **changes):
         channels=(make_channel(),),
         foreground_share=1.0,
         diameters_mm=DIAMETERS_MM,
+        diameters_voxels=DIAMETERS_MM,
+        sieve_mm=(2.0, 8.0, 25.0),
+        opening_spectrum=(1.0, 0.7, 0.1),
+        closing_spectrum=(1.0, 0.9, 0.8),
         bright_diameter_mm=10.0,
         dark_diameter_mm=30.0,
         mirror_correlation_zyx=(0.5, 0.5, 0.5),

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from dd_nnunet.core.plan import STRICT, ReadingPlan
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 
 
 @dataclass(frozen=True)
@@ -19,11 +19,15 @@ class ChannelFingerprint:
         percentile_99_5: the same for 99.5 %; never below the one before (fingerprinting.py).
         mean: of the raw intensities of the foreground; any number (fingerprinting.py).
         sd: standard deviation of them, in raw intensities; at least 0 (fingerprinting.py).
-        noise_sd: robust standard deviation of the noise, in units of the range from percentile 0.5 to 99.5; at least
-            0, which also stands for constant volumes (noise.py; Donoho & Johnstone 1994).
-        noise_slope: exponent of the power spectrum between 1/8 and 1/2 cycles per voxel: 0 white, −1 pink,
-            below −3 smooth; any number, 0 where an axis has under 8 voxels (spectrum.py).
-        snr: standard deviation of the signal over that of the noise; in [0,1000], 1000 where no noise is seen
+        noise_sd: robust standard deviation of the noise of the voxel scale, in units of the range from percentile 0.5
+            to 99.5; at least 0, which also stands for constant volumes (noise.py; Donoho & Johnstone 1994).
+        noise_slope: exponent of the noise's power spectrum: 0 white, −1 pink, below −3 smooth structure instead of
+            noise; in [−8,1], 0 where an axis has under 4 voxels (noise.py).
+        whole_noise_sd: standard deviation of all of the noise, coarser than a voxel too, in the unit of noise_sd; not
+            below it (noise.py).
+        spectrum_slope: exponent of the whole volume's radial power spectrum between 1/8 and 1/2 cycles per voxel,
+            objects included; any number, 0 where an axis has under 8 voxels (spectrum.py).
+        snr: standard deviation of the signal over that of all of the noise; in [0,1000], 1000 where no noise is seen
             (spectrum.py).
         max_over_p99_5: distance of the largest intensity from the median over that of the 99.5th percentile;
             at least 1, 1 = no outliers (fingerprinting.py).
@@ -41,6 +45,8 @@ class ChannelFingerprint:
     sd: float
     noise_sd: float
     noise_slope: float
+    whole_noise_sd: float
+    spectrum_slope: float
     snr: float
     max_over_p99_5: float
     n_modes: int
@@ -102,17 +108,23 @@ class CaseFingerprint:
         crop_stop_zyx: one past the last voxel of that box; at most the shape (foreground.py).
         channels: one per channel, in channel order.
         foreground_share: of the raw volume's voxels that are not background; in [0,1] (foreground.py).
-        diameters_mm: characteristic object diameters in mm, at most 3, largest first; empty where no object stands
-            out (granulometry.py).
+        diameters_mm: characteristic object diameters in mm, at most 3, largest first; of several channels the medians
+            over those that have one; empty where no object stands out (granulometry.py).
+        diameters_voxels: the same in edges of a voxel, which is the cubic root of its volume; above 0
+            (granulometry.py).
+        sieve_mm: diameters of the balls of the two spectra, rising, in mm; above 0 (granulometry.py).
+        opening_spectrum: share of what is bright that openings with each of these balls keep; in [0,1], falling; 0
+            where nothing is bright (granulometry.py; Matheron 1975, Serra 1982).
+        closing_spectrum: the same of what is dark, by closings (granulometry.py).
         bright_diameter_mm: typical thickness of what is bright, in mm (openings); the thinner of bright and dark are
             the objects; at least 0, 0 = nothing is bright (granulometry.py; Matheron 1975, Serra 1982).
         dark_diameter_mm: typical thickness of what is dark, in mm (closings); at least 0, 0 = nothing is dark
             (granulometry.py).
-        mirror_correlation_zyx: between the crop and its mirror image, per axis; in [−1,1], 1 = symmetric
-            (symmetry.py).
+        mirror_correlation_zyx: between the crop and its mirror image, per axis, mean over the channels that vary; in
+            [−1,1], 1 = symmetric (symmetry.py).
         constant: no channel varies; such a case is left out of training and of all medians (fingerprinting.py).
-        splits: of the first channel that varies: every part that was large enough to be tried, level by level
-            (split_gains.py).
+        splits: of the channel that falls into most parts, or gains most by it: every part that was large enough to
+            be tried, level by level (split_gains.py).
         sub_objects: of the same channel; null where the object is too small to be looked into (object_levels.py).
     """
 
@@ -126,6 +138,10 @@ class CaseFingerprint:
     channels: tuple[ChannelFingerprint, ...]
     foreground_share: float
     diameters_mm: tuple[float, ...]
+    diameters_voxels: tuple[float, ...]
+    sieve_mm: tuple[float, ...]
+    opening_spectrum: tuple[float, ...]
+    closing_spectrum: tuple[float, ...]
     bright_diameter_mm: float
     dark_diameter_mm: float
     mirror_correlation_zyx: tuple[float, float, float]
@@ -161,7 +177,7 @@ class DatasetFingerprint:
         median_spacing_zyx_mm: per axis, in mm; above 0 (fingerprinting.py).
         anisotropy: largest over smallest of the median spacings; at least 1 (fingerprinting.py).
         noise_sd: median over cases and channels, in units of the intensity range; at least 0 (noise.py).
-        noise_slope: median over cases and channels; any number (spectrum.py).
+        noise_slope: median over cases and channels; in [−8,1] (noise.py).
         snr: median over cases and channels; in [0,1000] (spectrum.py).
         diameters_mm: characteristic object diameters of the dataset in mm, at most 3, largest first; medians over the
             cases that have one, left out where fewer than half do (fingerprinting.py, granulometry.py).

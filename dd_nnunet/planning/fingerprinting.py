@@ -16,10 +16,10 @@ from dd_nnunet.core.fingerprint import (
     SubObjectFingerprint,
 )
 from dd_nnunet.core.units import counted
-from dd_nnunet.planning.granulometry import bright_and_dark_diameters, characteristic_diameters, shrink
+from dd_nnunet.planning.granulometry import Granulometry, characteristic_diameters, granulometry, shrink
 from dd_nnunet.planning.levels import measured_parts
 from dd_nnunet.planning.modes import intensity_modes
-from dd_nnunet.planning.noise import noise_sd, smoothed
+from dd_nnunet.planning.noise import noise_sd, noise_slope, smoothed, whole_noise_sd
 from dd_nnunet.planning.object_levels import measure_sub_objects
 from dd_nnunet.planning.rounding import rounded
 from dd_nnunet.planning.spectrum import signal_to_noise, spectrum_slope
@@ -28,7 +28,7 @@ from dd_nnunet.planning.symmetry import mirror_correlations
 from dd_nnunet.regions.foreground import Mask, bounding_box, foreground_mask
 
 # raised with every change of what is measured, so that cases that were measured before are measured again
-MEASUREMENT_VERSION = 2
+MEASUREMENT_VERSION = 3
 PERCENTILES = (0.5, 5, 50, 95, 99.5)
 SUSPICIOUS_SPACING = 20.0
 SUSPICIOUS_SCALE = 20.0
@@ -39,7 +39,7 @@ MAX_SPLIT_VOXELS = 64**3
 
 
 def fingerprint_case(volume: Volume, case_id: str) -> CaseFingerprint:
-    """Measure one case: box, intensities, noise, and sizes, symmetry and parts of the first channel that varies."""
+    """Measure one case: box, intensities and noise; sizes, symmetry and parts of the channels that vary."""
     mask = foreground_mask(volume.array)
     start, stop = bounding_box(mask)
     box = tuple(slice(a, b) for a, b in zip(start, stop, strict=True))
@@ -47,9 +47,7 @@ def fingerprint_case(volume: Volume, case_id: str) -> CaseFingerprint:
     channels = tuple(_fingerprint_channel(channel, cropped_mask) for channel in cropped)
     varying = [i for i, channel in enumerate(volume.array) if channel.min() < channel.max()]
     spacing = volume.geometry.spacing_zyx_mm
-    objects = _NO_OBJECTS
-    if varying:
-        objects = _measure_objects(_scaled(cropped[varying[0]], channels[varying[0]]), spacing)
+    objects = merge_channels([_measure_objects(_scaled(cropped[i], channels[i]), spacing) for i in varying])
     return CaseFingerprint(
         case_id=case_id,
         shape_zyx=volume.geometry.shape_zyx,
@@ -61,8 +59,14 @@ def fingerprint_case(volume: Volume, case_id: str) -> CaseFingerprint:
         channels=channels,
         foreground_share=float(mask.mean()),
         diameters_mm=objects.diameters_mm,
-        bright_diameter_mm=objects.bright_mm,
-        dark_diameter_mm=objects.dark_mm,
+        diameters_voxels=tuple(
+            rounded(mm / float(np.prod(spacing)) ** (1 / 3), 4) for mm in objects.diameters_mm
+        ),
+        sieve_mm=objects.sizes.sieve_mm,
+        opening_spectrum=objects.sizes.opening,
+        closing_spectrum=objects.sizes.closing,
+        bright_diameter_mm=objects.sizes.bright_mm,
+        dark_diameter_mm=objects.sizes.dark_mm,
         mirror_correlation_zyx=objects.mirror_correlation_zyx,
         constant=not varying,
         splits=objects.splits,
@@ -85,34 +89,72 @@ def orientation_code(direction: Sequence[float]) -> str:
 
 
 @dataclass(frozen=True)
-class _Objects:
-    """Sizes in millimetres, symmetry, parts and sub-objects of one channel."""
+class Objects:
+    """What one channel holds, or all channels of a case together; see `CaseFingerprint`."""
 
     diameters_mm: tuple[float, ...]
-    bright_mm: float
-    dark_mm: float
+    sizes: Granulometry
     mirror_correlation_zyx: tuple[float, float, float]
     splits: tuple[SplitFingerprint, ...]
     sub_objects: SubObjectFingerprint | None
 
 
-_NO_OBJECTS = _Objects((), 0.0, 0.0, (0.0, 0.0, 0.0), (), None)
+_NO_OBJECTS = Objects((), Granulometry((), (), (), 0.0, 0.0), (0.0, 0.0, 0.0), (), None)
 
 
-def _measure_objects(scaled: FloatArray, spacing_zyx_mm: Sequence[float]) -> _Objects:
+def _measure_objects(scaled: FloatArray, spacing_zyx_mm: Sequence[float]) -> Objects:
     coarse, spacing = shrink(scaled, spacing_zyx_mm, MAX_VOXELS)
     smooth = smoothed(coarse)
-    bright, dark = bright_and_dark_diameters(smooth, spacing)
     small, small_spacing = shrink(coarse, spacing, MAX_SPLIT_VOXELS)
     diameters_mm = characteristic_diameters(scaled, spacing_zyx_mm)
-    return _Objects(
+    return Objects(
         diameters_mm=diameters_mm,
-        bright_mm=bright,
-        dark_mm=dark,
+        sizes=granulometry(smooth, spacing),
         mirror_correlation_zyx=mirror_correlations(smooth),
         splits=measure_splits(smoothed(small)),
         sub_objects=measure_sub_objects(small, small_spacing, diameters_mm),
     )
+
+
+def merge_channels(channels: Sequence[Objects]) -> Objects:
+    """What the channels of a case hold together, whatever their order.
+
+    Diameters are medians over the channels that have one at that level, spectra and symmetry are means, and parts are
+    those of the channel that falls into most; of equals, of the one that gains most by it.
+
+    Args:
+        channels: those that vary; none in a constant case.
+    """
+    if len(channels) < 2:
+        return channels[0] if channels else _NO_OBJECTS
+    richest = max(channels, key=_parts_and_gain)
+    deepest = max(len(channel.diameters_mm) for channel in channels)
+    levels = [[c.diameters_mm[n] for c in channels if len(c.diameters_mm) > n] for n in range(deepest)]
+    diameters = np.minimum.accumulate([float(np.median(values)) for values in levels])
+    sizes = [channel.sizes for channel in channels]
+    z, y, x = np.mean([channel.mirror_correlation_zyx for channel in channels], axis=0).tolist()
+    return Objects(
+        diameters_mm=tuple(rounded(float(diameter), 4) for diameter in diameters),
+        sizes=Granulometry(
+            sieve_mm=sizes[0].sieve_mm,
+            opening=_means([found.opening for found in sizes]),
+            closing=_means([found.closing for found in sizes]),
+            bright_mm=rounded(float(np.median([found.bright_mm for found in sizes])), 4),
+            dark_mm=rounded(float(np.median([found.dark_mm for found in sizes])), 4),
+        ),
+        mirror_correlation_zyx=(z, y, x),
+        splits=richest.splits,
+        sub_objects=richest.sub_objects,
+    )
+
+
+def _parts_and_gain(channel: Objects) -> tuple[int, float]:
+    found = [split for split in channel.splits if split.children > 1]
+    return sum(split.children - 1 for split in found), sum(split.share * split.gain for split in found)
+
+
+def _means(spectra: Sequence[Sequence[float]]) -> tuple[float, ...]:
+    return tuple(round(float(share), 4) for share in np.mean(spectra, axis=0))
 
 
 def _scaled(channel: FloatArray, found: ChannelFingerprint) -> FloatArray:
@@ -177,7 +219,8 @@ def _fingerprint_channel(channel: FloatArray, foreground: Mask) -> ChannelFinger
     where = foreground if foreground.any() else np.ones_like(foreground)
     voxels = channel[where].astype(np.float64)
     low, p05, p50, p95, high = (float(p) for p in np.percentile(voxels, PERCENTILES))
-    noise = noise_sd(channel, foreground)
+    noise, slope = noise_sd(channel, foreground), noise_slope(channel, foreground)
+    whole = whole_noise_sd(noise, slope)
     n_modes, separation = (1, 0.0)
     if high > low:
         coarse, _ = shrink((channel - low) / (high - low), (1, 1, 1), MAX_VOXELS)
@@ -192,8 +235,10 @@ def _fingerprint_channel(channel: FloatArray, foreground: Mask) -> ChannelFinger
         mean=float(voxels.mean()),
         sd=float(voxels.std()),
         noise_sd=noise / (high - low) if high > low else 0.0,
-        noise_slope=spectrum_slope(channel),
-        snr=signal_to_noise(voxels, noise) if high > low else 0.0,
+        noise_slope=round(slope, 4),
+        whole_noise_sd=whole / (high - low) if high > low else 0.0,
+        spectrum_slope=spectrum_slope(channel),
+        snr=signal_to_noise(voxels, whole) if high > low else 0.0,
         max_over_p99_5=(float(voxels.max()) - p50) / (high - p50) if high > p50 else 1.0,
         n_modes=n_modes,
         mode_separation=separation,

@@ -8,6 +8,7 @@ volumes need no resampling.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,29 @@ N_BINS = 128
 # of the intensity range; one threshold would decide alone what is an object
 SPECTRUM_THRESHOLDS = (0.2, 0.4, 0.6, 0.8)
 MAX_SPECTRUM_VOXELS = 40**3
+# balls of the spectra: from two voxels to half of the smallest edge
+N_SIEVES = 8
+SMALLEST_SIEVE_VOXELS = 2.0
+LARGEST_SIEVE_SHARE = 0.5
+
+
+@dataclass(frozen=True)
+class Granulometry:
+    """How thick what is bright and what is dark is.
+
+    Args:
+        sieve_mm: diameters of balls, rising.
+        opening: share of what is bright that openings with these balls keep, mean over the cuts; falling.
+        closing: the same of what is dark.
+        bright_mm, dark_mm: medians over the cuts of the diameter that half of it survives; 0 where nothing is bright
+            (dark).
+    """
+
+    sieve_mm: tuple[float, ...]
+    opening: tuple[float, ...]
+    closing: tuple[float, ...]
+    bright_mm: float
+    dark_mm: float
 
 
 def characteristic_diameters(volume: Floats, spacing_zyx_mm: Sequence[float]) -> tuple[float, ...]:
@@ -66,30 +90,44 @@ def characteristic_diameters(volume: Floats, spacing_zyx_mm: Sequence[float]) ->
     return tuple(rounded(d, 4) for d in diameters)
 
 
-def bright_and_dark_diameters(volume: Floats, spacing_zyx_mm: Sequence[float]) -> tuple[float, float]:
-    """How thick what is bright and what is dark typically is: openings of the volume and of its negative.
+def granulometry(volume: Floats, spacing_zyx_mm: Sequence[float]) -> Granulometry:
+    """How thick what is bright and what is dark is: openings of the volume and of its negative.
 
     The thinner of the two are the objects, the thicker one is what they lie in. The volume is cut at four
-    intensities; at each, the diameter is taken that half of the volume above (below) survives.
+    intensities; at each, what is above (below) is opened with balls of rising diameters, and the diameter is taken
+    that half of it survives.
 
     Args:
         volume: [Z,Y,X] denoised intensities in [0,1].
         spacing_zyx_mm: of the volume.
 
-    Returns:
-        The medians over the cuts, bright and dark, in millimetres; 0 where nothing is bright (dark).
-
     Source: granulometry by openings and closings (Matheron 1975; Serra 1982), cut by cut.
     """
     volume, spacing = shrink(volume, spacing_zyx_mm, MAX_SPECTRUM_VOXELS)
+    voxel = float(np.prod(spacing)) ** (1 / 3)
+    largest = LARGEST_SIEVE_SHARE * min(n * s for n, s in zip(volume.shape, spacing, strict=True))
+    smallest = SMALLEST_SIEVE_VOXELS * voxel
+    sieve = tuple(rounded(float(d), 4) for d in np.geomspace(smallest, max(largest, smallest), N_SIEVES))
     bright, dark = (
-        [thickness(mask, spacing, 0.5) for mask in masks if mask.sum() >= MIN_LEVEL_VOXELS]
+        [_spectrum(mask, spacing, sieve) for mask in masks if mask.sum() >= MIN_LEVEL_VOXELS]
         for masks in (
             [volume > threshold for threshold in SPECTRUM_THRESHOLDS],
             [volume <= threshold for threshold in SPECTRUM_THRESHOLDS],
         )
     )
-    return _median(bright), _median(dark)
+    return Granulometry(sieve, _mean(bright), _mean(dark), _median(bright), _median(dark))
+
+
+def _spectrum(
+    mask: Mask, spacing_zyx_mm: Sequence[float], sieve_mm: Sequence[float]
+) -> tuple[float, list[float]]:
+    """The diameter that half of a mask survives, and the share of it that each ball keeps."""
+    depth = ndimage.distance_transform_edt(np.pad(mask, 1), sampling=spacing_zyx_mm)
+    edge = float(np.prod(spacing_zyx_mm)) ** (1 / 3)
+    # a ball of n voxels across has its outermost voxels' centres at n/2 + 1/2 from the first voxel outside
+    kept = [_opened_volume(depth, (diameter + edge) / 2, spacing_zyx_mm) for diameter in sieve_mm]
+    shares = np.minimum.accumulate(np.array(kept) / mask.sum())
+    return thickness(mask, spacing_zyx_mm, 0.5), shares.tolist()
 
 
 def thickness(mask: Mask, spacing_zyx_mm: Sequence[float], quantile: float) -> float:
@@ -120,6 +158,9 @@ def thickness(mask: Mask, spacing_zyx_mm: Sequence[float], quantile: float) -> f
 
 def _opened_volume(depth: Floats, radius: float, spacing_zyx_mm: Sequence[float]) -> int:
     centres = depth >= radius
+    if not centres.any():
+        # there is nothing that scipy could measure distances to
+        return 0
     # voxels nearer than the radius, as the mask's own depth counts them
     return int((ndimage.distance_transform_edt(~centres, sampling=spacing_zyx_mm) < radius).sum())
 
@@ -191,5 +232,11 @@ def _smooth(volume: Floats, sd_mm: float, spacing_zyx_mm: Sequence[float]) -> Fl
     return smoothed
 
 
-def _median(values: Sequence[float]) -> float:
-    return rounded(float(np.median(values)), 4) if values else 0.0
+def _median(spectra: Sequence[tuple[float, list[float]]]) -> float:
+    return rounded(float(np.median([diameter for diameter, _ in spectra])), 4) if spectra else 0.0
+
+
+def _mean(spectra: Sequence[tuple[float, list[float]]]) -> tuple[float, ...]:
+    if not spectra:
+        return (0.0,) * N_SIEVES
+    return tuple(round(float(share), 4) for share in np.mean([shares for _, shares in spectra], axis=0))

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from shaped_noise import shaped_noise
 
 from dd_nnunet.commands import plan_and_preprocess
 from dd_nnunet.core.case import Geometry
@@ -200,6 +201,23 @@ def test_a_tomogram_that_is_nearly_all_noise(tmp_path):
     # the more noise there is, the more is added; not more than leaves a volume to be seen
     assert planned.configuration.features.timesteps == (100, 150)
     assert planned.case().properties.geometry.spacing_zyx_mm == pytest.approx((13.5,) * 3)
+
+
+def test_coloured_noise_of_a_tomogram_is_told_from_its_object(tmp_path):
+    shape = (32, 32, 32)
+
+    def draw(number):
+        coloured = shaped_noise(1.5, shape, number)
+        return ((10 * coloured / coloured.std() - 4 * ball(shape, 0.7, number)).astype(np.float32),)
+
+    planned = plan(tmp_path, draw, channels=("tomogram",), spacing_zyx=(13.5,) * 3, ending=".mrc")
+    fingerprint = planned.fingerprint
+    share = ball(shape, 0.7).mean()
+    assert 0.4 * np.sqrt(share * (1 - share)) < 0.2
+    # more than half of the noise is coarser than a voxel; its variance is known to some percent only
+    assert fingerprint.snr < 0.3
+    assert fingerprint.noise_slope == pytest.approx(-1.5, abs=0.15)
+    assert fingerprint.noise_sd < 0.9 * fingerprint.cases[0].channels[0].whole_noise_sd
 
 
 def test_a_negative_background_is_cropped_and_left_out_of_the_scale(tmp_path):

@@ -4,6 +4,7 @@ import nibabel
 import numpy as np
 import pytest
 from made_fingerprint import make_case, make_channel
+from shaped_noise import shaped_noise
 from small_volumes import volume_of
 
 from dataset_conversion.synthcell import VARIANTS, make_volume
@@ -43,7 +44,9 @@ def test_a_case_by_hand():
     # all signal or all noise cannot be told from independent voxels, but the largest is 1000 of 995, around 500
     assert channel.max_over_p99_5 == pytest.approx(500 / 495)
     assert channel.snr < 0.6
-    assert channel.noise_slope == 0.0  # an axis below 8 voxels
+    assert channel.spectrum_slope == 0.0  # an axis below 8 voxels
+    assert channel.noise_slope == pytest.approx(0.0, abs=0.3)
+    assert channel.whole_noise_sd >= channel.noise_sd
     assert case.foreground_share == 1001 / (10 * 12 * 14)
     assert (case.orientation, case.source_dtypes) == ("LPS", ("float32",))
     assert not case.constant
@@ -58,12 +61,41 @@ def test_noise_is_measured_in_units_of_the_percentile_range():
     assert channel.noise_sd == pytest.approx(80 / width, rel=0.1)
 
 
-def test_every_channel_is_measured_and_diameters_come_from_the_first_that_varies():
+def test_every_channel_is_measured_for_itself_and_one_that_is_constant_does_not_count():
     grid = np.indices((41, 41, 41)) - 20
+    noise = np.random.default_rng(0).normal(0, 0.1, grid.shape[1:])
     ball = 1.0 * ((grid**2).sum(axis=0) < 12**2)
-    case = fingerprint_case(volume_of(np.stack([np.zeros_like(ball), ball])), "x")
-    assert len(case.channels) == 2
+    case = fingerprint_case(volume_of(np.stack([np.zeros_like(ball), ball + noise, 300 * ball])), "x")
+    constant, noisy, clean = case.channels
+    assert (constant.percentile_99_5, constant.noise_sd, constant.snr) == (0.0, 0.0, 0.0)
+    width = noisy.percentile_99_5 - noisy.percentile_00_5
+    assert noisy.noise_sd == pytest.approx(0.1 / width, rel=0.1)
+    assert (clean.noise_sd, clean.percentile_99_5) == (0.0, 300.0)
     assert case.diameters_mm[0] == pytest.approx(24, abs=2)
+    assert case.diameters_voxels == case.diameters_mm
+
+
+def test_what_each_channel_holds_counts_whatever_their_order():
+    """Both channels show a ball of 48 voxels; one of 20 shines in it in one channel, one of 14 in the other."""
+    grid = np.indices((64, 64, 64)) - 31.5
+
+    def balls(*radii):
+        inside = sum(1.0 * ((grid**2).sum(axis=0) < radius**2) for radius in radii)
+        return inside + np.random.default_rng(0).normal(0, 0.05, inside.shape)
+
+    small, large = balls(24, 7), balls(24, 10)
+    alone = [fingerprint_case(volume_of(channel), "x").diameters_mm for channel in (small, large)]
+    # noise takes some of the outermost voxels
+    assert alone[0] == pytest.approx((48, 14), abs=4)
+    assert alone[1] == pytest.approx((48, 20), abs=4)
+    both, turned = (
+        fingerprint_case(volume_of(np.stack(pair), (2.0,) * 3), "x")
+        for pair in ((small, large), (large, small))
+    )
+    assert both.diameters_mm == turned.diameters_mm
+    assert both.diameters_mm[1] == pytest.approx(2 * np.mean([d[1] for d in alone]), abs=1e-3)
+    assert both.diameters_voxels[1] == pytest.approx(both.diameters_mm[1] / 2)
+    assert (both.splits, both.opening_spectrum) == (turned.splits, turned.opening_spectrum)
 
 
 def test_a_noisy_ball_has_its_contrast_size_and_symmetry():
@@ -84,7 +116,22 @@ def test_white_noise_has_slope_0():
     noise = np.random.default_rng(0).normal(size=(64, 64, 64))
     (channel,) = fingerprint_case(volume_of(noise), "x").channels
     assert channel.noise_slope == pytest.approx(0, abs=0.1)
+    assert channel.spectrum_slope == pytest.approx(0, abs=0.1)
     assert channel.n_modes == 1
+
+
+@pytest.mark.parametrize("exponent", [0.0, 1.0, 1.8])
+def test_coloured_noise_on_an_object_is_told_from_it(exponent):
+    inside = ((np.indices((64, 64, 64)) - 31.5) ** 2).sum(axis=0) < 20**2
+    noise = shaped_noise(exponent, inside.shape)
+    noisy = 50.0 * inside + 100 * noise / noise.std()
+    (channel,) = fingerprint_case(volume_of(noisy), "x").channels
+    width = channel.percentile_99_5 - channel.percentile_00_5
+    share = inside.mean()
+    assert channel.noise_slope == pytest.approx(-exponent, abs=0.15)
+    assert channel.whole_noise_sd * width == pytest.approx(100, rel=0.06)
+    # what the noise adds to the variance is known to a tenth only, and the object's is small beside it
+    assert channel.snr == pytest.approx(0.5 * np.sqrt(share * (1 - share)), abs=0.2)
 
 
 @pytest.mark.parametrize(
@@ -197,13 +244,14 @@ def test_noise_is_planned_as_two_parts_with_a_warning():
     assert measured_parts(merged.cases).n_parts == (2,)
 
 
-def test_what_is_split_is_the_first_channel_that_varies():
+def test_what_is_split_is_the_channel_that_falls_into_most_parts():
     grid = np.indices((40, 40, 40)) - 19.5
     ball = 2.0 * ((grid**2).sum(axis=0) < 12**2) + np.random.default_rng(0).normal(size=(40, 40, 40))
     noise = np.random.default_rng(1).normal(size=ball.shape)
     case = fingerprint_case(volume_of(np.stack([np.zeros_like(ball), ball, noise])), "x")
     assert case.splits[0].children == 2
-    assert fingerprint_case(volume_of(np.stack([noise, ball])), "x").splits[0].children == 1
+    assert fingerprint_case(volume_of(np.stack([noise, ball])), "x").splits == case.splits
+    assert fingerprint_case(volume_of(np.stack([noise, noise])), "x").splits[0].children == 1
     assert fingerprint_case(volume_of(np.zeros((9, 9, 9))), "x").splits == ()
 
 

@@ -1,10 +1,13 @@
+import itertools
+
 import numpy as np
 import pytest
 from scipy import ndimage
 
 from dd_nnunet.planning.granulometry import (
-    bright_and_dark_diameters,
+    _opened_volume,
     characteristic_diameters,
+    granulometry,
     otsu_threshold,
     shrink,
     thickness,
@@ -151,16 +154,60 @@ def test_bright_balls_on_dark_ground_and_the_negative():
     volume = np.zeros((40, 40, 40))
     for centre in ((10, 10, 10), (10, 30, 30), (30, 10, 30), (30, 30, 10)):
         volume[ball(volume.shape, centre, 5)] = 1.0
-    bright, dark = bright_and_dark_diameters(volume, UNIT)
-    assert bright == pytest.approx(10, abs=1.1)
-    assert dark > 15
-    assert bright_and_dark_diameters(1 - volume, UNIT) == (dark, bright)
-    in_mm, _ = bright_and_dark_diameters(volume, (3.0, 3.0, 3.0))
-    assert in_mm == pytest.approx(3 * bright, abs=1e-3)
+    found = granulometry(volume, UNIT)
+    assert found.bright_mm == pytest.approx(10, abs=1.1)
+    assert found.dark_mm > 15
+    negative = granulometry(1 - volume, UNIT)
+    assert (negative.bright_mm, negative.dark_mm) == (found.dark_mm, found.bright_mm)
+    assert (negative.opening, negative.closing) == (found.closing, found.opening)
+    in_mm = granulometry(volume, (3.0, 3.0, 3.0))
+    assert in_mm.bright_mm == pytest.approx(3 * found.bright_mm, abs=1e-3)
+    assert in_mm.sieve_mm == pytest.approx([3 * d for d in found.sieve_mm], abs=1e-3)
+    assert in_mm.opening == found.opening
+
+
+def test_the_opening_spectrum_of_balls_falls_where_their_diameter_is_passed():
+    volume = np.zeros((48, 48, 48))
+    # eight balls of 8 voxels across in the corners of one of 22
+    large = ball(volume.shape, (23.5,) * 3, 11)
+    small = np.any([ball(volume.shape, c, 4) for c in itertools.product((5.5, 41.5), repeat=3)], axis=0)
+    volume[small | large] = 1.0
+    found = granulometry(volume[:40, :40, :40], UNIT)
+    cut = (slice(40),) * 3
+    share = large[cut].sum() / (small | large)[cut].sum()
+    kept = dict(zip(found.sieve_mm, found.opening, strict=True))
+    assert found.sieve_mm[0] == 2.0 and found.sieve_mm[-1] == 20.0
+    assert share < 0.97
+    assert kept[2.0] == pytest.approx(1, abs=0.03)
+    # a ball of voxels loses its corners to balls that are nearly as large
+    assert [kept[d] for d in found.sieve_mm if 9 < d < 15] == pytest.approx([share] * 2, abs=0.09)
+    assert small[cut].sum() > 0.05 * large.sum()
+    assert list(found.opening) == sorted(found.opening, reverse=True)
+    assert granulometry(1.0 * small[:40, :40, :40], UNIT).opening[-2:] == (0.0, 0.0)
+
+
+def test_openings_against_a_slow_loop():
+    mask = np.zeros((9, 9, 9), bool)
+    mask[2:7, 2:7, 2:7] = True
+    mask[4, 4, 0:2] = True
+    # one voxel across 3: the structuring element of all offsets nearer than 2 voxels, which a ball of 3 has
+    offsets = [o for o in np.ndindex(3, 3, 3) if sum((i - 1) ** 2 for i in o) < 4]
+    eroded = np.zeros_like(mask)
+    for place in np.ndindex(mask.shape):
+        around = [tuple(p + i - 1 for p, i in zip(place, o, strict=True)) for o in offsets]
+        eroded[place] = all(all(0 <= q < 9 for q in a) and mask[a] for a in around)
+    opened = np.zeros_like(mask)
+    for place in zip(*np.nonzero(eroded), strict=True):
+        for o in offsets:
+            opened[tuple(p + i - 1 for p, i in zip(place, o, strict=True))] = True
+    depth = ndimage.distance_transform_edt(np.pad(mask, 1))
+    assert _opened_volume(depth, 2.0, UNIT) == opened.sum() == 125
 
 
 def test_nothing_bright_has_no_diameter():
-    assert bright_and_dark_diameters(np.zeros((9, 9, 9)), UNIT) == (0.0, 9.0)
+    found = granulometry(np.zeros((9, 9, 9)), UNIT)
+    assert (found.bright_mm, found.dark_mm) == (0.0, 9.0)
+    assert set(found.opening) == {0.0}
 
 
 def test_shrinking_averages_pairs_along_the_finest_axis():

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
+from shaped_noise import shaped_noise
 
-from dd_nnunet.planning.noise import noise_sd
+from dd_nnunet.planning.noise import _detail_sd, noise_sd, noise_slope, whole_noise_sd
 
 ALL = np.ones((32, 32, 32), bool)
 
@@ -56,3 +57,66 @@ def test_correlated_noise_is_underestimated_never_over():
 
 def test_too_thin_a_volume_has_no_estimate():
     assert noise_sd(np.ones((1, 9, 9)), np.ones((1, 9, 9), bool)) == 0.0
+
+
+BALL = ((np.indices((48, 48, 48)) - 23.5) ** 2).sum(axis=0) < 14**2
+EVERYWHERE = np.ones((48, 48, 48), bool)
+
+
+def noise_of(exponent, seed=0):
+    noise = shaped_noise(exponent, seed=seed)
+    return 0.25 * noise / noise.std()
+
+
+@pytest.mark.parametrize("contrast", [0.0, 0.5])
+@pytest.mark.parametrize("exponent", [0.0, 1.0, 1.8, 2.5])
+def test_noise_of_known_slope_with_an_object_in_it_or_not(exponent, contrast):
+    slope = noise_slope(noise_of(exponent) + contrast * BALL, EVERYWHERE)
+    assert slope == pytest.approx(-exponent, abs=0.1)
+
+
+@pytest.mark.parametrize("exponent", [0.0, 1.0, 1.8])
+def test_all_of_the_noise_is_found_from_its_finest_part(exponent):
+    noisy = noise_of(exponent) + 0.5 * BALL
+    voxel_sd = noise_sd(noisy, EVERYWHERE)
+    assert whole_noise_sd(voxel_sd, noise_slope(noisy, EVERYWHERE)) == pytest.approx(0.25, rel=0.05)
+
+
+def test_constant_background_has_no_noise_slope():
+    inside = ((np.indices((48, 48, 48)) - 23.5) ** 2).sum(axis=0) < 20**2
+    assert noise_slope(np.where(inside, noise_of(0.0), -1.0), inside) == pytest.approx(0, abs=0.2)
+
+
+def test_the_slope_does_not_depend_on_offset_or_scale():
+    noise = noise_of(1.0)
+    assert noise_slope(-700 * noise + 4000, EVERYWHERE) == pytest.approx(
+        noise_slope(noise, EVERYWHERE), abs=1e-6
+    )
+
+
+def test_smooth_structure_is_steeper_than_any_noise_and_nothing_is_extrapolated_from_it():
+    radius = np.sqrt(((np.indices((48, 48, 48)) - 23.5) ** 2).sum(axis=0))
+    slope = noise_slope(1 / (1 + np.exp(radius - 14)), EVERYWHERE)
+    assert slope < -3
+    assert whole_noise_sd(0.1, slope) == 0.1
+    assert whole_noise_sd(0.1, 0.0) == pytest.approx(0.1)
+    assert whole_noise_sd(0.1, -2.5) == whole_noise_sd(0.1, -2.0) > whole_noise_sd(0.1, -1.0) > 0.1
+
+
+def test_details_of_two_voxels_against_a_slow_loop():
+    volume = white(1.0)[:5, :6, :7]
+    weights = np.array([1, 1, -1, -1]) / 2
+    details = [
+        abs(sum(
+            weights[i] * weights[j] * weights[k] * volume[z + i, y + j, x + k]
+            for i in range(4) for j in range(4) for k in range(4)
+        ))
+        for z in range(2) for y in range(3) for x in range(4)
+    ]  # fmt: skip
+    expected = np.median(details) / 0.6744897501960817
+    assert _detail_sd(volume, ALL[:5, :6, :7], 2) == pytest.approx(expected)
+
+
+def test_too_thin_or_constant_a_volume_has_no_slope():
+    assert noise_slope(np.zeros((9, 9, 9)), np.ones((9, 9, 9), bool)) == 0.0
+    assert noise_slope(white(1.0)[:3], ALL[:3]) == 0.0

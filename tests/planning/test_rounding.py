@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from dd_nnunet.planning.granulometry import bright_and_dark_diameters, characteristic_diameters
+from dd_nnunet.planning.granulometry import characteristic_diameters, granulometry
 from dd_nnunet.planning.rounding import rounded
 
 
@@ -26,7 +26,7 @@ def test_small_numbers_keep_four_digits(value, decimals, expected):
 def test_objects_of_nanometres_are_measured_as_those_of_millimetres():
     distance = np.sqrt(((np.indices((24, 24, 24)) - 11.5) ** 2).sum(axis=0))
     cell = 0.5 * (distance < 9) + 0.5 * (distance < 4)
-    for measure in (characteristic_diameters, bright_and_dark_diameters):
+    for measure in (characteristic_diameters, lambda volume, spacing: granulometry(volume, spacing).sieve_mm):
         millimetres, nanometres = measure(cell, (1.0,) * 3), measure(cell, (4e-6,) * 3)
         assert len(nanometres) == len(millimetres) > 1
         assert nanometres == pytest.approx([4e-6 * d for d in millimetres], rel=1e-3)

@@ -1,16 +1,8 @@
 import numpy as np
 import pytest
+from shaped_noise import shaped_noise
 
 from dd_nnunet.planning.spectrum import radial_power_spectrum, signal_to_noise, spectrum_slope
-
-
-def shaped_noise(exponent, shape=(48, 48, 48), seed=0):
-    """Noise whose power falls as f^-exponent."""
-    white = np.fft.fftn(np.random.default_rng(seed).normal(size=shape))
-    axes = np.meshgrid(*(np.fft.fftfreq(n) for n in shape), indexing="ij")
-    radius = np.sqrt(sum(axis**2 for axis in axes))
-    radius[0, 0, 0] = np.inf
-    return np.fft.ifftn(white * radius ** (-exponent / 2)).real
 
 
 @pytest.mark.parametrize("exponent", [0.0, 1.0, 1.8, 2.5])
