@@ -18,8 +18,9 @@ from typing import Any
 
 import gallery_page
 from gallery_data import EXHIBITS, Exhibit, NotAtHandError, Request, make
-from gallery_page import NOT_EXAMINED, PAGE, PICTURES, ROOT, ROWS
+from gallery_page import PAGE, PICTURES, ROOT, ROWS
 from gallery_picture import draw
+from gallery_rivals import NOT_EXAMINED
 from gallery_rows import FOLD, PLANS, PRESET, methods_for, planned, run_record, scores
 from running import Commands
 
@@ -163,7 +164,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         text = gallery_page.page(args.rows, args.pictures, args.page.parent)
         args.page.write_text(text, encoding="utf-8")
         if NOT_EXAMINED in text:
-            print("a baseline wins somewhere and REMARKS in gallery_page.py does not say why")
+            print("a baseline wins somewhere and REMARKS in gallery_rivals.py does not say why")
     elif args.step == "goldens":
         write_goldens(shop)
     else:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from gallery_data import EXHIBITS, Exhibit
+from gallery_rivals import ahead, baselines_that_win
 from gallery_rows import collapsed_levels
 
 from dd_nnunet.evaluation.table import score_row, score_table
@@ -16,12 +17,8 @@ ROWS = ROOT / "benchmarks" / "results" / "gallery"
 PAGE = ROOT / "documentation" / "explanation" / "gallery.md"
 PICTURES = ROOT / "documentation" / "pictures" / "gallery"
 GOLDEN = ROOT / "tests" / "golden"
-OURS = "dd_nnunet"
 # decisions that follow from the machine: the golden plans are those of one without bfloat16 instructions
 OF_THE_MACHINE = ("precision", "memory per step")
-NOT_EXAMINED = "Why was not examined."
-# why a baseline wins, by data set: written by people who looked
-REMARKS: Mapping[str, str] = {}
 Row = Mapping[str, Any]
 
 HEAD = """\
@@ -32,10 +29,10 @@ trained from that plan. `parts` stands in the dataset.json of those whose number
 of each is kept in [tests/golden](../../tests/golden), with the plan that must follow from it on a machine without
 bfloat16 instructions; a test repeats that.
 
-Scores are Dice on the held-out cases of that fold, by the two [protocols](evaluation.md), beside the training-free
-[baselines](../how-to/compare-with-baselines.md) on the same cases. A fold holds out one to two cases in ten, so that
-the second digit means little. Data of which the truth names one thing only (a tumour, say) are scored at every level
-against that.
+Scores are Dice on the held-out cases of that fold, by the two [protocols](evaluation.md), beside the
+[baselines](../how-to/compare-with-baselines.md) on the same cases; `objects` is one where the plan lets levels start
+from objects. A fold holds out one to two cases in ten, so that the second digit means little. Data of which the truth
+names one thing only (a tumour, say) are scored at every level against that.
 
 Made by `benchmarks/gallery.py`; [the rows](../../benchmarks/results/gallery) hold devices, versions and times.
 """
@@ -78,7 +75,7 @@ def _overview(found: Mapping[str, Row]) -> str:
             ", ".join(_level(level) for c in full for level in c["levels"]),
             "; ".join(" ".join(map(str, c["timesteps"])) for c in full),
             _minutes(row),
-            _ahead(row),
+            ahead(row),
         ]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
@@ -139,7 +136,7 @@ def _results(name: str, row: Row) -> list[str]:
     if not row["scores"]:
         return [*lines, "There are no labels of the held-out cases, so nothing is scored.", ""]
     rows = [score_row(method, level) for method, levels in row["scores"].items() for level in levels.values()]
-    lines += [score_table(rows, "markdown"), *_baselines_that_win(name, row)]
+    lines += [score_table(rows, "markdown"), baselines_that_win(name, row), ""]
     return lines
 
 
@@ -169,38 +166,6 @@ def _how_it_went(run: Mapping[str, Any]) -> str:
         f"({device}; the machine's load was {machine['load_before']}), commit {run['commit']}; {ended}. "
         f"Said at the start: {expected}."
     )
-
-
-def _baselines_that_win(name: str, row: Row) -> list[str]:
-    sentences = []
-    for level in row["scores"][OURS]:
-        ours = _strict(row, OURS, level)
-        better = {
-            m: _strict(row, m, level) for m in row["scores"] if m != OURS and _strict(row, m, level) > ours
-        }
-        if better:
-            shown = ", ".join(f"{method} {score:.3f}" for method, score in better.items())
-            sentences.append(f"At {level.replace('level', 'level ')} {shown} against {ours:.3f} (`strict`).")
-    if not sentences:
-        return ["No baseline is ahead in `strict` Dice.", ""]
-    return [" ".join(["A baseline wins.", *sentences, REMARKS.get(name, NOT_EXAMINED)]), ""]
-
-
-def _ahead(row: Row) -> str:
-    """The method with the best strict Dice at every level."""
-    if row["run"] is None:
-        return "not trained yet"
-    levels = row["scores"].get(OURS, {})
-    best = {level: max(row["scores"], key=lambda m, level=level: _strict(row, m, level)) for level in levels}
-    return (
-        ", ".join(f"{level.removeprefix('level')}: {method}" for level, method in best.items()) or "no labels"
-    )
-
-
-def _strict(row: Row, method: str, level: str) -> float:
-    score = row["scores"].get(method, {}).get(level)
-    value = None if score is None else score["protocols"]["strict"]["dice"]
-    return -1.0 if value is None else float(value)
 
 
 def _minutes(row: Row) -> str:
