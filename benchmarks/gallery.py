@@ -18,10 +18,11 @@ from typing import Any
 
 import gallery_page
 from gallery_data import EXHIBITS, Exhibit, NotAtHandError, Request, make
-from gallery_page import PAGE, PICTURES, ROOT, ROWS
+from gallery_page import PAGE, PICTURES, ROWS
 from gallery_picture import draw
 from gallery_rivals import NOT_EXAMINED
 from gallery_rows import FOLD, PLANS, PRESET, methods_for, planned, run_record, scores
+from gallery_today import GOLDEN, golden_measured
 from running import Commands
 
 from dd_nnunet.core.json_record import dump_json
@@ -29,7 +30,6 @@ from dd_nnunet.core.plan import Plan
 from dd_nnunet.storage.atomic import read_json, read_record
 from dd_nnunet.storage.workspace import DatasetFolders, Workspace
 
-GOLDEN = ROOT / "tests" / "golden"
 OF_A_PLAN = ("channel_names", "labels", "levels", "parts", "file_ending")
 
 
@@ -112,7 +112,7 @@ def write_goldens(shop: Workshop, folder: Path = GOLDEN) -> None:
             "fingerprint": fingerprint | {"cases": []}
         }
         text = dump_json(rest).replace('"cases": []', f'"cases": [\n{cases}\n]', 1)
-        (folder / f"measured_{name.replace('-', '_')}.json").write_text(text, encoding="utf-8")
+        golden_measured(name, folder).write_text(text, encoding="utf-8")
 
 
 def _run(shop: Workshop, name: str, module: str, *arguments: str) -> None:

@@ -104,7 +104,7 @@ def run_record(folders: DatasetFolders, plan: Plan, log: Path, times: Path) -> d
     return {
         "fold": FOLD,
         "collapsed": bool(collapsed_levels(finished)),
-        # interrupted starts count too
+        # all starts in this work folder count, interrupted ones too
         "wall_seconds_train": _seconds_of(entries, "train"),
         "wall_seconds_baselines": _seconds_of(entries, "baseline"),
         "expected_minutes": [line.strip() for line in said if PROBE in line],

@@ -27,6 +27,7 @@ def trained_row(collapsed=False):
             ],
         },
         "run": {
+            "wall_seconds_train": 630.0,
             "expected_minutes": ["about 9 minutes on this machine by a short probe"],
             "finished": {
                 "3d_fullres/diffusion": {"device": "cpu: it is there", "seconds": 306.0},

@@ -170,37 +170,55 @@ def test_the_page_shows_what_there_is_and_says_what_is_missing(tmp_path):
     assert len(sections) == len(EXHIBITS)
     em = sections["Dark objects on bright ground"]
     assert "timesteps: 84 126, because: of the noise" in em
-    assert "in 10.1 minutes on a CPU, 2 threads" in em and "no level collapsed" in em
+    assert "in 10.5 minutes on a CPU, 2 threads" in em and "no level collapsed" in em
     assert "| denoise-kmeans | 1 | **0.900** |" in em
     assert "A baseline wins. At level 1 denoise-kmeans 0.900 against 0.800 (`strict`)." in em
     assert NOT_EXAMINED in em
     assert "(pictures/em.png)" in em
-    assert (
-        "Not trained yet" in sections["Computed tomography"] and "0.8" not in sections["Computed tomography"]
-    )
+    ct = sections["Computed tomography"]
+    assert "Not trained yet" in ct and "| dd_nnunet |" not in ct
     assert "Not planned yet" in sections["Thick slices"]
+    assert "| 84 126 | 10.5 | 1: denoise-kmeans |" in text
+
+
+def test_older_rows_have_the_minutes_of_the_networks_alone(tmp_path):
+    row = trained_row()
+    del row["run"]["wall_seconds_train"]
+    write_json(tmp_path / "em.json", row)
+    text = gallery_page.page(tmp_path, tmp_path, tmp_path)
+    assert "in 10.1 minutes (the networks alone) on a CPU, 2 threads" in text
     assert "| 84 126 | 10.1 | 1: denoise-kmeans |" in text
+
+
+def test_a_gpu_is_named(tmp_path):
+    row = trained_row()
+    row["run"]["machine"] |= {"gpu": "NVIDIA H200", "gpu_memory_gb": 139.8}
+    write_json(tmp_path / "em.json", row)
+    text = gallery_page.page(tmp_path, tmp_path, tmp_path)
+    assert "in 10.5 minutes on NVIDIA H200 (140 GB) and a CPU, 2 threads" in text
+
+
+def test_parts_that_were_given_stand_beside_the_planners_own(tmp_path):
+    row = trained_row()
+    decision = {
+        "name": "parts per level",
+        "value": "2 5",
+        "because": "given in dataset.json",
+        "configuration": "",
+    }
+    row["plan"]["decisions"].append(decision)
+    write_json(
+        tmp_path / "em.json", row | {"parts_if_not_given": {"value": "2 3", "because": "measured: so"}}
+    )
+    told = "parts per level: 2 5, because: given in dataset.json; not given, they would be 2 3, because: measured: so"
+    assert told in gallery_page.page(tmp_path, tmp_path, tmp_path)
+    write_json(tmp_path / "em.json", row | {"parts_if_not_given": None})
+    assert "not given" not in gallery_page.page(tmp_path, tmp_path, tmp_path)
 
 
 def test_a_collapse_is_told(tmp_path):
     write_json(tmp_path / "em.json", trained_row(collapsed=True))
     assert "**collapsed** at 3d_fullres/level1" in gallery_page.page(tmp_path, tmp_path, tmp_path)
-
-
-def test_a_plan_that_would_be_another_today_is_told(tmp_path):
-    row = trained_row()
-    golden = tmp_path / "plan.json"
-    decision = {"name": "timesteps", "value": "50 75", "because": "", "configuration": "3d_fullres"}
-    other = {"name": "precision", "value": "float32", "because": "", "configuration": ""}
-    row["plan"]["decisions"].append(other | {"value": "bfloat16"})
-    write_json(golden, {"decisions": [decision, other]})
-    assert gallery_page._planned_today(row, golden) == [
-        "**Would have been planned today**: timesteps: 50 75 (was 84 126).",
-        "",
-    ]
-    write_json(golden, {"decisions": [decision | {"value": "84 126"}, other]})
-    assert gallery_page._planned_today(row, golden) == []
-    assert gallery_page._planned_today(row, tmp_path / "none.json") == []
 
 
 def test_the_page_in_the_documentation_is_made_of_the_rows():
