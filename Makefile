@@ -4,18 +4,21 @@
 #   make test-slow   the whole fault table, then the other slow tests: the demo as a test
 #   make check       format, lint, types, floors, tests
 #   make bench       the benchmarks that fit a CPU
+#   make test-gpu    the tests that need CUDA
+#   make bench-gpu   the memory estimate against real training steps on CUDA
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .ONESHELL:
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow check format bench clean
+.PHONY: help demo test test-slow test-gpu check format bench bench-gpu clean
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 DEMO ?= demo
+NEED_CUDA := import sys, torch; sys.exit(not torch.cuda.is_available() and "torch " + torch.__version__ + " sees no CUDA here")
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -41,6 +44,11 @@ test-slow: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -m 'not gpu' tests/faults --durations=10
 	$(BIN)/python -m pytest -m 'slow and not gpu' --ignore=tests/faults
 
+# without CUDA every one of them would be skipped, which looks like success
+test-gpu: $(VENV)/.installed-dev
+	$(BIN)/python -c '$(NEED_CUDA)'
+	$(BIN)/python -m pytest -m gpu -rs
+
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -55,6 +63,10 @@ bench: $(VENV)/.installed
 	$(BIN)/python benchmarks/consistency_loss.py
 	$(BIN)/python benchmarks/diffusion_step.py
 	$(BIN)/python benchmarks/command_start.py
+
+bench-gpu: $(VENV)/.installed
+	$(BIN)/python -c '$(NEED_CUDA)'
+	$(BIN)/python benchmarks/memory_model.py --device cuda
 
 clean:
 	rm -rf $(VENV) $(DEMO) build *.egg-info .pytest_cache .mypy_cache .ruff_cache

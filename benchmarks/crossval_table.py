@@ -77,7 +77,7 @@ def main() -> None:
             },
             "seconds_of_training": sum(float(run["seconds"]) for run in runs.values()),
             "runs": runs,
-            "machine": machine(),
+            "machine": machine(*(run["device"] for run in runs.values())),
         },
     )
     (RESULTS / f"{name}.md").write_text(score_table(rows, "markdown"), encoding="utf-8")

@@ -41,7 +41,7 @@ def main() -> None:
             },
             "training": {path.parent.name: read_json(path) for path in runs},
             "versions": debug["starts"][-1]["versions"],
-            "machine": machine(),
+            "machine": machine(*(read_json(path)["device"] for path in runs)),
         },
     )
     print(

@@ -1,8 +1,8 @@
-"""The gallery: data sets of many kinds, planned untouched, one fold each beside the training-free baselines.
+"""The gallery: data sets of many kinds, planned untouched, one fold each beside the baselines.
 
 python benchmarks/gallery.py make --work DIR [--real DIR] [--mni FILE]    # raw data sets
 python benchmarks/gallery.py plan --work DIR [NAME ...]                   # dd_plan_and_preprocess --preset fast
-python benchmarks/gallery.py train --work DIR [NAME ...]                  # fold 0, both baselines, picture, scores
+python benchmarks/gallery.py train --work DIR [NAME ...]                  # fold 0, baselines, picture, scores
 python benchmarks/gallery.py page                                         # documentation/explanation/gallery.md
 
 Every step continues where it was stopped. `plan` and `train` keep a data set's row in
@@ -18,9 +18,11 @@ from typing import Any
 
 import gallery_page
 from gallery_data import EXHIBITS, Exhibit, NotAtHandError, Request, make
-from gallery_page import NOT_EXAMINED, PAGE, PICTURES, ROOT, ROWS
+from gallery_page import PAGE, PICTURES, ROWS
 from gallery_picture import draw
-from gallery_rows import FOLD, METHODS, PLANS, planned, run_record, scores
+from gallery_rivals import NOT_EXAMINED
+from gallery_rows import FOLD, PLANS, PRESET, methods_for, planned, run_record, scores
+from gallery_today import GOLDEN, golden_measured
 from running import Commands
 
 from dd_nnunet.core.json_record import dump_json
@@ -28,7 +30,6 @@ from dd_nnunet.core.plan import Plan
 from dd_nnunet.storage.atomic import read_json, read_record
 from dd_nnunet.storage.workspace import DatasetFolders, Workspace
 
-GOLDEN = ROOT / "tests" / "golden"
 OF_A_PLAN = ("channel_names", "labels", "levels", "parts", "file_ending")
 
 
@@ -61,7 +62,7 @@ class Workshop:
 def plan_exhibit(shop: Workshop, name: str) -> None:
     """Measure, plan and prepare; the row gets the plan unless it already has results."""
     exhibit = EXHIBITS[name]
-    _run(shop, name, "plan_and_preprocess", "-d", exhibit.folder, "--preset", "fast", "-np", "0")
+    _run(shop, name, "plan_and_preprocess", "-d", exhibit.folder, "--preset", PRESET, "-np", "0")
     row = _read_row(shop, name)
     if row is None or row["run"] is None:
         _write_row(shop, name, planned(name, exhibit, shop.folders(exhibit)) | {"run": None, "scores": {}})
@@ -69,30 +70,18 @@ def plan_exhibit(shop: Workshop, name: str) -> None:
 
 def train_exhibit(shop: Workshop, name: str) -> None:
     """Train fold 0 of every configuration, run the baselines on it, draw and score; skip what the row has."""
-    row, fresh = _read_row(shop, name), planned(name, EXHIBITS[name], shop.folders(EXHIBITS[name]))
-    if row is not None and row["run"] is not None and row["plan"] == fresh["plan"]:
-        print(f"{name}: has its results")
-        return
     exhibit = EXHIBITS[name]
     folders = shop.folders(exhibit)
     plan = read_record(Plan, folders.plans_json(PLANS))
-    for configuration in plan.configurations:
+    row, fresh = _read_row(shop, name), planned(name, exhibit, folders)
+    if row is not None and row["run"] is not None and row["plan"] == fresh["plan"] and _is_scored(row, plan):
+        print(f"{name}: has its results")
+        return
+    for configuration, its_plan in plan.configurations.items():
         _run(shop, name, "train", exhibit.folder, configuration, FOLD)
-        has_objects = plan.configurations[configuration].objects is not None
-        for method in METHODS if has_objects else METHODS[:-1]:
-            _run(
-                shop,
-                name,
-                "baseline",
-                "-d",
-                exhibit.folder,
-                "-c",
-                configuration,
-                "--method",
-                method,
-                "-f",
-                FOLD,
-            )
+        for method in methods_for(its_plan):
+            which = ("-d", exhibit.folder, "-c", configuration, "-f", FOLD)
+            _run(shop, name, "baseline", "--method", method, *which)
     if exhibit.pictured:
         draw(folders, plan, FOLD, shop.pictures / f"{name}.png")
     results = {
@@ -100,6 +89,14 @@ def train_exhibit(shop: Workshop, name: str) -> None:
         "scores": scores(folders, plan),
     }
     _write_row(shop, name, fresh | results)
+
+
+def _is_scored(row: dict[str, Any], plan: Plan) -> bool:
+    """Whether a trained row has all the baselines of its plan; without labels it has no scores at all."""
+    wanted = {
+        method for configuration in plan.configurations.values() for method in methods_for(configuration)
+    }
+    return not row["scores"] or wanted <= row["scores"].keys()
 
 
 def write_goldens(shop: Workshop, folder: Path = GOLDEN) -> None:
@@ -115,7 +112,7 @@ def write_goldens(shop: Workshop, folder: Path = GOLDEN) -> None:
             "fingerprint": fingerprint | {"cases": []}
         }
         text = dump_json(rest).replace('"cases": []', f'"cases": [\n{cases}\n]', 1)
-        (folder / f"measured_{name.replace('-', '_')}.json").write_text(text, encoding="utf-8")
+        golden_measured(name, folder).write_text(text, encoding="utf-8")
 
 
 def _run(shop: Workshop, name: str, module: str, *arguments: str) -> None:
@@ -167,7 +164,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         text = gallery_page.page(args.rows, args.pictures, args.page.parent)
         args.page.write_text(text, encoding="utf-8")
         if NOT_EXAMINED in text:
-            print("a baseline wins somewhere and REMARKS in gallery_page.py does not say why")
+            print("a baseline wins somewhere and REMARKS in gallery_rivals.py does not say why")
     elif args.step == "goldens":
         write_goldens(shop)
     else:

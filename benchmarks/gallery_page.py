@@ -1,4 +1,7 @@
-"""documentation/explanation/gallery.md, made from the rows in benchmarks/results/gallery; no number is made here."""
+"""documentation/explanation/gallery.md, made from the rows in benchmarks/results/gallery; no number is made here.
+
+What would be another today is told of the goldens of the tests.
+"""
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -6,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from gallery_data import EXHIBITS, Exhibit
+from gallery_rivals import ahead, baselines_that_win
 from gallery_rows import collapsed_levels
+from gallery_today import golden_plan, today
 
 from dd_nnunet.evaluation.table import score_row, score_table
 from dd_nnunet.storage.atomic import read_json
@@ -15,13 +20,6 @@ ROOT = Path(__file__).parent.parent
 ROWS = ROOT / "benchmarks" / "results" / "gallery"
 PAGE = ROOT / "documentation" / "explanation" / "gallery.md"
 PICTURES = ROOT / "documentation" / "pictures" / "gallery"
-GOLDEN = ROOT / "tests" / "golden"
-OURS = "dd_nnunet"
-# decisions that follow from the machine: the golden plans are those of one without bfloat16 instructions
-OF_THE_MACHINE = ("precision", "memory per step")
-NOT_EXAMINED = "Why was not examined."
-# why a baseline wins, by data set: written by people who looked
-REMARKS: Mapping[str, str] = {}
 Row = Mapping[str, Any]
 
 HEAD = """\
@@ -32,10 +30,13 @@ trained from that plan. `parts` stands in the dataset.json of those whose number
 of each is kept in [tests/golden](../../tests/golden), with the plan that must follow from it on a machine without
 bfloat16 instructions; a test repeats that.
 
-Scores are Dice on the held-out cases of that fold, by the two [protocols](evaluation.md), beside the training-free
-[baselines](../how-to/compare-with-baselines.md) on the same cases. A fold holds out one to two cases in ten, so that
-the second digit means little. Data of which the truth names one thing only (a tumour, say) are scored at every level
-against that.
+Scores are Dice on the held-out cases of that fold, by the two [protocols](evaluation.md), beside the
+[baselines](../how-to/compare-with-baselines.md) on the same cases; `objects` is one where the plan lets levels start
+from objects. A fold holds out one to two cases in ten, so that the second digit means little. Data of which the truth
+names one thing only (a tumour, say) are scored at every level against that.
+
+Minutes are those of `dd_train` from start to end, with features and validation; where a section says so, those of the
+networks alone. Where a section says what would be measured or planned today, what it shows is older than that.
 
 Made by `benchmarks/gallery.py`; [the rows](../../benchmarks/results/gallery) hold devices, versions and times.
 """
@@ -78,7 +79,7 @@ def _overview(found: Mapping[str, Row]) -> str:
             ", ".join(_level(level) for c in full for level in c["levels"]),
             "; ".join(" ".join(map(str, c["timesteps"])) for c in full),
             _minutes(row),
-            _ahead(row),
+            ahead(row),
         ]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
@@ -101,6 +102,7 @@ def _section(name: str, exhibit: Exhibit, row: Row | None, picture: str | None) 
         "",
         *_plan_lines(name, exhibit, row),
         "",
+        *today(name, row),
     ]
     if picture is not None:
         lines += [
@@ -111,8 +113,7 @@ def _section(name: str, exhibit: Exhibit, row: Row | None, picture: str | None) 
 
 
 def _plan_lines(name: str, exhibit: Exhibit, row: Row) -> Iterator[str]:
-    golden = f"../../tests/golden/plan_gallery_{name.replace('-', '_')}.json"
-    yield f"**Planned** ([all decisions]({golden})):"
+    yield f"**Planned** ([all decisions](../../tests/golden/{golden_plan(name).name})):"
     yield ""
     for configuration, planned in row["plan"]["configurations"].items():
         levels = ", ".join(_level(level) for level in planned["levels"])
@@ -120,6 +121,13 @@ def _plan_lines(name: str, exhibit: Exhibit, row: Row) -> Iterator[str]:
             f"- `{configuration}`: patch {_product(planned['patch_size_zyx'])} at "
             f"{_product(planned['spacing_zyx_mm'])} mm; parts (decoder stage) {levels}; timesteps "
             f"{' and '.join(map(str, planned['timesteps']))}; intensities by {_normalization(planned)}"
+        )
+    # None where the planner chose, missing in rows of former days
+    if (own := row.get("parts_if_not_given")) is not None:
+        given = next(d for d in row["plan"]["decisions"] if d["name"] == "parts per level")
+        yield (
+            f"- parts per level: {given['value']}, because: {given['because']}; not given, they would be "
+            f"{own['value']}, because: {own['because']}"
         )
     for wanted in exhibit.telling:
         for decision in row["plan"]["decisions"]:
@@ -131,31 +139,12 @@ def _results(name: str, row: Row) -> list[str]:
     run = row["run"]
     if run is None:
         return [f"Not trained yet: `{row['command']}`.", ""]
-    lines = [
-        _how_it_went(run),
-        "",
-        *_planned_today(row, GOLDEN / f"plan_gallery_{name.replace('-', '_')}.json"),
-    ]
+    lines = [_how_it_went(run), ""]
     if not row["scores"]:
         return [*lines, "There are no labels of the held-out cases, so nothing is scored.", ""]
     rows = [score_row(method, level) for method, levels in row["scores"].items() for level in levels.values()]
-    lines += [score_table(rows, "markdown"), *_baselines_that_win(name, row)]
+    lines += [score_table(rows, "markdown"), baselines_that_win(name, row), ""]
     return lines
-
-
-def _planned_today(row: Row, golden: Path) -> list[str]:
-    """What the plan that was trained would say otherwise if it were made today; nothing where it would not."""
-    today = {
-        (decision["configuration"], decision["name"]): decision["value"]
-        for decision in (read_json(golden)["decisions"] if golden.exists() else ())
-        if decision["name"] not in OF_THE_MACHINE
-    }
-    changed = []
-    for decision in row["plan"]["decisions"]:
-        value = today.get((decision["configuration"], decision["name"]), decision["value"])
-        if value != decision["value"]:
-            changed.append(f"{decision['name']}: {value} (was {decision['value']})")
-    return [f"**Would have been planned today**: {'; '.join(changed)}.", ""] if changed else []
 
 
 def _how_it_went(run: Mapping[str, Any]) -> str:
@@ -164,43 +153,13 @@ def _how_it_went(run: Mapping[str, Any]) -> str:
     device = next(iter(run["finished"].values()))["device"]
     ended = f"**collapsed** at {', '.join(collapsed)}" if collapsed else "no level collapsed"
     machine = run["machine"]
+    gpu = f"{machine['gpu']} ({machine['gpu_memory_gb']:.0f} GB) and " if machine.get("gpu") else ""
+    which = "" if "wall_seconds_train" in run else " (the networks alone)"
     return (
-        f"**Trained** in {_training_minutes(run):.1f} minutes on {machine['cpu']}, {machine['threads']} threads "
-        f"({device}; the machine's load was {machine['load_before']}), commit {run['commit']}; {ended}. "
-        f"Said at the start: {expected}."
+        f"**Trained** in {_training_minutes(run):.1f} minutes{which} on {gpu}{machine['cpu']}, "
+        f"{machine['threads']} threads ({device}; the machine's load was {machine['load_before']}), "
+        f"commit {run['commit']}; {ended}. Said at the start: {expected}."
     )
-
-
-def _baselines_that_win(name: str, row: Row) -> list[str]:
-    sentences = []
-    for level in row["scores"][OURS]:
-        ours = _strict(row, OURS, level)
-        better = {
-            m: _strict(row, m, level) for m in row["scores"] if m != OURS and _strict(row, m, level) > ours
-        }
-        if better:
-            shown = ", ".join(f"{method} {score:.3f}" for method, score in better.items())
-            sentences.append(f"At {level.replace('level', 'level ')} {shown} against {ours:.3f} (`strict`).")
-    if not sentences:
-        return ["No baseline is ahead in `strict` Dice.", ""]
-    return [" ".join(["A baseline wins.", *sentences, REMARKS.get(name, NOT_EXAMINED)]), ""]
-
-
-def _ahead(row: Row) -> str:
-    """The method with the best strict Dice at every level."""
-    if row["run"] is None:
-        return "not trained yet"
-    levels = row["scores"].get(OURS, {})
-    best = {level: max(row["scores"], key=lambda m, level=level: _strict(row, m, level)) for level in levels}
-    return (
-        ", ".join(f"{level.removeprefix('level')}: {method}" for level, method in best.items()) or "no labels"
-    )
-
-
-def _strict(row: Row, method: str, level: str) -> float:
-    score = row["scores"].get(method, {}).get(level)
-    value = None if score is None else score["protocols"]["strict"]["dice"]
-    return -1.0 if value is None else float(value)
 
 
 def _minutes(row: Row) -> str:
@@ -208,8 +167,9 @@ def _minutes(row: Row) -> str:
 
 
 def _training_minutes(run: Mapping[str, Any]) -> float:
-    """Of the diffusion models and all levels, by their logs: features and validation are left out."""
-    return float(sum(end["seconds"] for end in run["finished"].values()) / 60)
+    """Of the whole commands; where a row does not hold that, of the networks, without features and validation."""
+    seconds = run.get("wall_seconds_train", sum(end["seconds"] for end in run["finished"].values()))
+    return float(seconds / 60)
 
 
 def _level(level: Mapping[str, Any]) -> str:

@@ -1,6 +1,7 @@
 """Predicted against measured peak memory of the two training steps, from 16³ to 96³.
 
-    python benchmarks/memory_model.py        # writes benchmarks/results/memory_model_{cpu,cuda}.json
+    python benchmarks/memory_model.py                  # writes benchmarks/results/memory_model_cpu.json
+    python benchmarks/memory_model.py --device cuda    # writes benchmarks/results/memory_model_cuda.json
 
 Each row runs the real trainers, `pretrain_diffusion` and `train_segmenter`, for two iterations on random volumes of
 the size of a patch, each in a process of its own. On the CPU the peak is summed from the allocator's events, which
@@ -210,6 +211,8 @@ def measure(row: Row, device: str) -> dict[str, Any]:
     """Both steps of one row."""
     configuration = configuration_of(row)
     runtime = choose_runtime(device, row.precision)
+    # as dd_train does: cuDNN tries its algorithms, and some of them want more room
+    torch.backends.cudnn.benchmark = True
     setup = TrainingSetup(
         configuration, Fold(CASES[:2], CASES[2:]), RandomCases(row), runtime, 0, 0, False  # type: ignore[arg-type]
     )  # fmt: skip
@@ -239,7 +242,7 @@ def main() -> None:
     if args.row is not None:
         print(json.dumps(measure(ROWS[args.row], args.device)))
         return
-    about, started, rows = machine(), time.perf_counter(), []
+    about, started, rows = machine(args.device), time.perf_counter(), []
     for number in range(len(ROWS)):
         command = [sys.executable, __file__, "--device", args.device, "--row", str(number)]
         done = subprocess.run(command, check=True, capture_output=True, encoding="utf-8")

@@ -1,4 +1,3 @@
-import json
 from pathlib import Path
 
 import gallery
@@ -8,16 +7,17 @@ import numpy as np
 import pytest
 from gallery_data import EXHIBITS, NotAtHandError, Request
 from gallery_phantoms import KINDS, scattered
-from gallery_rows import collapsed_levels
-from small_plan import FINGERPRINT, make_plan
+from gallery_rivals import NOT_EXAMINED
+from gallery_row import trained_row
 
+from dd_nnunet.commands.baseline_setup import METHOD_NAMES
 from dd_nnunet.core.fingerprint import DatasetFingerprint
 from dd_nnunet.core.json_record import record_from_json
 from dd_nnunet.planning.fingerprinting import fingerprint_case
 from dd_nnunet.storage.atomic import read_json, write_json
 from dd_nnunet.storage.raw_dataset import find_cases, load_description
 from dd_nnunet.storage.volume import read_label_map, read_volume, write_labels
-from dd_nnunet.storage.workspace import DatasetFolders, Workspace
+from dd_nnunet.storage.workspace import Workspace
 
 ROOT = Path(__file__).parents[2]
 PHANTOMS = ("thick-slices", "ct", "two-channels", "em")
@@ -156,47 +156,6 @@ def test_real_data_are_linked_or_said_to_be_missing(tmp_path):
         make(tmp_path, "mni152", template=tmp_path / "t1.nii.gz")
 
 
-def score(dice):
-    protocols = {p: {"dice": dice, "foreground": dice, "hd95_mm": 2.0} for p in ("hsu", "strict")}
-    return {"level": 1, "n_cases": 2, "protocols": protocols}
-
-
-def trained_row(collapsed=False):
-    level = {"level": 1, "n_parts": 2, "stages": [1]}
-    return {
-        "dataset": "Dataset919_DarkGranules",
-        "command": "python benchmarks/gallery.py train --work DIR em",
-        "measured": {
-            "n_cases": 10, "median_crop_shape_zyx": [48, 48, 40], "median_spacing_zyx_mm": [1.6e-5] * 3,
-            "noise_sd": 0.1, "noise_slope": -1.2, "snr": 1.6, "diameters_mm": [0.00056, 0.000134],
-        },
-        "plan": {
-            "configurations": {
-                "3d_fullres": {
-                    "spacing_zyx_mm": [1.6e-5] * 3, "patch_size_zyx": [48, 48, 40], "levels": [level],
-                    "normalization": [{"scheme": "percentile"}], "timesteps": [84, 126],
-                }
-            },
-            "decisions": [
-                {"name": "timesteps", "value": "84 126", "because": "of the noise", "configuration": "3d_fullres"}
-            ],
-        },
-        "run": {
-            "expected_minutes": ["about 9 minutes on this machine by a short probe"],
-            "finished": {
-                "3d_fullres/diffusion": {"device": "cpu: it is there", "seconds": 306.0},
-                "3d_fullres/level1": {"collapsed": collapsed, "device": "cpu: it is there", "seconds": 300.0},
-            },
-            "machine": {"cpu": "a CPU", "threads": 2, "load_before": 0.1}, "commit": "abc1234",
-        },
-        "scores": {
-            "dd_nnunet": {"level1": score(0.8)},
-            "kmeans": {"level1": score(0.7)},
-            "denoise-kmeans": {"level1": score(0.9)},
-        },
-    }  # fmt: skip
-
-
 def test_the_page_shows_what_there_is_and_says_what_is_missing(tmp_path):
     rows, pictures = tmp_path / "rows", tmp_path / "docs" / "pictures"
     write_json(rows / "em.json", trained_row())
@@ -211,47 +170,55 @@ def test_the_page_shows_what_there_is_and_says_what_is_missing(tmp_path):
     assert len(sections) == len(EXHIBITS)
     em = sections["Dark objects on bright ground"]
     assert "timesteps: 84 126, because: of the noise" in em
-    assert "in 10.1 minutes on a CPU, 2 threads" in em and "no level collapsed" in em
+    assert "in 10.5 minutes on a CPU, 2 threads" in em and "no level collapsed" in em
     assert "| denoise-kmeans | 1 | **0.900** |" in em
     assert "A baseline wins. At level 1 denoise-kmeans 0.900 against 0.800 (`strict`)." in em
-    assert gallery_page.NOT_EXAMINED in em
+    assert NOT_EXAMINED in em
     assert "(pictures/em.png)" in em
-    assert (
-        "Not trained yet" in sections["Computed tomography"] and "0.8" not in sections["Computed tomography"]
-    )
+    ct = sections["Computed tomography"]
+    assert "Not trained yet" in ct and "| dd_nnunet |" not in ct
     assert "Not planned yet" in sections["Thick slices"]
+    assert "| 84 126 | 10.5 | 1: denoise-kmeans |" in text
+
+
+def test_older_rows_have_the_minutes_of_the_networks_alone(tmp_path):
+    row = trained_row()
+    del row["run"]["wall_seconds_train"]
+    write_json(tmp_path / "em.json", row)
+    text = gallery_page.page(tmp_path, tmp_path, tmp_path)
+    assert "in 10.1 minutes (the networks alone) on a CPU, 2 threads" in text
     assert "| 84 126 | 10.1 | 1: denoise-kmeans |" in text
+
+
+def test_a_gpu_is_named(tmp_path):
+    row = trained_row()
+    row["run"]["machine"] |= {"gpu": "NVIDIA H200", "gpu_memory_gb": 139.8}
+    write_json(tmp_path / "em.json", row)
+    text = gallery_page.page(tmp_path, tmp_path, tmp_path)
+    assert "in 10.5 minutes on NVIDIA H200 (140 GB) and a CPU, 2 threads" in text
+
+
+def test_parts_that_were_given_stand_beside_the_planners_own(tmp_path):
+    row = trained_row()
+    decision = {
+        "name": "parts per level",
+        "value": "2 5",
+        "because": "given in dataset.json",
+        "configuration": "",
+    }
+    row["plan"]["decisions"].append(decision)
+    write_json(
+        tmp_path / "em.json", row | {"parts_if_not_given": {"value": "2 3", "because": "measured: so"}}
+    )
+    told = "parts per level: 2 5, because: given in dataset.json; not given, they would be 2 3, because: measured: so"
+    assert told in gallery_page.page(tmp_path, tmp_path, tmp_path)
+    write_json(tmp_path / "em.json", row | {"parts_if_not_given": None})
+    assert "not given" not in gallery_page.page(tmp_path, tmp_path, tmp_path)
 
 
 def test_a_collapse_is_told(tmp_path):
     write_json(tmp_path / "em.json", trained_row(collapsed=True))
     assert "**collapsed** at 3d_fullres/level1" in gallery_page.page(tmp_path, tmp_path, tmp_path)
-
-
-def test_a_collapse_of_one_of_several_levels_is_told():
-    levels = {"1": {"collapsed": False}, "2": {"collapsed": True}}
-    ends = {
-        "3d_fullres/levels": {"levels": levels},
-        "3d_lowres/level1": {"collapsed": True},
-        "a/diffusion": {},
-    }
-    assert collapsed_levels(ends) == ["3d_lowres/level1", "3d_fullres/levels 2"]
-
-
-def test_a_plan_that_would_be_another_today_is_told(tmp_path):
-    row = trained_row()
-    golden = tmp_path / "plan.json"
-    decision = {"name": "timesteps", "value": "50 75", "because": "", "configuration": "3d_fullres"}
-    other = {"name": "precision", "value": "float32", "because": "", "configuration": ""}
-    row["plan"]["decisions"].append(other | {"value": "bfloat16"})
-    write_json(golden, {"decisions": [decision, other]})
-    assert gallery_page._planned_today(row, golden) == [
-        "**Would have been planned today**: timesteps: 50 75 (was 84 126).",
-        "",
-    ]
-    write_json(golden, {"decisions": [decision | {"value": "84 126"}, other]})
-    assert gallery_page._planned_today(row, golden) == []
-    assert gallery_page._planned_today(row, tmp_path / "none.json") == []
 
 
 def test_the_page_in_the_documentation_is_made_of_the_rows():
@@ -263,50 +230,6 @@ def test_pictures_are_small_and_only_of_data_that_may_be_shown():
     for path in gallery_page.PICTURES.glob("*.png"):
         assert EXHIBITS[path.stem].pictured
         assert path.stat().st_size < 100_000
-
-
-def test_results_are_gathered_from_what_the_commands_leave(tmp_path, monkeypatch):
-    shop = gallery.Workshop(tmp_path, tmp_path / "rows", tmp_path / "pictures")
-    # no pictures of it
-    exhibit = EXHIBITS["pet"]
-    folders = DatasetFolders(
-        exhibit.folder, None, tmp_path / "preprocessed" / exhibit.folder, tmp_path / "results"
-    )
-    monkeypatch.setattr(gallery.Workshop, "folders", lambda shop, exhibit: folders)
-    monkeypatch.setattr(gallery, "_run", lambda shop, name, *command: leave_results(shop, folders, command))
-    write_json(folders.preprocessed / "ddPlans.json", make_plan())
-    write_json(folders.fingerprint_json, FINGERPRINT)
-    gallery.train_exhibit(shop, "pet")
-    row = read_json(tmp_path / "rows" / "pet.json")
-    assert row["dataset"] == exhibit.folder and row["measured"]["n_cases"] == 5
-    assert [level["n_parts"] for level in row["plan"]["configurations"]["3d_fullres"]["levels"]] == [2, 3]
-    found = {
-        method: levels["level1"]["protocols"]["strict"]["dice"] for method, levels in row["scores"].items()
-    }
-    assert found == {"dd_nnunet": 0.8, "kmeans": 0.7, "denoise-kmeans": 0.7}
-    run = row["run"]
-    assert run["collapsed"] is True
-    assert set(run["finished"]) == {"3d_fullres/diffusion", "3d_fullres/level1"}
-    assert run["wall_seconds_baselines"] == 20.0
-    assert run["expected_minutes"] == ["about 3 minutes on this machine by a short probe: diffusion 1.0"]
-    assert run["versions"] == {"torch": "2.13.0"}
-
-
-def leave_results(shop, folders, command):
-    """What dd_train and dd_baseline write, and what they say."""
-    shop.log("pet").parent.mkdir(exist_ok=True)
-    with shop.times("pet").open("a") as times:
-        times.write(json.dumps({"command": command, "seconds": 10.0, "exit_code": 0}) + "\n")
-    home = folders.model("ddPlans", "3d_fullres")
-    if command[0] == "train":
-        shop.log("pet").write_text("about 3 minutes on this machine by a short probe: diffusion 1.0\n")
-        for name, ended in (("diffusion", {}), ("level1", {"collapsed": True})):
-            write_json(home / "fold_0" / name / "finished.json", ended | {"device": "cpu", "seconds": 1.0})
-            write_json(home / "fold_0" / name / "debug.json", {"starts": [{"versions": {"torch": "2.13.0"}}]})
-    else:
-        home = folders.baseline(command[command.index("--method") + 1], "ddPlans", "3d_fullres")
-    dice = 0.8 if command[0] == "train" else 0.7
-    write_json(home / "fold_0" / "level1" / "validation" / "summary.json", score(dice))
 
 
 def narrow(channels):
@@ -339,11 +262,12 @@ def trained(tmp_path_factory):
 def test_a_fold_is_trained_and_scored_beside_the_baselines(trained, capfd):
     root, places = trained
     row = read_json(root / "rows" / "ct.json")
-    assert set(row["scores"]) == {"dd_nnunet", "kmeans", "denoise-kmeans"}
+    assert set(row["scores"]) == {"dd_nnunet", *METHOD_NAMES}
     assert all(set(levels) == {"level1", "level2"} for levels in row["scores"].values())
     assert set(row["run"]["finished"]) == {"3d_fullres/diffusion", "3d_fullres/levels"}
     assert set(row["run"]["finished"]["3d_fullres/levels"]["levels"]) == {"1", "2"}
     assert row["run"]["versions"]["torch"]
+    assert row["run"]["wall_seconds_train"] > sum(end["seconds"] for end in row["run"]["finished"].values())
     assert 1000 < (root / "pictures" / "ct.png").stat().st_size < 100_000
     before = (root / "logs" / "ct.jsonl").read_text()
     gallery.main(["train", "ct", *places])

@@ -44,3 +44,14 @@ def test_the_readme_has_the_two_commands_of_the_makefile() -> None:
     for target in ("demo", "test"):
         assert f"```bash\nmake {target}\n```" in readme
         assert f"\n{target}:" in makefile
+
+
+def test_what_contributors_are_told_to_make_is_in_the_makefile() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    rows = re.findall(
+        r"^\| `make ([a-z-]+)` \|", (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"), re.MULTILINE
+    )
+    assert {"test", "test-slow", "test-gpu", "bench", "bench-gpu"} <= set(rows)
+    phony = re.findall(r"^\.PHONY: (.*)$", makefile, re.MULTILINE)[0].split()
+    for target in rows:
+        assert target in phony and f"\n{target}: " in makefile and f"#   make {target} " in makefile

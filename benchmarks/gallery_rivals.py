@@ -1,0 +1,79 @@
+"""Where a baseline is ahead of dd_nnunet, in words, from the scores of a row of the gallery."""
+
+from collections.abc import Mapping
+from typing import Any
+
+OURS = "dd_nnunet"
+NOT_EXAMINED = "Why was not examined."
+# why a baseline wins, by data set: written by people who looked
+REMARKS: Mapping[str, str] = {}
+Row = Mapping[str, Any]
+
+
+def baselines_that_win(name: str, row: Row) -> str:
+    """A paragraph: baselines ahead in `strict` Dice, others that are ahead in HD95 only, and why."""
+    levels = row["scores"][OURS]
+    by_dice = [text for level in levels if (text := _ahead_in_dice(row, level))]
+    by_distance = [text for level in levels if (text := _ahead_in_distance(row, level))]
+    first = "A baseline wins." if by_dice else "No baseline is ahead in `strict` Dice."
+    why = [REMARKS.get(name, NOT_EXAMINED)] if by_dice or by_distance else []
+    return " ".join([first, *by_dice, *by_distance, *why])
+
+
+def ahead(row: Row) -> str:
+    """The method with the best strict Dice at every level."""
+    if row["run"] is None:
+        return "not trained yet"
+    levels = row["scores"].get(OURS, {})
+    best = {level: max(row["scores"], key=lambda m, level=level: _strict(row, m, level)) for level in levels}
+    return (
+        ", ".join(f"{level.removeprefix('level')}: {method}" for level, method in best.items()) or "no labels"
+    )
+
+
+def _ahead_in_dice(row: Row, level: str) -> str:
+    ours = _strict(row, OURS, level)
+    better = {m: score for m in _rivals(row) if (score := _strict(row, m, level)) > ours}
+    shown = ", ".join(f"{method} {score:.3f}" for method, score in better.items())
+    return f"At {_words(level)} {shown} against {ours:.3f} (`strict`)." if better else ""
+
+
+def _ahead_in_distance(row: Row, level: str) -> str:
+    """Baselines whose outlines lie nearer to the true ones although their Dice is not better."""
+    ours, dice = _hd95_mm(row, OURS, level), _strict(row, OURS, level)
+    if ours is None:
+        return ""
+    others = {m: _hd95_mm(row, m, level) for m in _rivals(row) if _strict(row, m, level) <= dice}
+    nearer = {method: mm for method, mm in others.items() if mm is not None and mm < ours}
+    # a digit more than the table: they may differ by less than it shows
+    shown = ", ".join(f"{method} ({mm:.2f} mm)" for method, mm in nearer.items())
+    verb = "is" if len(nearer) == 1 else "are"
+    return (
+        f"At {_words(level)} {shown} {verb} ahead in HD95, though not in Dice ({ours:.2f} mm)."
+        if nearer
+        else ""
+    )
+
+
+def _rivals(row: Row) -> list[str]:
+    return [method for method in row["scores"] if method != OURS]
+
+
+def _words(level: str) -> str:
+    return level.replace("level", "level ")
+
+
+def _strict(row: Row, method: str, level: str) -> float:
+    value = _score(row, method, level, "dice")
+    return -1.0 if value is None else value
+
+
+def _hd95_mm(row: Row, method: str, level: str) -> float | None:
+    return _score(row, method, level, "hd95_mm")
+
+
+def _score(row: Row, method: str, level: str, key: str) -> float | None:
+    """By the `strict` protocol; None where the level is not scored."""
+    score = row["scores"].get(method, {}).get(level)
+    value = None if score is None else score["protocols"]["strict"][key]
+    return None if value is None else float(value)
