@@ -39,7 +39,7 @@ from dd_nnunet.planning.stage_choice import (
     given_stages,
     noise_after_averaging,
 )
-from dd_nnunet.planning.training_length import cases_of_a_fold, iterations_of_a_pass, stretched
+from dd_nnunet.planning.training_length import bounded, cases_of_a_fold, iterations_of_a_pass, stretched
 
 N_TIMESTEPS = 250
 
@@ -155,13 +155,16 @@ def plan_configuration(
 def _diffusion(nets: Networks, preset: Preset, task: Task, n_cases: int) -> DiffusionPlan:
     patch, batch_size = nets.topology.patch_size_zyx, nets.diffusion_batch_size
     one_pass = iterations_of_a_pass(n_cases, task.median_shape_zyx, patch, batch_size)
+    most = preset.float32_diffusion_voxels if task.is_float32 else None
     return DiffusionPlan(
         channels=nets.diffusion.channels,
         strides_zyx=nets.diffusion.strides_zyx,
         kernel_sizes_zyx=nets.diffusion.kernel_sizes_zyx,
         n_timesteps=N_TIMESTEPS,
         batch_size=batch_size,
-        iterations=stretched(preset.diffusion_iterations, one_pass, preset),
+        iterations=bounded(
+            stretched(preset.diffusion_iterations, one_pass, preset), batch_size * math.prod(patch), most
+        ),
         learning_rate=preset.diffusion_learning_rate,
         ema_decay=preset.ema_decay,
         recipe=preset.recipe,
@@ -204,6 +207,8 @@ def _segmenter(nets: Networks, preset: Preset, task: Task, n_cases: int, nested:
     else:
         one_pass = iterations_of_a_pass(n_cases, task.median_shape_zyx, patch, batch_size)
         iterations = stretched(preset.segmenter_iterations, one_pass / epochs, preset)
+        most = preset.float32_segmenter_voxels if task.is_float32 else None
+        iterations = bounded(iterations, epochs * batch_size * math.prod(patch), most)
     return SegmenterPlan(
         features_per_stage=nets.segmenter.channels,
         strides_zyx=((1, 1, 1), *nets.segmenter.strides_zyx),

@@ -18,6 +18,8 @@ MAX_DIFFUSION_RESOLUTIONS = 4
 MAX_SEGMENTER_CHANNELS = 320
 MIN_CHANNELS = 8
 MIN_BATCH_SIZE = 2
+# torch computes convolutions of a single float32 volume on the CPU in a way that takes up to six times as long
+MIN_FLOAT32_BATCH_SIZE = 2
 N_CONVS = 2
 KERNEL: Zyx = (3, 3, 3)
 # of the segmenter in the paper's released code, whose patch is resized to a multiple of 16
@@ -29,6 +31,7 @@ RELEASED_DROPOUT = 0.2
 # below this a patch shows too little of an object: narrower networks are tried first
 SMALL_PATCH_VOXELS = 32**3
 CHANNEL_DIVISORS = (1, 2, 4)
+BYTES_OF_BFLOAT16 = 2
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,11 @@ class Task:
     n_inputs: int
     n_parts: int
     bytes_per_value: int
+
+    @property
+    def is_float32(self) -> bool:
+        """Whether activations are float32, which is to say that the machine is not fast at bfloat16."""
+        return self.bytes_per_value > BYTES_OF_BFLOAT16
 
 
 def plan_networks(task: Task, preset: Preset, budget: Budget) -> Networks:
@@ -143,9 +151,7 @@ def _networks(topology: Topology, divisor: int, task: Task, preset: Preset) -> N
             if preset.released_segmenter
             else _unet(topology, segmenter_channels, task)
         ),
-        diffusion_batch_size=min(
-            MIN_BATCH_SIZE, largest_batch(topology, preset.diffusion_batch_size, preset)
-        ),
+        diffusion_batch_size=min(MIN_BATCH_SIZE, largest_diffusion_batch(topology, task, preset)),
         segmenter_batch_size=min(
             MIN_BATCH_SIZE, largest_batch(topology, preset.segmenter_batch_size, preset)
         ),
@@ -175,6 +181,14 @@ def largest_batch(topology: Topology, wanted: int, preset: Preset) -> int:
     return max(1, min(wanted, wanted * preset.one_volume_voxels // math.prod(topology.patch_size_zyx)))
 
 
+def largest_diffusion_batch(topology: Topology, task: Task, preset: Preset) -> int:
+    """`largest_batch` of pretraining, never a single volume where that is slow; segmenters see pairs anyway."""
+    fewest = MIN_FLOAT32_BATCH_SIZE if task.is_float32 else 1
+    return max(
+        largest_batch(topology, preset.diffusion_batch_size, preset), min(fewest, preset.diffusion_batch_size)
+    )
+
+
 def _unet(topology: Topology, channels: tuple[int, ...], task: Task) -> UNetShape:
     return UNetShape(
         patch_size_zyx=topology.patch_size_zyx,
@@ -186,7 +200,7 @@ def _unet(topology: Topology, channels: tuple[int, ...], task: Task) -> UNetShap
 
 
 def _grow_batches(nets: Networks, task: Task, preset: Preset, limit: float) -> Networks:
-    while nets.diffusion_batch_size < largest_batch(nets.topology, preset.diffusion_batch_size, preset):
+    while nets.diffusion_batch_size < largest_diffusion_batch(nets.topology, task, preset):
         larger = replace(nets, diffusion_batch_size=nets.diffusion_batch_size + 1)
         if _bytes(larger, task) > limit:
             break

@@ -17,6 +17,9 @@ class Preset:
         because: what it is for, told with the plan.
         max_patch_voxels: a bound on computing time, beside the bound on memory; None = memory only.
         one_volume_voxels: batches of larger patches hold as many fewer volumes, at least one; None = no bound.
+        float32_diffusion_voxels: of all batches of pretraining together, where the machine is not fast at bfloat16;
+            None = no bound.
+        float32_segmenter_voxels: the same of a network of levels.
         timesteps: read for features; None = from the measured noise.
         segmenter_iterations: per epoch; None = one pass over the training cases.
         max_stretch: both trainings take so many times as long at most, to draw as many voxels as the data has.
@@ -76,6 +79,8 @@ class Preset:
     feature_grid: Literal["centres", "corners"] = "centres"
     invariance: Literal["squares", "masks"] = "squares"
     released_segmenter: bool = False
+    float32_diffusion_voxels: int | None = None
+    float32_segmenter_voxels: int | None = None
 
     @property
     def any_patch(self) -> bool:
@@ -107,6 +112,8 @@ PRESETS = MappingProxyType(
             segmenter_learning_rate=1e-3,
             scale_free=True,
             anchor_weight=1.0,
+            float32_diffusion_voxels=200_000_000,
+            float32_segmenter_voxels=60_000_000,
         ),
         "standard": Preset(
             because="hours on one GPU",

@@ -17,7 +17,13 @@ from dd_nnunet.core.plan import (
 )
 from dd_nnunet.core.units import GB, counted
 from dd_nnunet.planning.memory import UNetShape
-from dd_nnunet.planning.networks import MAX_DIFFUSION_RESOLUTIONS, Networks, Task, largest_batch
+from dd_nnunet.planning.networks import (
+    MAX_DIFFUSION_RESOLUTIONS,
+    Networks,
+    Task,
+    largest_batch,
+    largest_diffusion_batch,
+)
 from dd_nnunet.planning.presets import PAPER, Budget, Preset
 from dd_nnunet.planning.stage_choice import (
     CELLS_PER_DIAMETER,
@@ -82,6 +88,8 @@ def explain_networks(nets: Networks, task: Task, preset: Preset, budget: Budget)
             because = chosen
         elif size == largest_batch(nets.topology, wished, preset):
             because = f"{chosen} takes {wished} of 32 x 32 x 32 voxels, and as many fewer of larger patches"
+        elif name == "diffusion" and size == largest_diffusion_batch(nets.topology, task, preset):
+            because = f"{chosen} takes fewer of larger patches, but single float32 volumes are slow on a CPU"
         else:
             because = f"{chosen} wishes {wished}; {size} fit {memory}"
         yield Decision(f"{name} batch size", str(size), because)
@@ -211,19 +219,22 @@ def explain_nesting(groups: Sequence[LevelGroup], chosen: str) -> Iterator[Decis
 def explain_effort(
     diffusion: DiffusionPlan, segmenter: SegmenterPlan, chosen: str, preset: Preset | None = None
 ) -> Iterator[Decision]:
-    """How long is trained, and with which weights; `preset`, if known, tells what was stretched."""
-    longer = "; longer, to draw as many voxels as the training cases have"
-    pretraining = preset is not None and diffusion.iterations > preset.diffusion_iterations
-    epochs = preset is not None and segmenter.iterations_per_epoch > (preset.segmenter_iterations or math.inf)
+    """How long is trained, and with which weights; `preset`, if known, tells what was stretched or cut short."""
+    iterations, per_epoch = (
+        (diffusion.iterations, segmenter.iterations_per_epoch)
+        if preset is None
+        else (preset.diffusion_iterations, preset.segmenter_iterations or segmenter.iterations_per_epoch)
+    )
     yield Decision(
         "diffusion training",
         f"{diffusion.iterations} iterations, rate {diffusion.learning_rate:g}, EMA {diffusion.ema_decay:g}",
-        chosen + longer * pretraining,
+        chosen + _how_long(diffusion.iterations, iterations),
     )
     yield Decision(
         "segmenter training",
         f"{segmenter.epochs} epochs x {segmenter.iterations_per_epoch}, rate {segmenter.learning_rate:g}",
-        f"{chosen}{longer * epochs}; {segmenter.warm_start_epochs} of the epochs are warm start",
+        f"{chosen}{_how_long(segmenter.iterations_per_epoch, per_epoch)}; "
+        f"{segmenter.warm_start_epochs} of the epochs are warm start",
     )
     if segmenter.warm_start_epochs:
         yield Decision(
@@ -235,6 +246,14 @@ def explain_effort(
     weights = (segmenter.feature_weight, segmenter.visual_weight, segmenter.invariance_weight)
     scale = "divided by its own variance" if segmenter.scale_free else "in its own units"
     yield Decision("loss weights", " ".join(f"{w:g}" for w in weights), f"{chosen}; each consistency {scale}")
+
+
+def _how_long(iterations: int, of_preset: int) -> str:
+    if iterations > of_preset:
+        return "; longer, to draw as many voxels as the training cases have"
+    if iterations < of_preset:
+        return f"; {of_preset} would take long without fast bfloat16"
+    return ""
 
 
 def explain_paper(budget: Budget) -> Iterator[Decision]:

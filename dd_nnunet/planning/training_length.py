@@ -1,4 +1,4 @@
-"""How long is trained: as the preset says, or longer where that would not reach every voxel of the data."""
+"""How long is trained: as the preset says, longer where data are large, shorter where the machine is slow."""
 
 import math
 
@@ -34,3 +34,14 @@ def iterations_of_a_pass(n_cases: int, median_shape_zyx: Zyx, patch_size_zyx: Zy
     """
     n_patches = math.prod(median_shape_zyx) / math.prod(patch_size_zyx)
     return cases_of_a_fold(n_cases) * max(n_patches, 1.0) / batch_size
+
+
+def bounded(iterations: int, batch_voxels: int, most_voxels: int | None) -> int:
+    """So many iterations, or as many as the voxels of all batches together allow; at least one.
+
+    Args:
+        iterations: wished for.
+        batch_voxels: voxels of the patches of one batch.
+        most_voxels: of all batches; None = no bound.
+    """
+    return iterations if most_voxels is None else max(1, min(iterations, most_voxels // batch_voxels))

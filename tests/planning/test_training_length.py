@@ -5,7 +5,12 @@ from made_fingerprint import make_description, make_fingerprint
 
 from dd_nnunet.planning.plan_dataset import plan_dataset
 from dd_nnunet.planning.presets import PRESETS, Budget
-from dd_nnunet.planning.training_length import cases_of_a_fold, iterations_of_a_pass, stretched
+from dd_nnunet.planning.training_length import (
+    bounded,
+    cases_of_a_fold,
+    iterations_of_a_pass,
+    stretched,
+)
 
 
 def test_a_pass_by_hand():
@@ -23,9 +28,9 @@ def test_as_the_preset_says_or_one_pass_or_the_longest(one_pass, iterations):
     assert stretched(100, one_pass, replace(PRESETS["standard"], max_stretch=3)) == iterations
 
 
-def planned(n_cases, edge, preset):
+def planned(n_cases, edge, preset, **budget):
     fingerprint = make_fingerprint([(edge,) * 3] * n_cases, [(1.0, 1.0, 1.0)] * n_cases)
-    plan = plan_dataset("Dataset001_Cells", fingerprint, make_description(), Budget(preset=preset))
+    plan = plan_dataset("Dataset001_Cells", fingerprint, make_description(), Budget(preset=preset, **budget))
     reasons = {d.name: d.because for d in plan.decisions if d.configuration in ("", "3d_fullres")}
     return plan.configuration("3d_fullres"), reasons
 
@@ -45,6 +50,45 @@ def test_large_data_is_trained_on_for_longer_and_the_plan_says_why():
 
 
 def test_the_fast_preset_stays_fast():
-    plan, reasons = planned(200, 400, "fast")
+    plan, reasons = planned(200, 400, "fast", fast_bf16=True)
     assert (plan.diffusion.iterations, plan.segmenter.iterations_per_epoch) == (1500, 50)
-    assert "longer" not in reasons["segmenter training"]
+    assert reasons["segmenter training"] == "preset fast; 3 of the epochs are warm start"
+
+
+@pytest.mark.parametrize(
+    ("wished", "batch_voxels", "most", "iterations"),
+    [(1500, 1000, None, 1500), (1500, 1000, 2_000_000, 1500), (1500, 1000, 999_999, 999), (50, 1000, 10, 1)],
+)
+def test_no_more_than_so_many_voxels(wished, batch_voxels, most, iterations):
+    assert bounded(wished, batch_voxels, most) == iterations
+
+
+def test_without_fast_bfloat16_large_patches_are_trained_on_for_less_and_the_plan_says_so():
+    plan, reasons = planned(10, 64, "fast", fast_bf16=False)
+    assert plan.patch_size_zyx == (64, 64, 64)
+    # 200 000 000 voxels in batches of two patches, 60 000 000 in 16 epochs of single ones
+    assert (plan.diffusion.batch_size, plan.diffusion.iterations) == (2, 381)
+    assert (plan.segmenter.epochs, plan.segmenter.batch_size, plan.segmenter.iterations_per_epoch) == (
+        16,
+        1,
+        14,
+    )
+    assert reasons["diffusion training"] == "preset fast; 1500 would take long without fast bfloat16"
+    assert "50 would take long without fast bfloat16; 3 of" in reasons["segmenter training"]
+    assert reasons["diffusion batch size"] == (
+        "preset fast takes fewer of larger patches, but single float32 volumes are slow on a CPU"
+    )
+
+
+@pytest.mark.parametrize("fast_bf16", [True, False])
+def test_small_patches_are_trained_on_for_the_presets_length_everywhere(fast_bf16):
+    plan, _ = planned(10, 32, "fast", fast_bf16=fast_bf16)
+    assert (plan.diffusion.batch_size, plan.diffusion.iterations) == (4, 1500)
+    assert (plan.segmenter.batch_size, plan.segmenter.iterations_per_epoch) == (2, 50)
+
+
+def test_other_presets_are_as_long_in_float32():
+    for preset in ("standard", "paper"):
+        slow, fast = (planned(10, 64, preset, fast_bf16=fast_bf16)[0] for fast_bf16 in (False, True))
+        assert slow.diffusion.iterations == fast.diffusion.iterations
+        assert slow.segmenter.iterations_per_epoch == fast.segmenter.iterations_per_epoch
