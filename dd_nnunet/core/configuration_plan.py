@@ -1,0 +1,159 @@
+"""One configuration of a plan: all that depends on its resolution."""
+
+import itertools
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from dd_nnunet.core.errors import UserError
+from dd_nnunet.core.level_plan import LevelGroup, LevelPlan, ObjectPlan
+from dd_nnunet.core.network_plans import (
+    DiffusionPlan,
+    FeaturePlan,
+    SegmenterPlan,
+    Zyx,
+    check_lengths,
+    check_multiple,
+)
+from dd_nnunet.core.volume_plans import STRICT, NormalizationPlan, ReadingPlan
+
+
+@dataclass(frozen=True)
+class ConfigurationPlan:
+    """One resolution at which the dataset is prepared and trained.
+
+    Args:
+        spacing_zyx_mm: of the prepared volumes; above 0.
+        median_shape_zyx: of the crops at that spacing.
+        patch_size_zyx: voxels of a patch; a multiple of the diffusion U-Net's total stride on every axis, or, where
+            that has a grid of its own, of the segmenter's.
+        normalization: one per channel.
+        precision: number format of the networks' activations; weights are float32 in both cases.
+        diffusion: the diffusion U-Net and its pretraining.
+        features: what is read from the trained diffusion model.
+        segmenter: the network of every level and its training.
+        levels: in order, coarsest first.
+        gpu_memory_target_gb: what a training step may need.
+        estimated_gpu_memory_gb: what the hungrier of the two training steps is estimated to need.
+        reading: how raw volumes are read.
+        crop: leave out of a volume what surrounds the box of its foreground.
+        objects: the first levels' training starts from objects within objects; that of others, or of all where this
+            is null, from k-means.
+    """
+
+    spacing_zyx_mm: tuple[float, float, float]
+    median_shape_zyx: Zyx
+    patch_size_zyx: Zyx
+    normalization: tuple[NormalizationPlan, ...]
+    precision: Literal["bfloat16", "float32"]
+    diffusion: DiffusionPlan
+    features: FeaturePlan
+    segmenter: SegmenterPlan
+    levels: tuple[LevelPlan, ...]
+    gpu_memory_target_gb: float
+    estimated_gpu_memory_gb: float
+    reading: ReadingPlan = STRICT
+    crop: bool = True
+    objects: ObjectPlan | None = None
+
+    def __post_init__(self) -> None:
+        if not all(0 < mm < math.inf for mm in self.spacing_zyx_mm):
+            raise ValueError(f"spacing_zyx_mm is {list(self.spacing_zyx_mm)}; must be above 0 on every axis")
+        self._check_patch()
+        self._check_objects()
+        self._check_nesting()
+        n_timesteps = self.diffusion.n_timesteps
+        for timestep in self.features.timesteps:
+            if not 0 <= timestep < n_timesteps:
+                raise ValueError(f"features.timesteps has {timestep}; allowed: 0–{n_timesteps - 1}")
+        for level in self.levels:
+            for stage in level.stages:
+                if not 1 <= stage <= self.diffusion.n_stages:
+                    raise ValueError(
+                        f"level {level.level} uses stage {stage}; stages are 1–{self.diffusion.n_stages}"
+                    )
+
+    def _check_objects(self) -> None:
+        if self.objects is None:
+            return
+        if len(self.normalization) > 1:
+            raise ValueError(f"objects goes with one channel, not {len(self.normalization)}")
+        for level in self.levels:
+            if self.starts_from_objects(level) and level.n_parts != self.objects.n_parts[level.level - 1]:
+                raise ValueError(
+                    f"n_parts of level {level.level} is {level.n_parts}, objects.n_parts has "
+                    f"{self.objects.n_parts[level.level - 1]}; they must agree"
+                )
+
+    def _check_nesting(self) -> None:
+        if not self.levels:
+            raise ValueError("levels is empty; at least one")
+        numbers = [level.level for level in self.levels]
+        if self.segmenter.nested and numbers != list(range(numbers[0], numbers[0] + len(numbers))):
+            raise ValueError(
+                f"levels are {' '.join(map(str, numbers))}; with segmenter.nested their numbers follow each other"
+            )
+        # builds the tree of parts, which says what is wrong with it
+        assert all(group.tree for group in self.groups)
+
+    def _check_patch(self) -> None:
+        check_lengths("patch_size_zyx", self.patch_size_zyx)
+        if self.diffusion.grid_zyx is None:
+            check_multiple("patch_size_zyx", self.patch_size_zyx, self.diffusion.stage_reduction_zyx(1))
+        else:
+            check_multiple("patch_size_zyx", self.patch_size_zyx, self.segmenter.total_stride_zyx)
+            if self.features.visual_target != "image":
+                raise ValueError('diffusion.grid_zyx goes with the visual target "image" only')
+
+    @property
+    def volume_multiple_zyx(self) -> Zyx:
+        """What a padded volume is a multiple of, so that the cells of every decoder stage cover it."""
+        return (1, 1, 1) if self.diffusion.grid_zyx is not None else self.diffusion.stage_reduction_zyx(1)
+
+    @property
+    def diffusion_patch_zyx(self) -> Zyx:
+        """What the diffusion U-Net sees at once: the grid that volumes are resized to, or a patch."""
+        return self.diffusion.grid_zyx or self.patch_size_zyx
+
+    @property
+    def groups(self) -> tuple[LevelGroup, ...]:
+        """The levels by the networks that they are trained with: one each, or one for all that nest."""
+        if not self.segmenter.nested or len(self.levels) < 2:
+            return tuple(LevelGroup((level,)) for level in self.levels)
+        parents = []
+        for before, level in itertools.pairwise(self.levels):
+            if self.objects is not None and self.starts_from_objects(level):
+                parents.append(self.objects.parents(level.level))
+            else:
+                parents.append(level.parents(before.n_parts))
+        return (LevelGroup(self.levels, tuple(parents)),)
+
+    def group(self, level: LevelPlan) -> LevelGroup:
+        """The group that a level of this configuration belongs to."""
+        return next(group for group in self.groups if level in group.levels)
+
+    def groups_of(self, levels: Iterable[LevelPlan]) -> tuple[LevelGroup, ...]:
+        """The groups that some levels belong to, each once."""
+        return tuple(dict.fromkeys(map(self.group, levels)))
+
+    def starts_from_objects(self, level: LevelPlan) -> bool:
+        """Whether a level's training starts from objects, instead of k-means."""
+        return self.objects is not None and level.level <= len(self.objects.n_parts)
+
+    def second_pass(self, level: LevelPlan) -> ObjectPlan | None:
+        """By which plan a predicted level gets a second pass; None if it gets none."""
+        wanted = self.objects is not None and self.objects.second_pass
+        return self.objects if wanted and self.starts_from_objects(level) else None
+
+    def level(self, number: int) -> LevelPlan:
+        """The plan of one level.
+
+        Raises:
+            UserError: a level that is not planned.
+        """
+        for level in self.levels:
+            if level.level == number:
+                return level
+        planned = ", ".join(str(level.level) for level in self.levels)
+        raise UserError(f"level {number}", "is not in the plan", f"planned levels: {planned}")
