@@ -13,7 +13,7 @@ from dd_nnunet.core.units import counted
 
 if TYPE_CHECKING:
     from dd_nnunet.core.fingerprint import DatasetFingerprint
-    from dd_nnunet.core.plan import Plan, ReadingPlan
+    from dd_nnunet.core.plan import Plan, PresetName, ReadingPlan
     from dd_nnunet.planning.presets import Budget
     from dd_nnunet.storage.workspace import DatasetFolders
 
@@ -272,9 +272,10 @@ def _is_fingerprinted(folders: "DatasetFolders", reading: "ReadingPlan") -> bool
     return same_cases and stored.reading == reading and stored.schema_version == SCHEMA_VERSION
 
 
-def _preset(args: argparse.Namespace) -> str:
+def _preset(args: argparse.Namespace) -> "PresetName":
     if args.pl == "paper":
         if args.preset not in (None, "paper"):
             raise UserError("-pl paper", f"contradicts --preset {args.preset}", "give one of them")
         return "paper"
-    return args.preset or DEFAULT_PRESET
+    preset: PresetName = args.preset or DEFAULT_PRESET
+    return preset

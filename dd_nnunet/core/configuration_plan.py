@@ -13,6 +13,8 @@ from dd_nnunet.core.network_plans import (
     FeaturePlan,
     SegmenterPlan,
     Zyx,
+    check_above_0,
+    check_at_least,
     check_lengths,
     check_multiple,
 )
@@ -25,17 +27,17 @@ class ConfigurationPlan:
 
     Args:
         spacing_zyx_mm: of the prepared volumes; above 0.
-        median_shape_zyx: of the crops at that spacing.
-        patch_size_zyx: voxels of a patch; a multiple of the diffusion U-Net's total stride on every axis, or, where
-            that has a grid of its own, of the segmenter's.
-        normalization: one per channel.
+        median_shape_zyx: of the crops at that spacing; at least 1.
+        patch_size_zyx: voxels of a patch; on every axis a multiple of the total strides of both networks, those left
+            aside that resize what they are given (`grid_zyx`, `inner_multiple`).
+        normalization: one per channel name of the plan.
         precision: number format of the networks' activations; weights are float32 in both cases.
         diffusion: the diffusion U-Net and its pretraining.
         features: what is read from the trained diffusion model.
         segmenter: the network of every level and its training.
         levels: in order, coarsest first.
-        gpu_memory_target_gb: what a training step may need.
-        estimated_gpu_memory_gb: what the hungrier of the two training steps is estimated to need.
+        gpu_memory_target_gb: what a training step may need; above 0.
+        estimated_gpu_memory_gb: what the hungrier of the two training steps is estimated to need; at least 0.
         reading: how raw volumes are read.
         crop: leave out of a volume what surrounds the box of its foreground.
         objects: the first levels' training starts from objects within objects; that of others, or of all where this
@@ -60,6 +62,9 @@ class ConfigurationPlan:
     def __post_init__(self) -> None:
         if not all(0 < mm < math.inf for mm in self.spacing_zyx_mm):
             raise ValueError(f"spacing_zyx_mm is {list(self.spacing_zyx_mm)}; must be above 0 on every axis")
+        check_lengths("median_shape_zyx", self.median_shape_zyx)
+        check_above_0(self, "gpu_memory_target_gb")
+        check_at_least(self, 0, "estimated_gpu_memory_gb")
         self._check_patch()
         self._check_objects()
         self._check_nesting()
@@ -99,12 +104,19 @@ class ConfigurationPlan:
 
     def _check_patch(self) -> None:
         check_lengths("patch_size_zyx", self.patch_size_zyx)
-        if self.diffusion.grid_zyx is None:
-            check_multiple("patch_size_zyx", self.patch_size_zyx, self.diffusion.stage_reduction_zyx(1))
-        else:
-            check_multiple("patch_size_zyx", self.patch_size_zyx, self.segmenter.total_stride_zyx)
-            if self.features.visual_target != "image":
-                raise ValueError('diffusion.grid_zyx goes with the visual target "image" only')
+        both = zip(self.volume_multiple_zyx, self.segmenter.total_stride_zyx, strict=True)
+        z, y, x = (math.lcm(*strides) for strides in both)
+        check_multiple("patch_size_zyx", self.patch_size_zyx, (z, y, x), "by the networks' strides_zyx")
+        if self.diffusion.grid_zyx is not None and self.features.visual_target != "image":
+            raise ValueError('diffusion.grid_zyx goes with the visual target "image" only')
+        segmenter = self.segmenter
+        normalised = segmenter.batch_size if segmenter.norm == "batch" else 1
+        # a mean over a single number leaves nothing of it
+        if normalised * math.prod(segmenter.coarsest_zyx(self.patch_size_zyx)) < 2:
+            raise ValueError(
+                f"patch_size_zyx is {list(self.patch_size_zyx)}, one cell at the segmenter's coarsest resolution; "
+                f'its norm "{segmenter.norm}" needs two: double the patch on one axis'
+            )
 
     @property
     def volume_multiple_zyx(self) -> Zyx:

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from typing import Literal
 
 from dd_nnunet.core.configuration_plan import ConfigurationPlan as ConfigurationPlan
 from dd_nnunet.core.errors import UserError
@@ -18,10 +19,21 @@ from dd_nnunet.core.volume_plans import ReadingPlan as ReadingPlan
 
 SCHEMA_VERSION = 1
 DEFAULT_PLANS = "ddPlans"
-DEFAULT_PRESET = "standard"
+DEFAULT_PRESET: Literal["standard"] = "standard"
+PresetName = Literal["fast", "standard", "paper"]
 PLAIN_NAME = re.compile(r"[\w-]{1,100}")
 # other JSON files of a prepared dataset, beside which NAME.json is written
 TAKEN_NAMES = ("dataset", "dataset_fingerprint", "manifest", "splits_final")
+
+
+def check_plain_name(name: str) -> None:
+    """Refuse names that lead elsewhere, where they become part of a path.
+
+    Raises:
+        ValueError: says what is allowed.
+    """
+    if not PLAIN_NAME.fullmatch(name):
+        raise ValueError(f"{name[:100]!r} is no plain name (letters, digits, '_', '-'; at most 100)")
 
 
 def check_plans_name(name: str) -> None:
@@ -30,8 +42,7 @@ def check_plans_name(name: str) -> None:
     Raises:
         ValueError: says what is allowed.
     """
-    if not PLAIN_NAME.fullmatch(name):
-        raise ValueError(f"{name[:100]!r} is no plain name (letters, digits, '_', '-'; at most 100)")
+    check_plain_name(name)
     if name.casefold() in TAKEN_NAMES:
         raise ValueError(f"{name!r} is the name of a file of the dataset itself; choose another")
 
@@ -65,18 +76,19 @@ class Plan:
     Args:
         dataset_name: e.g. "Dataset007_Cells".
         plans_name: name of this plan, letters, digits, "_" and "-"; prepared data and models are filed under it.
-        planner: "default" or "paper".
-        preset: how much effort is spent: "fast", "standard" or "paper".
-        channel_names: of the dataset, in channel order.
-        configurations: resolutions by name; each level of the hierarchy belongs to one of them.
+        planner: whose settings these are: ours or the paper's.
+        preset: how much effort is spent.
+        channel_names: of the dataset, in channel order; at least one.
+        configurations: resolutions by name, at least one; letters, digits, "_" and "-", for data and models are filed
+            under it too. Each level of the hierarchy belongs to one of them.
         decisions: why it is so, in the order in which it was decided.
         schema_version: of this file.
     """
 
     dataset_name: str
     plans_name: str
-    planner: str
-    preset: str
+    planner: Literal["default", "paper"]
+    preset: PresetName
     channel_names: tuple[str, ...]
     configurations: dict[str, ConfigurationPlan]
     decisions: tuple[Decision, ...]
@@ -90,12 +102,39 @@ class Plan:
             check_plans_name(self.plans_name)
         except ValueError as error:
             raise ValueError(f"plans_name: {error}") from None
+        self._check_configurations()
+        self._check_levels()
+
+    def _check_configurations(self) -> None:
+        if not self.channel_names:
+            raise ValueError("channel_names is empty; at least one")
+        if not self.configurations:
+            raise ValueError("configurations is empty; at least one")
+        for name, configuration in self.configurations.items():
+            try:
+                check_plain_name(name)
+            except ValueError as error:
+                raise ValueError(f"configurations: {error}") from None
+            n_channels, n_entries = len(self.channel_names), len(configuration.normalization)
+            if n_entries != n_channels:
+                raise ValueError(
+                    f"configurations.{name}.normalization has length {n_entries}, channel_names {n_channels}; "
+                    "one entry per channel"
+                )
+
+    def _check_levels(self) -> None:
         n_parts = {0: 1}
         levels = [level for configuration in self.configurations.values() for level in configuration.levels]
         for level in sorted(levels, key=lambda level: level.level):
             if level.level in n_parts:
                 raise ValueError(
                     f"level {level.level} stands twice in the configurations; each level belongs to one"
+                )
+            coarser = max(n_parts)
+            if level.n_parts < n_parts[coarser]:
+                raise ValueError(
+                    f"n_parts of level {level.level} is {level.n_parts}, fewer than the {n_parts[coarser]} of "
+                    f"level {coarser}; a level refines the one before it"
                 )
             n_parts[level.level] = level.n_parts
             before = n_parts.get(level.level - 1)

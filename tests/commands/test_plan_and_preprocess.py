@@ -234,7 +234,7 @@ def test_preparing_needs_the_fingerprint_of_these_cases(dataset, capsys):
     [
         (["-pl", "paper", "--preset", "fast"], "-pl paper: contradicts --preset fast"),
         (["--parts", "4", "2"], "--parts: 4 2 get fewer with depth"),
-        (["--parts", "1"], "--parts: is (1,)"),
+        (["--parts", "1"], "--parts: is 1; give a whole number from 2 to 256 for every level"),
         (["--max_ram", "0.1"], "--max_ram: 0.1 GB is too little"),
         (["-gpu_memory_target", "0.001"], "-gpu_memory_target: 0.001 GB is too little"),
         (
