@@ -155,6 +155,7 @@ def _budget(args: argparse.Namespace) -> "Budget":
 
 def _plan(folders: "DatasetFolders", fingerprint: "DatasetFingerprint", budget: "Budget") -> "Plan":
     from dd_nnunet.core.fingerprint import SCHEMA_VERSION
+    from dd_nnunet.planning.paper_departures import NOT_AS_IN_THE_PAPER
     from dd_nnunet.planning.plan_dataset import plan_dataset
     from dd_nnunet.planning.reasons import format_decisions
     from dd_nnunet.storage.atomic import write_json
@@ -171,6 +172,9 @@ def _plan(folders: "DatasetFolders", fingerprint: "DatasetFingerprint", budget: 
     write_json(folders.plans_json(plan.plans_name), plan)
     LOGGER.info("plan: %s\n", folders.plans_json(plan.plans_name))
     LOGGER.info("%s\n", format_decisions(plan.decisions))
+    for decision in plan.decisions:
+        if decision.name == NOT_AS_IN_THE_PAPER:
+            LOGGER.warning("warning: %s: %s, because %s", decision.name, decision.value, decision.because)
     return plan
 
 

@@ -14,6 +14,7 @@ from dd_nnunet.commands import plan_and_preprocess as command
 from dd_nnunet.core.fingerprint import DatasetFingerprint
 from dd_nnunet.core.plan import Plan
 from dd_nnunet.core.splits import make_folds
+from dd_nnunet.storage import hardware
 from dd_nnunet.storage.atomic import read_record, sha256_of
 from dd_nnunet.storage.case_store import Manifest, read_case
 from dd_nnunet.storage.splits import read_splits
@@ -147,6 +148,19 @@ def test_the_paper_planner(dataset):
     plan = read_record(Plan, dataset.folders.plans_json("ddPlans"))
     assert (plan.planner, plan.preset) == ("paper", "paper")
     assert plan.configuration("3d_fullres").features.timesteps == (25,)
+
+
+def test_the_paper_planner_warns_where_it_is_not_the_papers(dataset, capsys, monkeypatch):
+    monkeypatch.setattr(hardware, "find_accelerator", lambda: hardware.Accelerator("a CPU", False))
+    flags = ("-pl", "paper", "-q")
+    assert run(dataset, *flags, "--no_pp") == 0
+    assert capsys.readouterr().out == ""
+    for step, more in ((command.main, ["--no_pp"]), (command.main_plan, [])):
+        assert run(dataset, *flags, *more, "-gpu_memory_target", "0.03", step=step) == 0
+        assert capsys.readouterr().out.splitlines() == [
+            "warning: not as in the paper: diffusion channels 16 32 64 instead of 64 128 256, diffusion batch size "
+            "3 instead of 4, because -gpu_memory_target is 0.03 GB; give at least 0.29"
+        ]
 
 
 def test_flags_reach_the_plan(dataset):
