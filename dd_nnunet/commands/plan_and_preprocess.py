@@ -13,7 +13,7 @@ from dd_nnunet.core.units import counted
 
 if TYPE_CHECKING:
     from dd_nnunet.core.fingerprint import DatasetFingerprint
-    from dd_nnunet.core.plan import Plan, ReadingPlan
+    from dd_nnunet.core.plan import Plan, PresetName, ReadingPlan
     from dd_nnunet.planning.presets import Budget
     from dd_nnunet.storage.workspace import DatasetFolders
 
@@ -155,6 +155,7 @@ def _budget(args: argparse.Namespace) -> "Budget":
 
 def _plan(folders: "DatasetFolders", fingerprint: "DatasetFingerprint", budget: "Budget") -> "Plan":
     from dd_nnunet.core.fingerprint import SCHEMA_VERSION
+    from dd_nnunet.planning.paper_departures import NOT_AS_IN_THE_PAPER
     from dd_nnunet.planning.plan_dataset import plan_dataset
     from dd_nnunet.planning.reasons import format_decisions
     from dd_nnunet.storage.atomic import write_json
@@ -171,6 +172,9 @@ def _plan(folders: "DatasetFolders", fingerprint: "DatasetFingerprint", budget: 
     write_json(folders.plans_json(plan.plans_name), plan)
     LOGGER.info("plan: %s\n", folders.plans_json(plan.plans_name))
     LOGGER.info("%s\n", format_decisions(plan.decisions))
+    for decision in plan.decisions:
+        if decision.name == NOT_AS_IN_THE_PAPER:
+            LOGGER.warning("warning: %s: %s, because %s", decision.name, decision.value, decision.because)
     return plan
 
 
@@ -272,9 +276,10 @@ def _is_fingerprinted(folders: "DatasetFolders", reading: "ReadingPlan") -> bool
     return same_cases and stored.reading == reading and stored.schema_version == SCHEMA_VERSION
 
 
-def _preset(args: argparse.Namespace) -> str:
+def _preset(args: argparse.Namespace) -> "PresetName":
     if args.pl == "paper":
         if args.preset not in (None, "paper"):
             raise UserError("-pl paper", f"contradicts --preset {args.preset}", "give one of them")
         return "paper"
-    return args.preset or DEFAULT_PRESET
+    preset: PresetName = args.preset or DEFAULT_PRESET
+    return preset

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from dd_nnunet.core.errors import ManyErrors, UserError
+from dd_nnunet.core.level_plan import MOST_PARTS
 
 DATASET_NAME = re.compile(r"Dataset(\d{3,})_[\w.+-]+")
 CASE_ID = re.compile(r"[\w.+-]{1,200}")
@@ -141,8 +142,9 @@ def _parts(data: Any, where: object) -> tuple[int, ...]:
         return ()
     entries = _level_entries(data, "parts", where)
     for level, n_parts in enumerate(entries, start=1):
-        if not isinstance(n_parts, int) or isinstance(n_parts, bool) or n_parts < 2:
-            raise UserError(where, f"$.parts.level{level} is {n_parts!r}", "expected a whole number from 2")
+        if not isinstance(n_parts, int) or isinstance(n_parts, bool) or not 2 <= n_parts <= MOST_PARTS:
+            wanted = f"expected a whole number from 2 to {MOST_PARTS}"
+            raise UserError(where, f"$.parts.level{level} is {n_parts!r}", wanted)
     return tuple(entries)
 
 

@@ -4,10 +4,12 @@ import math
 from dataclasses import dataclass
 from functools import cached_property
 
-from dd_nnunet.core.network_plans import check_at_least
+from dd_nnunet.core.network_plans import check_at_least, check_different
 from dd_nnunet.core.part_tree import Parents, PartTree, consecutive, shared_out
 
 MAX_OBJECT_LEVELS = 3
+# the parts that training starts from are kept as bytes
+MOST_PARTS = 256
 # the folder of the one training of several levels
 NESTED_LEVELS = "levels"
 
@@ -61,8 +63,8 @@ class LevelPlan:
 
     Args:
         level: its number, 1 = coarsest; at least 1.
-        n_parts: K, at least 2.
-        stages: decoder stages of the diffusion U-Net that feed it, at least one, 1 = coarsest.
+        n_parts: K, 2 to 256; never fewer than of the level before.
+        stages: decoder stages of the diffusion U-Net that feed it, at least one, each once, 1 = coarsest.
         children: how many of its parts each part of the level before becomes, in the order of the parts' numbers;
             empty where that is not stated. Used where levels are nested and do not start from objects.
     """
@@ -76,8 +78,11 @@ class LevelPlan:
         check_at_least(self, 1, "level")
         if not self.stages:
             raise ValueError(f"stages of level {self.level} is empty; at least one")
-        if self.n_parts < 2:
-            raise ValueError(f"n_parts of level {self.level} is {self.n_parts}; at least 2")
+        check_different(f"stages of level {self.level}", self.stages)
+        if not 2 <= self.n_parts <= MOST_PARTS:
+            raise ValueError(
+                f"n_parts of level {self.level} is {self.n_parts}; at least 2, at most {MOST_PARTS}"
+            )
         if self.children and (min(self.children) < 1 or sum(self.children) != self.n_parts):
             shown = " ".join(map(str, self.children))
             raise ValueError(
@@ -94,8 +99,8 @@ class LevelPlan:
             return consecutive(self.children)
         if self.n_parts < n_before:
             raise ValueError(
-                f"n_parts of level {self.level} is {self.n_parts}, fewer than the {n_before} before it; nested "
-                "levels never get fewer parts (segmenter.nested = false trains each level on its own)"
+                f"n_parts of level {self.level} is {self.n_parts}, fewer than the {n_before} before it; "
+                "a level refines the one before it"
             )
         return shared_out(n_before, self.n_parts)
 

@@ -19,15 +19,25 @@ def check_lengths(name: str, *lengths_zyx: Zyx) -> None:
             raise ValueError(f"{name} has {list(lengths)}; at least 1")
 
 
-def check_multiple(name: str, lengths_zyx: Zyx, divisors_zyx: Zyx) -> None:
+def check_multiple(name: str, lengths_zyx: Zyx, divisors_zyx: Zyx, because: str) -> None:
     """Refuse lengths that cannot be halved as often as the network does.
 
+    Args:
+        name: of the list.
+        lengths_zyx: at least 1.
+        divisors_zyx: what they must be multiples of, at least 1.
+        because: where the divisors come from, e.g. "by its strides_zyx".
+
     Raises:
-        ValueError: names the axis.
+        ValueError: names the axis, and the nearest lengths that are allowed.
     """
     for axis, (length, divisor) in enumerate(zip(lengths_zyx, divisors_zyx, strict=True)):
         if length % divisor:
-            raise ValueError(f"{name}[{axis}] is {length}; must be a multiple of {divisor}")
+            below = length - length % divisor
+            nearest = f"{below} and {below + divisor}" if below else f"{divisor}"
+            raise ValueError(
+                f"{name}[{axis}] is {length}; must be a multiple of {divisor} {because}; nearest: {nearest}"
+            )
 
 
 def check_at_least(record: object, smallest: int, *names: str) -> None:
@@ -50,6 +60,16 @@ def check_above_0(record: object, *names: str) -> None:
     for name in names:
         if not 0 < (value := getattr(record, name)) < math.inf:
             raise ValueError(f"{name} is {value}; must be above 0")
+
+
+def check_different(name: str, values: tuple[int, ...]) -> None:
+    """Refuse a value that stands twice, which would count twice in a mean.
+
+    Raises:
+        ValueError: names the list.
+    """
+    if len(set(values)) < len(values):
+        raise ValueError(f"{name} is {list(values)}; each once")
 
 
 def check_kernels(kernels_zyx: tuple[Zyx, ...]) -> None:
@@ -125,7 +145,7 @@ class DiffusionPlan:
             raise ValueError(f"ema_decay is {self.ema_decay}; at least 0 and below 1")
         if self.grid_zyx is not None:
             check_lengths("grid_zyx", self.grid_zyx)
-            check_multiple("grid_zyx", self.grid_zyx, self.stage_reduction_zyx(1))
+            check_multiple("grid_zyx", self.grid_zyx, self.stage_reduction_zyx(1), "by strides_zyx")
 
     @property
     def n_stages(self) -> int:
@@ -145,11 +165,13 @@ class FeaturePlan:
     """What is taken from the frozen diffusion model, once per case.
 
     Args:
-        timesteps: noise levels t at which features are read, at least one, in [0,T); their features are averaged.
+        timesteps: noise levels t at which features are read, at least one, each once, in [0,T); their features are
+            averaged.
         n_draws: noise draws averaged per timestep; at least 1.
         scaling: of each channel before the projection; "standardise" gives it unit variance over the dataset,
             "whiten" each component after it too.
-        n_components: principal components kept per stage; 0 keeps all channels.
+        n_components: principal components kept per stage; 0 keeps all channels, and so does a number above that
+            of a stage's channels, for that stage.
         visual_target: what visual consistency (Eq. 7) compares: the "image" or its "denoised" x0-prediction.
     """
 
@@ -162,6 +184,7 @@ class FeaturePlan:
     def __post_init__(self) -> None:
         if not self.timesteps:
             raise ValueError("timesteps is empty; at least one")
+        check_different("timesteps", self.timesteps)
         check_at_least(self, 1, "n_draws")
         check_at_least(self, 0, "n_components")
 
@@ -196,7 +219,7 @@ class SegmenterPlan:
         feature_grid: where cells stand when features are up-sampled: in the "centres" of the voxels they cover, or
             spread such that the outermost ones stand on the "corners" of the volume.
         inner_multiple: inside the network, patches are resized (nearest neighbour) to the largest multiple of it on
-            each axis; 1 = not at all.
+            each axis; 1 = not at all, else a multiple of the product of the strides.
         norm: of the convolutions, over each "instance" or over the "batch".
         dropout: share of channels dropped while training.
         nested: one network for all levels of a configuration, in which each part lies in one of the level before;
@@ -249,13 +272,28 @@ class SegmenterPlan:
             raise ValueError(f"strides_zyx[0] is {list(self.strides_zyx[0])}; the first must be [1, 1, 1]")
         check_kernels(self.kernel_sizes_zyx)
         check_at_least(self, 1, "n_convs_per_stage", "inner_multiple")
+        needed = math.lcm(*self._halving_zyx)
+        if self.inner_multiple > 1 and self.inner_multiple % needed:
+            raise ValueError(
+                f"inner_multiple is {self.inner_multiple}; 1, or a multiple of {needed} by strides_zyx"
+            )
         if not 0 <= self.dropout < 1:
             raise ValueError(f"dropout is {self.dropout:g}; at least 0 and below 1")
 
     @property
     def total_stride_zyx(self) -> Zyx:
         """What a patch must be a multiple of; anything where the network resizes it."""
-        if self.inner_multiple > 1:
-            return (1, 1, 1)
+        return (1, 1, 1) if self.inner_multiple > 1 else self._halving_zyx
+
+    def coarsest_zyx(self, patch_zyx: Zyx) -> Zyx:
+        """Cells of the coarsest resolution that a patch becomes inside the network."""
+        z, y, x = (
+            max(length // self.inner_multiple, 1) * self.inner_multiple // stride
+            for length, stride in zip(patch_zyx, self._halving_zyx, strict=True)
+        )
+        return (z, y, x)
+
+    @property
+    def _halving_zyx(self) -> Zyx:
         z, y, x = (math.prod(stride[axis] for stride in self.strides_zyx) for axis in range(3))
         return (z, y, x)

@@ -1,12 +1,10 @@
 """The plan: all that was decided about a dataset, with the reasons. Written once, never changed by code."""
 
-import itertools
-import math
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+from dd_nnunet.core.configuration_plan import ConfigurationPlan as ConfigurationPlan
 from dd_nnunet.core.errors import UserError
 from dd_nnunet.core.level_plan import LevelGroup as LevelGroup
 from dd_nnunet.core.level_plan import LevelPlan as LevelPlan
@@ -15,14 +13,27 @@ from dd_nnunet.core.network_plans import DiffusionPlan as DiffusionPlan
 from dd_nnunet.core.network_plans import FeaturePlan as FeaturePlan
 from dd_nnunet.core.network_plans import SegmenterPlan as SegmenterPlan
 from dd_nnunet.core.network_plans import Zyx as Zyx
-from dd_nnunet.core.network_plans import check_lengths, check_multiple
+from dd_nnunet.core.volume_plans import STRICT as STRICT
+from dd_nnunet.core.volume_plans import NormalizationPlan as NormalizationPlan
+from dd_nnunet.core.volume_plans import ReadingPlan as ReadingPlan
 
 SCHEMA_VERSION = 1
 DEFAULT_PLANS = "ddPlans"
-DEFAULT_PRESET = "standard"
+DEFAULT_PRESET: Literal["standard"] = "standard"
+PresetName = Literal["fast", "standard", "paper"]
 PLAIN_NAME = re.compile(r"[\w-]{1,100}")
 # other JSON files of a prepared dataset, beside which NAME.json is written
 TAKEN_NAMES = ("dataset", "dataset_fingerprint", "manifest", "splits_final")
+
+
+def check_plain_name(name: str) -> None:
+    """Refuse names that lead elsewhere, where they become part of a path.
+
+    Raises:
+        ValueError: says what is allowed.
+    """
+    if not PLAIN_NAME.fullmatch(name):
+        raise ValueError(f"{name[:100]!r} is no plain name (letters, digits, '_', '-'; at most 100)")
 
 
 def check_plans_name(name: str) -> None:
@@ -31,8 +42,7 @@ def check_plans_name(name: str) -> None:
     Raises:
         ValueError: says what is allowed.
     """
-    if not PLAIN_NAME.fullmatch(name):
-        raise ValueError(f"{name[:100]!r} is no plain name (letters, digits, '_', '-'; at most 100)")
+    check_plain_name(name)
     if name.casefold() in TAKEN_NAMES:
         raise ValueError(f"{name!r} is the name of a file of the dataset itself; choose another")
 
@@ -60,212 +70,25 @@ class Decision:
 
 
 @dataclass(frozen=True)
-class ReadingPlan:
-    """What raw volumes are allowed, those that are predicted later included; by default nothing odd.
-
-    Args:
-        nan: voxels that are NaN or infinite are refused, or become 0, or the median of the channel's others.
-        allow_geometry_mismatch: a channel whose origin or direction differs from the first channel's by more
-            than 1 % of a voxel is taken as if it lay there, instead of being refused.
-    """
-
-    nan: Literal["refuse", "zero", "median"] = "refuse"
-    allow_geometry_mismatch: bool = False
-
-
-STRICT = ReadingPlan()
-
-
-@dataclass(frozen=True)
-class NormalizationPlan:
-    """How one channel is brought to [0,1].
-
-    Args:
-        scheme: "percentile": the two percentiles of the crop's non-background voxels become 0 and 1, clipped;
-            "min_max": the smallest and the largest of all voxels do (percentiles 0 and 100);
-            "ct_window": the same raw intensities become 0 and 1 in every case.
-        lower_percentile: becomes 0; in [0,100].
-        upper_percentile: becomes 1; in [0,100].
-        window: the raw intensities of "ct_window", which are the cases' medians of the two percentiles.
-    """
-
-    scheme: Literal["percentile", "min_max", "ct_window"]
-    lower_percentile: float
-    upper_percentile: float
-    window: tuple[float, float] | None = None
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.lower_percentile < self.upper_percentile <= 100:
-            raise ValueError(
-                f"percentiles {self.lower_percentile:g} and {self.upper_percentile:g} must rise within 0–100"
-            )
-        if (self.scheme == "ct_window") != (self.window is not None):
-            raise ValueError('window belongs to the scheme "ct_window", and to no other')
-        if self.window is not None and not self.window[0] < self.window[1]:
-            raise ValueError(f"window is {list(self.window)}; its second intensity must be the larger one")
-        if self.scheme == "min_max" and (self.lower_percentile, self.upper_percentile) != (0, 100):
-            raise ValueError('scheme "min_max" goes with the percentiles 0 and 100 only')
-
-
-@dataclass(frozen=True)
-class ConfigurationPlan:
-    """One resolution at which the dataset is prepared and trained.
-
-    Args:
-        spacing_zyx_mm: of the prepared volumes; above 0.
-        median_shape_zyx: of the crops at that spacing.
-        patch_size_zyx: voxels of a patch; a multiple of the diffusion U-Net's total stride on every axis, or, where
-            that has a grid of its own, of the segmenter's.
-        normalization: one per channel.
-        precision: number format of the networks' activations; weights are float32 in both cases.
-        diffusion: the diffusion U-Net and its pretraining.
-        features: what is read from the trained diffusion model.
-        segmenter: the network of every level and its training.
-        levels: in order, coarsest first.
-        gpu_memory_target_gb: what a training step may need.
-        estimated_gpu_memory_gb: what the hungrier of the two training steps is estimated to need.
-        reading: how raw volumes are read.
-        crop: leave out of a volume what surrounds the box of its foreground.
-        objects: the first levels' training starts from objects within objects; that of others, or of all where this
-            is null, from k-means.
-    """
-
-    spacing_zyx_mm: tuple[float, float, float]
-    median_shape_zyx: Zyx
-    patch_size_zyx: Zyx
-    normalization: tuple[NormalizationPlan, ...]
-    precision: Literal["bfloat16", "float32"]
-    diffusion: DiffusionPlan
-    features: FeaturePlan
-    segmenter: SegmenterPlan
-    levels: tuple[LevelPlan, ...]
-    gpu_memory_target_gb: float
-    estimated_gpu_memory_gb: float
-    reading: ReadingPlan = STRICT
-    crop: bool = True
-    objects: ObjectPlan | None = None
-
-    def __post_init__(self) -> None:
-        if not all(0 < mm < math.inf for mm in self.spacing_zyx_mm):
-            raise ValueError(f"spacing_zyx_mm is {list(self.spacing_zyx_mm)}; must be above 0 on every axis")
-        self._check_patch()
-        self._check_objects()
-        self._check_nesting()
-        n_timesteps = self.diffusion.n_timesteps
-        for timestep in self.features.timesteps:
-            if not 0 <= timestep < n_timesteps:
-                raise ValueError(f"features.timesteps has {timestep}; allowed: 0–{n_timesteps - 1}")
-        for level in self.levels:
-            for stage in level.stages:
-                if not 1 <= stage <= self.diffusion.n_stages:
-                    raise ValueError(
-                        f"level {level.level} uses stage {stage}; stages are 1–{self.diffusion.n_stages}"
-                    )
-
-    def _check_objects(self) -> None:
-        if self.objects is None:
-            return
-        if len(self.normalization) > 1:
-            raise ValueError(f"objects goes with one channel, not {len(self.normalization)}")
-        for level in self.levels:
-            if self.starts_from_objects(level) and level.n_parts != self.objects.n_parts[level.level - 1]:
-                raise ValueError(
-                    f"n_parts of level {level.level} is {level.n_parts}, objects.n_parts has "
-                    f"{self.objects.n_parts[level.level - 1]}; they must agree"
-                )
-
-    def _check_nesting(self) -> None:
-        if not self.levels:
-            raise ValueError("levels is empty; at least one")
-        numbers = [level.level for level in self.levels]
-        if self.segmenter.nested and numbers != list(range(numbers[0], numbers[0] + len(numbers))):
-            raise ValueError(
-                f"levels are {' '.join(map(str, numbers))}; with segmenter.nested their numbers follow each other"
-            )
-        # builds the tree of parts, which says what is wrong with it
-        assert all(group.tree for group in self.groups)
-
-    def _check_patch(self) -> None:
-        check_lengths("patch_size_zyx", self.patch_size_zyx)
-        if self.diffusion.grid_zyx is None:
-            check_multiple("patch_size_zyx", self.patch_size_zyx, self.diffusion.stage_reduction_zyx(1))
-        else:
-            check_multiple("patch_size_zyx", self.patch_size_zyx, self.segmenter.total_stride_zyx)
-            if self.features.visual_target != "image":
-                raise ValueError('diffusion.grid_zyx goes with the visual target "image" only')
-
-    @property
-    def volume_multiple_zyx(self) -> Zyx:
-        """What a padded volume is a multiple of, so that the cells of every decoder stage cover it."""
-        return (1, 1, 1) if self.diffusion.grid_zyx is not None else self.diffusion.stage_reduction_zyx(1)
-
-    @property
-    def diffusion_patch_zyx(self) -> Zyx:
-        """What the diffusion U-Net sees at once: the grid that volumes are resized to, or a patch."""
-        return self.diffusion.grid_zyx or self.patch_size_zyx
-
-    @property
-    def groups(self) -> tuple[LevelGroup, ...]:
-        """The levels by the networks that they are trained with: one each, or one for all that nest."""
-        if not self.segmenter.nested or len(self.levels) < 2:
-            return tuple(LevelGroup((level,)) for level in self.levels)
-        parents = []
-        for before, level in itertools.pairwise(self.levels):
-            if self.objects is not None and self.starts_from_objects(level):
-                parents.append(self.objects.parents(level.level))
-            else:
-                parents.append(level.parents(before.n_parts))
-        return (LevelGroup(self.levels, tuple(parents)),)
-
-    def group(self, level: LevelPlan) -> LevelGroup:
-        """The group that a level of this configuration belongs to."""
-        return next(group for group in self.groups if level in group.levels)
-
-    def groups_of(self, levels: Iterable[LevelPlan]) -> tuple[LevelGroup, ...]:
-        """The groups that some levels belong to, each once."""
-        return tuple(dict.fromkeys(map(self.group, levels)))
-
-    def starts_from_objects(self, level: LevelPlan) -> bool:
-        """Whether a level's training starts from objects, instead of k-means."""
-        return self.objects is not None and level.level <= len(self.objects.n_parts)
-
-    def second_pass(self, level: LevelPlan) -> ObjectPlan | None:
-        """By which plan a predicted level gets a second pass; None if it gets none."""
-        wanted = self.objects is not None and self.objects.second_pass
-        return self.objects if wanted and self.starts_from_objects(level) else None
-
-    def level(self, number: int) -> LevelPlan:
-        """The plan of one level.
-
-        Raises:
-            UserError: a level that is not planned.
-        """
-        for level in self.levels:
-            if level.level == number:
-                return level
-        planned = ", ".join(str(level.level) for level in self.levels)
-        raise UserError(f"level {number}", "is not in the plan", f"planned levels: {planned}")
-
-
-@dataclass(frozen=True)
 class Plan:
     """Everything that is planned for a dataset; ddPlans.json.
 
     Args:
         dataset_name: e.g. "Dataset007_Cells".
         plans_name: name of this plan, letters, digits, "_" and "-"; prepared data and models are filed under it.
-        planner: "default" or "paper".
-        preset: how much effort is spent: "fast", "standard" or "paper".
-        channel_names: of the dataset, in channel order.
-        configurations: resolutions by name; each level of the hierarchy belongs to one of them.
+        planner: whose settings these are: ours or the paper's.
+        preset: how much effort is spent.
+        channel_names: of the dataset, in channel order; at least one.
+        configurations: resolutions by name, at least one; letters, digits, "_" and "-", for data and models are filed
+            under it too. Each level of the hierarchy belongs to one of them.
         decisions: why it is so, in the order in which it was decided.
         schema_version: of this file.
     """
 
     dataset_name: str
     plans_name: str
-    planner: str
-    preset: str
+    planner: Literal["default", "paper"]
+    preset: PresetName
     channel_names: tuple[str, ...]
     configurations: dict[str, ConfigurationPlan]
     decisions: tuple[Decision, ...]
@@ -279,12 +102,39 @@ class Plan:
             check_plans_name(self.plans_name)
         except ValueError as error:
             raise ValueError(f"plans_name: {error}") from None
+        self._check_configurations()
+        self._check_levels()
+
+    def _check_configurations(self) -> None:
+        if not self.channel_names:
+            raise ValueError("channel_names is empty; at least one")
+        if not self.configurations:
+            raise ValueError("configurations is empty; at least one")
+        for name, configuration in self.configurations.items():
+            try:
+                check_plain_name(name)
+            except ValueError as error:
+                raise ValueError(f"configurations: {error}") from None
+            n_channels, n_entries = len(self.channel_names), len(configuration.normalization)
+            if n_entries != n_channels:
+                raise ValueError(
+                    f"configurations.{name}.normalization has length {n_entries}, channel_names {n_channels}; "
+                    "one entry per channel"
+                )
+
+    def _check_levels(self) -> None:
         n_parts = {0: 1}
         levels = [level for configuration in self.configurations.values() for level in configuration.levels]
         for level in sorted(levels, key=lambda level: level.level):
             if level.level in n_parts:
                 raise ValueError(
                     f"level {level.level} stands twice in the configurations; each level belongs to one"
+                )
+            coarser = max(n_parts)
+            if level.n_parts < n_parts[coarser]:
+                raise ValueError(
+                    f"n_parts of level {level.level} is {level.n_parts}, fewer than the {n_parts[coarser]} of "
+                    f"level {coarser}; a level refines the one before it"
                 )
             n_parts[level.level] = level.n_parts
             before = n_parts.get(level.level - 1)

@@ -19,6 +19,7 @@ from dd_nnunet.core.units import GB
 from dd_nnunet.planning.levels import PartsPerLevel
 from dd_nnunet.planning.networks import RELEASED_DROPOUT, RELEASED_MULTIPLE, Networks, Task, plan_networks
 from dd_nnunet.planning.object_levels import SMALLEST_SHARE
+from dd_nnunet.planning.paper_departures import explain_departures
 from dd_nnunet.planning.presets import Budget, Preset
 from dd_nnunet.planning.reasons import (
     explain_effort,
@@ -141,6 +142,7 @@ def plan_configuration(
     decisions = [
         Decision("median shape", product(task.median_shape_zyx), f"{extent}, at that spacing"),
         *explain_networks(nets, task, preset, budget),
+        *explain_departures(nets, task, budget),
         *explain_features(features, noise_sd, N_TIMESTEPS, preset, chosen),
         *explain_levels(
             planned, fingerprint.diameters_mm, shared.assumed_mm, diffusion, task.spacing_zyx_mm, budget

@@ -73,7 +73,7 @@ def plan_dataset(
     return Plan(
         dataset_name=dataset_name,
         plans_name=budget.plans_name,
-        planner=PAPER if budget.preset == PAPER else "default",
+        planner="paper" if budget.preset == PAPER else "default",
         preset=budget.preset,
         channel_names=description.channel_names,
         configurations=configurations,

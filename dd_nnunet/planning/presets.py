@@ -6,7 +6,8 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from dd_nnunet.core.errors import UserError
-from dd_nnunet.core.plan import DEFAULT_PLANS, DEFAULT_PRESET, Zyx
+from dd_nnunet.core.level_plan import MOST_PARTS
+from dd_nnunet.core.plan import DEFAULT_PLANS, DEFAULT_PRESET, PresetName, Zyx
 
 
 @dataclass(frozen=True)
@@ -201,7 +202,7 @@ class Budget:
     """
 
     gpu_memory_target_gb: float = 8.0
-    preset: str = DEFAULT_PRESET
+    preset: PresetName = DEFAULT_PRESET
     parts: tuple[int, ...] | None = None
     target_spacing_zyx_mm: tuple[float, float, float] | None = None
     fast_bf16: bool = False
@@ -223,8 +224,11 @@ class Budget:
             )
         if self.gpu_memory_target_gb <= 0:
             raise UserError("-gpu_memory_target", f"is {self.gpu_memory_target_gb:g} GB", "give more than 0")
-        if self.parts is not None and min(self.parts, default=0) < 2:
-            raise UserError("--parts", f"is {self.parts}", "give a whole number from 2 for every level")
+        if self.parts is not None and not (
+            self.parts and 2 <= min(self.parts) <= max(self.parts) <= MOST_PARTS
+        ):
+            wanted = f"give a whole number from 2 to {MOST_PARTS} for every level"
+            raise UserError("--parts", f"is {' '.join(map(str, self.parts))}", wanted)
         if self.parts is not None and list(self.parts) != sorted(self.parts):
             shown = " ".join(map(str, self.parts))
             raise UserError("--parts", f"{shown} get fewer with depth", "a level refines the one before it")

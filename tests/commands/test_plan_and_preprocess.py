@@ -14,6 +14,7 @@ from dd_nnunet.commands import plan_and_preprocess as command
 from dd_nnunet.core.fingerprint import DatasetFingerprint
 from dd_nnunet.core.plan import Plan
 from dd_nnunet.core.splits import make_folds
+from dd_nnunet.storage import hardware
 from dd_nnunet.storage.atomic import read_record, sha256_of
 from dd_nnunet.storage.case_store import Manifest, read_case
 from dd_nnunet.storage.splits import read_splits
@@ -149,6 +150,19 @@ def test_the_paper_planner(dataset):
     assert plan.configuration("3d_fullres").features.timesteps == (25,)
 
 
+def test_the_paper_planner_warns_where_it_is_not_the_papers(dataset, capsys, monkeypatch):
+    monkeypatch.setattr(hardware, "find_accelerator", lambda: hardware.Accelerator("a CPU", False))
+    flags = ("-pl", "paper", "-q")
+    assert run(dataset, *flags, "--no_pp") == 0
+    assert capsys.readouterr().out == ""
+    for step, more in ((command.main, ["--no_pp"]), (command.main_plan, [])):
+        assert run(dataset, *flags, *more, "-gpu_memory_target", "0.03", step=step) == 0
+        assert capsys.readouterr().out.splitlines() == [
+            "warning: not as in the paper: diffusion channels 16 32 64 instead of 64 128 256, diffusion batch size "
+            "3 instead of 4, because -gpu_memory_target is 0.03 GB; give at least 0.29"
+        ]
+
+
 def test_flags_reach_the_plan(dataset):
     flags = "--parts 3 6 -overwrite_target_spacing 1 1 1.5 -gpu_memory_target 3 -overwrite_plans_name fine"
     assert run(dataset, *flags.split()) == 0
@@ -234,7 +248,7 @@ def test_preparing_needs_the_fingerprint_of_these_cases(dataset, capsys):
     [
         (["-pl", "paper", "--preset", "fast"], "-pl paper: contradicts --preset fast"),
         (["--parts", "4", "2"], "--parts: 4 2 get fewer with depth"),
-        (["--parts", "1"], "--parts: is (1,)"),
+        (["--parts", "1"], "--parts: is 1; give a whole number from 2 to 256 for every level"),
         (["--max_ram", "0.1"], "--max_ram: 0.1 GB is too little"),
         (["-gpu_memory_target", "0.001"], "-gpu_memory_target: 0.001 GB is too little"),
         (

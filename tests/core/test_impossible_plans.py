@@ -3,16 +3,15 @@
 import math
 
 import pytest
+from edited_plans import HERE, edited, refused
 from small_dataset import make_dataset
 from small_plan import make_plan
 
 from dd_nnunet.commands import plan_and_preprocess, train
-from dd_nnunet.core.errors import UserError
 from dd_nnunet.core.json_record import record_from_json, record_to_json
 from dd_nnunet.core.plan import Plan
 from dd_nnunet.storage.atomic import read_json, write_json
 
-HERE = "$.configurations.3d_fullres"
 DIFFUSION = [
     ("channels", [0, 16], "channels is [0, 16]; at least 1 each"),
     ("channels", [50, 16], "channels[0] is 50; must be a multiple of 3"),
@@ -100,20 +99,6 @@ EDITS = [
     (f"{HERE}.levels[0]", ("levels", 0, "level"), 0, "level is 0; at least 1"),
     (HERE, ("levels", 0, "stages"), [3], "level 1 uses stage 3; stages are 1–2"),
 ]
-
-
-def edited(keys, value):
-    data = inner = record_to_json(make_plan())
-    for key in keys[:-1]:
-        inner = inner[key]
-    inner[keys[-1]] = value
-    return data
-
-
-def refused(data):
-    with pytest.raises(UserError) as caught:
-        record_from_json(Plan, data, "ddPlans.json")
-    return caught.value
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ SOUND = {"channel_names": {"0": "MRI"}, "numTraining": 1, "file_ending": ".nrrd"
         ({"labels": ["background"]}, "$.labels is not an object"),
         ({"labels": {"cell": "1"}}, "$.labels.cell is '1'"),
         ({"parts": {"level1": 1}}, "$.parts.level1 is 1"),
+        ({"parts": {"level1": 2, "level2": 257}}, "$.parts.level2 is 257"),
     ],
 )
 def test_the_json_path_and_an_example_are_given(tmp_path, change, reason):

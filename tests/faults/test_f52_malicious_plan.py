@@ -18,6 +18,7 @@ from dd_nnunet.storage.atomic import read_json, read_record, write_json
 ROOT = Path(__file__).parent.parent.parent
 SOURCES = sorted(path for name in ("dd_nnunet", "dataset_conversion") for path in (ROOT / name).rglob("*.py"))
 CODE = "os.system"
+CONFIGURATION = ("configurations", "3d_fullres")
 # modules that turn a text into code or a process
 LOADERS = {
     "importlib",
@@ -64,16 +65,17 @@ def test_a_plan_has_no_place_for_a_network_name(tmp_path, place):
 @pytest.mark.parametrize(
     ("place", "allowed"),
     [
-        (("normalization", 0, "scheme"), "'percentile', 'min_max', 'ct_window'"),
-        (("precision",), "'bfloat16', 'float32'"),
-        (("features", "scaling"), "'none', 'standardise', 'whiten'"),
-        (("features", "visual_target"), "'image', 'denoised'"),
+        (("planner",), "'default', 'paper'"),
+        (("preset",), "'fast', 'standard', 'paper'"),
+        ((*CONFIGURATION, "normalization", 0, "scheme"), "'percentile', 'min_max', 'ct_window'"),
+        ((*CONFIGURATION, "precision"), "'bfloat16', 'float32'"),
+        ((*CONFIGURATION, "features", "scaling"), "'none', 'standardise', 'whiten'"),
+        ((*CONFIGURATION, "features", "visual_target"), "'image', 'denoised'"),
     ],
 )
 def test_where_a_name_chooses_something_the_choices_are_written_down(tmp_path, place, allowed):
     path = small_plan(tmp_path)
-    plan = read_json(path)
-    inner = plan["configurations"]["3d_fullres"]
+    plan = inner = read_json(path)
     for key in place[:-1]:
         inner = inner[key]
     inner[place[-1]] = CODE
@@ -87,8 +89,7 @@ def test_where_any_text_may_stand_it_stays_text(tmp_path, monkeypatch):
     dataset = make_dataset(tmp_path, labels=False)
     model = make_model(tmp_path / "results", folds=(0,))
     plan = read_json(model / "plans.json")
-    for key in ("dataset_name", "planner", "preset"):
-        plan[key] = CODE
+    plan["dataset_name"] = CODE
     plan["channel_names"] = [CODE]
     plan["decisions"] = [{"name": CODE, "value": CODE, "because": CODE}]
     write_json(model / "plans.json", plan)

@@ -155,6 +155,7 @@ def test_the_command_knows_all_presets():
         {"preset": "best"},
         {"gpu_memory_target_gb": 0.0},
         {"parts": (1, 2)},
+        {"parts": (2, 257)},
         {"target_spacing_zyx_mm": (1, 0, 1)},
         {"preset": "paper", "as_released": ("resize128",)},
         {"preset": "fast", "as_released": ("resize64",)},
