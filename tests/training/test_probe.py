@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from small_dataset import make_trainable
 from small_fold import CONFIGURATION, make_setup
 
 from dd_nnunet.training import probe
@@ -63,8 +64,37 @@ def test_the_time_of_some_work():
     assert len(done) == 2
 
 
+def test_the_probe_takes_three_seconds_and_a_step_of_each(setup, monkeypatch):
+    """By a clock that only the work moves, a tenth of a second each time."""
+    clock = [0.0]
+    monkeypatch.setattr(probe.time, "perf_counter", lambda: clock[0])
+    work_of = probe._seconds
+
+    def tick(work, budget_s):
+        def step():
+            clock[0] += 0.1
+
+        return work_of(step, budget_s)
+
+    monkeypatch.setattr(probe, "_seconds", tick)
+    monkeypatch.setattr(probe, "SHORT_SECONDS", 0.0)
+    expected = expect_time(setup, CONFIGURATION.groups, with_diffusion=True)
+    # four probes of 0.75 s in steps of 0.1 s, and before each one step to warm up; a first look of two steps each
+    assert clock[0] == pytest.approx(4 * (0.8 + 0.1) + 4 * 0.2)
+    assert expected.diffusion == pytest.approx(0.1 * CONFIGURATION.diffusion.iterations)
+
+
 def test_the_line_on_screen():
     line = ExpectedTime(diffusion=240.0, features=0.0, levels=90.0, validation=30.0).line()
     assert (
         line == "about 6 minutes on this machine by a short probe: diffusion 4.0, levels 1.5, validation 0.5"
     )
+
+
+def test_the_command_says_it_on_a_cpu_but_not_with_q(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(probe, "SHORT_SECONDS", 0.0)
+    trainable = make_trainable(tmp_path, monkeypatch)
+    assert trainable.train() == 0
+    assert "minutes on this machine by a short probe: diffusion " in capsys.readouterr().out
+    assert trainable.train("--fresh", "-q") == 0
+    assert "short probe" not in capsys.readouterr().out
