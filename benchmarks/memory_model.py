@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from measuring import machine, write_result
+from measuring import RESULTS, machine, write_result
 from torch.profiler import ProfilerActivity, profile
 
 from dd_nnunet.core.plan import (
@@ -96,9 +96,9 @@ ROWS = (
     cube(80, 16, 16, 2, 2),
     cube(96, 16, 16, 1, 1, n_parts=8),
     cube(96, 32, 32, 1, 1),
-    cube(32, 16, 16, 4, 2, nested=(2, 4, 8)),
-    cube(56, 16, 16, 1, 1, nested=(2, 4, 8)),
-    cube(64, 32, 32, 1, 2, nested=(2, 4, 8)),
+    cube(32, 16, 16, 4, 2, precision="float32", nested=(2, 4, 8)),
+    cube(56, 16, 16, 2, 1, precision="float32", nested=(2, 4, 8)),
+    cube(64, 32, 32, 1, 2, precision="float32", nested=(2, 4, 8)),
 )
 
 
@@ -190,7 +190,10 @@ def predicted_gb(row: Row, configuration: ConfigurationPlan, bytes_per_value: in
     )
     return (
         diffusion_training_bytes(first, row.diffusion_batch, bytes_per_value) / GB,
-        segmenter_training_bytes(second, N_CONVS, sum(row.levels), row.segmenter_batch, bytes_per_value) / GB,
+        segmenter_training_bytes(
+            second, N_CONVS, sum(row.levels), row.segmenter_batch, bytes_per_value, bool(row.nested)
+        )
+        / GB,
     )
 
 
@@ -238,25 +241,43 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--row", type=int, help="only this one, as JSON on stdout")
+    parser.add_argument("--anew", action="store_true", help="measure rows again that the table has already")
     args = parser.parse_args()
     if args.row is not None:
         print(json.dumps(measure(ROWS[args.row], args.device)))
         return
-    about, started, rows = machine(args.device), time.perf_counter(), []
-    for number in range(len(ROWS)):
-        command = [sys.executable, __file__, "--device", args.device, "--row", str(number)]
-        done = subprocess.run(command, check=True, capture_output=True, encoding="utf-8")
-        rows.append(json.loads(done.stdout.splitlines()[-1]))
+    name = f"memory_model_{args.device}"
+    before = [] if args.anew else kept_rows(RESULTS / f"{name}.json")
+    about, rows = machine(args.device), []
+    for number, row in enumerate(ROWS):
+        plain = json.loads(json.dumps(row.__dict__))
+        found = next((old for old in before if {key: old[key] for key in plain} == plain), None)
+        rows.append(found or measured_row(number, args.device, about))
         print(shown(rows[-1]), flush=True)
     ratios = [row[step]["ratio"] for row in rows for step in ("diffusion_gb", "segmenter_gb")]
     result = {
         "command": f"python benchmarks/memory_model.py --device {args.device}",
         "rows": rows,
         "ratio_range": [min(ratios), max(ratios)],
-        "seconds": time.perf_counter() - started,
-        "machine": about,
     }
-    write_result(f"memory_model_{args.device}", result)
+    write_result(name, result)
+
+
+def kept_rows(path: Path) -> list[dict[str, Any]]:
+    """What was measured before."""
+    found: list[dict[str, Any]] = (
+        json.loads(path.read_text(encoding="utf-8"))["rows"] if path.exists() else []
+    )
+    return found
+
+
+def measured_row(number: int, device: str, about: dict[str, object]) -> dict[str, Any]:
+    """Measure a row in a process of its own, so that none finds memory that another left."""
+    command = [sys.executable, __file__, "--device", device, "--row", str(number)]
+    started = time.perf_counter()
+    done = subprocess.run(command, check=True, capture_output=True, encoding="utf-8")
+    seconds = round(time.perf_counter() - started, 1)
+    return {**json.loads(done.stdout.splitlines()[-1]), "seconds": seconds, "machine": about}
 
 
 def shown(row: dict[str, Any]) -> str:

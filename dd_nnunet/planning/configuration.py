@@ -113,7 +113,7 @@ def plan_configuration(
     preset, budget, fingerprint = shared.preset, shared.budget, shared.fingerprint
     nested = preset.nested and len(levels) > 1
     n_parts = [shared.parts.n_parts[level - 1] for level in levels]
-    task = replace(task, n_parts=sum(n_parts) if nested else max(n_parts))
+    task = replace(task, n_parts=sum(n_parts) if nested else max(n_parts), nested=nested)
     nets = plan_networks(task, preset, budget)
     n_cases = sum(not case.constant for case in fingerprint.cases)
     diffusion = _diffusion(nets, preset, task, n_cases)

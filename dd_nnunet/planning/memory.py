@@ -28,6 +28,10 @@ DIFFUSION_TENSORS = 16.5
 # n convolutions down and up, each keeps its input and its normalisation's; the joined skip counts twice
 SEGMENTER_TENSORS_PER_CONV = 2 * 2
 SEGMENTER_SKIP_TENSORS = 2
+# float32 tensors of K channels: logits, probabilities and their gradients; of levels that nest also logarithms,
+# shares among siblings and the parents' masks
+MASKS = 4
+NESTED_MASKS = 7
 # the segmenter sees the volume and its photometric twin (Eq. 8)
 SEGMENTER_PASSES = 2
 # above what was measured on CPUs, float32: 7.4 to 8.6 tensors of each resolution's channels, with 8 of K channels
@@ -79,10 +83,11 @@ def training_bytes(configuration: ConfigurationPlan, bytes_per_value: int) -> fl
     )
     # a network of several levels gives the parts of all
     n_parts = max(sum(level.n_parts for level in group.levels) for group in configuration.groups)
+    nested = any(group.nested for group in configuration.groups)
     n_convs, batch_size = segmenter.n_convs_per_stage, segmenter.batch_size
     return max(
         diffusion_training_bytes(first, diffusion.batch_size, bytes_per_value),
-        segmenter_training_bytes(second, n_convs, n_parts, batch_size, bytes_per_value),
+        segmenter_training_bytes(second, n_convs, n_parts, batch_size, bytes_per_value, nested),
     )
 
 
@@ -94,12 +99,11 @@ def diffusion_training_bytes(shape: UNetShape, batch_size: int, bytes_per_value:
 
 
 def segmenter_training_bytes(
-    shape: UNetShape, n_convs: int, n_parts: int, batch_size: int, bytes_per_value: int
+    shape: UNetShape, n_convs: int, n_parts: int, batch_size: int, bytes_per_value: int, nested: bool = False
 ) -> float:
     """Peak bytes of one optimizer step of a segmenter, both passes of the invariance loss alive."""
     tensors = SEGMENTER_TENSORS_PER_CONV * n_convs + SEGMENTER_SKIP_TENSORS
-    # logits, probabilities and their gradients stay in float32
-    masks = 4 * 4 * n_parts * math.prod(shape.patch_size_zyx)
+    masks = 4 * (NESTED_MASKS if nested else MASKS) * n_parts * math.prod(shape.patch_size_zyx)
     activations = SEGMENTER_PASSES * (tensors * _channel_voxels(shape) * bytes_per_value + masks)
     weights = _bytes_per_parameter(bytes_per_value) * n_parameters(shape, n_convs)
     return weights + SEGMENTER_WORKSPACE * batch_size * activations

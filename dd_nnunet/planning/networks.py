@@ -63,13 +63,21 @@ class Networks:
 
 @dataclass(frozen=True)
 class Task:
-    """What the networks are for: resolution, typical volume, channels in, parts out, bytes per activation."""
+    """What the networks are for.
+
+    Args:
+        spacing_zyx_mm, median_shape_zyx: resolution and typical volume.
+        n_inputs, n_parts: channels in, and parts out, of all levels together where they nest.
+        bytes_per_value: of an activation.
+        nested: the parts are of several levels in one network.
+    """
 
     spacing_zyx_mm: tuple[float, float, float]
     median_shape_zyx: Zyx
     n_inputs: int
     n_parts: int
     bytes_per_value: int
+    nested: bool = False
 
     @property
     def is_float32(self) -> bool:
@@ -217,6 +225,11 @@ def _bytes(nets: Networks, task: Task) -> float:
     """Of the hungrier of the two training steps; they never run at once."""
     diffusion = diffusion_training_bytes(nets.diffusion, nets.diffusion_batch_size, task.bytes_per_value)
     segmenter = segmenter_training_bytes(
-        nets.segmenter, nets.segmenter_convs, task.n_parts, nets.segmenter_batch_size, task.bytes_per_value
+        nets.segmenter,
+        nets.segmenter_convs,
+        task.n_parts,
+        nets.segmenter_batch_size,
+        task.bytes_per_value,
+        task.nested,
     )
     return max(diffusion, segmenter)

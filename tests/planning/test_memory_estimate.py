@@ -46,6 +46,9 @@ def test_segmenter_bytes_by_hand():
     activations = 2 * ((128 + 32) * (4 * 2 + 2) * 4 + 4 * 4 * 5 * 64)
     expected = 4 * 4 * n_parameters(SMALL, 2) + 1.15 * activations
     assert segmenter_training_bytes(SMALL, 2, 5, 1, 4) == pytest.approx(expected)
+    # seven of each where levels nest
+    more = 1.15 * 2 * 3 * 4 * 5 * 64
+    assert segmenter_training_bytes(SMALL, 2, 5, 1, 4, nested=True) == pytest.approx(expected + more)
 
 
 def saved_bytes(forward):
@@ -94,13 +97,17 @@ def test_the_segmenter_keeps_what_is_estimated():
     assert parameters == pytest.approx(n_parameters(shape, 2), rel=0.02)
 
 
-def test_real_training_steps_stay_within_15_percent_of_the_estimate():
+@pytest.mark.parametrize("number", [0, 16], ids=["one level", "three that nest"])
+def test_real_training_steps_stay_within_15_percent_of_the_estimate(number):
     script = Path(__file__).parents[2] / "benchmarks" / "memory_model.py"
     done = subprocess.run(
-        [sys.executable, script, "--row", "0"], check=True, capture_output=True, encoding="utf-8"
+        [sys.executable, script, "--row", str(number)], check=True, capture_output=True, encoding="utf-8"
     )
     row = json.loads(done.stdout.splitlines()[-1])
-    assert row["patch_zyx"] == [16, 16, 16]
+    assert (row["patch_zyx"], row["nested"]) == {
+        0: ([16, 16, 16], []),
+        16: ([32, 32, 32], [2, 4, 8]),
+    }[number]
     for step in ("diffusion_gb", "segmenter_gb"):
         assert row[step]["predicted"] == pytest.approx(row[step]["measured"], rel=0.15)
 
