@@ -23,8 +23,8 @@ class ChannelFingerprint:
             to 99.5; at least 0, which also stands for constant volumes (noise.py; Donoho & Johnstone 1994).
         noise_slope: exponent of the noise's power spectrum: 0 white, −1 pink, below −3 smooth structure instead of
             noise; in [−8,1], 0 where an axis has under 4 voxels (noise.py).
-        whole_noise_sd: standard deviation of all of the noise, coarser than a voxel too, in the unit of noise_sd; not
-            below it (noise.py).
+        whole_noise_sd: standard deviation of all of the noise, coarser than a voxel too, in the unit of noise_sd;
+            never below it (noise.py).
         spectrum_slope: exponent of the whole volume's radial power spectrum between 1/8 and 1/2 cycles per voxel,
             objects included; any number, 0 where an axis has under 8 voxels (spectrum.py).
         snr: standard deviation of the signal over that of all of the noise; in [0,1000], 1000 where no noise is seen
@@ -115,7 +115,7 @@ class CaseFingerprint:
         sieve_mm: diameters of the balls of the two spectra, rising, in mm; above 0 (granulometry.py).
         opening_spectrum: share of what is bright that openings with each of these balls keep; in [0,1], falling; 0
             where nothing is bright (granulometry.py; Matheron 1975, Serra 1982).
-        closing_spectrum: the same of what is dark, by closings (granulometry.py).
+        closing_spectrum: the same of what is dark, by closings; in [0,1], falling (granulometry.py).
         bright_diameter_mm: typical thickness of what is bright, in mm (openings); the thinner of bright and dark are
             the objects; at least 0, 0 = nothing is bright (granulometry.py; Matheron 1975, Serra 1982).
         dark_diameter_mm: typical thickness of what is dark, in mm (closings); at least 0, 0 = nothing is dark
