@@ -6,6 +6,7 @@ from statistics import mean, stdev
 from typing import Any
 
 import numpy as np
+from paper_criteria import criteria_table
 from paper_rows import EFFORTS, TABLES, Cells, Effort, Real, Table
 
 from dd_nnunet.evaluation.metrics import bootstrap_interval
@@ -28,6 +29,10 @@ PUBLISHED: Mapping[str, Mapping[str, tuple[float, float, float]]] = {
         "k-means": (0.771, 0.299, 0.118),
     },
 }
+OF_CRITERIA = (
+    "Spearman's rank correlation with `strict` Dice of the test cases, over all lines and seeds above. The criteria "
+    "are those of the kept epoch, on training cases."
+)
 HEAD = """\
 # {name}: {because}
 
@@ -49,7 +54,7 @@ def page(rows: Path, name: str) -> str:
     head = HEAD.format(
         name=name, because=effort.because, preset=effort.preset, seeds=" ".join(map(str, effort.seeds))
     )
-    return "\n".join([head, *_tables(rows, effort)])
+    return "\n".join([head, *_tables(rows, effort), *_criteria_tables(rows, effort)])
 
 
 def _tables(rows: Path, effort: Effort) -> Iterator[str]:
@@ -61,6 +66,12 @@ def _tables(rows: Path, effort: Effort) -> Iterator[str]:
             yield f"## {table.title}: {data.about}\n\n{table.about}\n"
             yield _scores(data, lines)
             yield _facts(lines)
+
+
+def _criteria_tables(rows: Path, effort: Effort) -> Iterator[str]:
+    for data in {data.name: data for table in TABLES for data in effort.data(table)}.values():
+        if text := criteria_table(rows / data.name):
+            yield f"## Criteria without labels against Dice: {data.about}\n\n{OF_CRITERIA}\n\n{text}"
 
 
 def _lines(folder: Path, table: Table) -> dict[str, Row]:

@@ -4,6 +4,7 @@ import argparse
 import logging
 import math
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -237,6 +238,8 @@ def _train_group(
                 "alive_parts": result.statistics.alive_parts,
                 "collapsed": result.collapsed,
                 "part_shares": result.statistics.shares,
+                "mean_max_probability": result.statistics.mean_max_probability,
+                "criteria": result.statistics.criteria and asdict(result.statistics.criteria),
             }
             for result in train_segmenter(setup, group, cache, run)
         ]

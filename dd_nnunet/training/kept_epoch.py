@@ -1,7 +1,7 @@
 """The epoch that a segmenter is kept at: saved while training, and what it came to in the end."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from torch import nn
@@ -9,6 +9,7 @@ from torch import nn
 from dd_nnunet.core.plan import LevelGroup
 from dd_nnunet.networks.checkpoint import load_checkpoint, save_checkpoint
 from dd_nnunet.storage.run_folder import RunFolder
+from dd_nnunet.training.criteria import Criteria
 from dd_nnunet.training.selection import PartStatistics
 
 BEST, FINAL = "checkpoint_best.pth", "checkpoint_final.pth"
@@ -47,6 +48,7 @@ def keep_epoch(
             "border_shares": list(level.border_shares),
             "mean_max_probability": level.mean_max_probability,
             "effective_parts": level.effective_parts,
+            "criteria": asdict(level.criteria) if level.criteria else {},
         }
         for level in levels
     ]
@@ -66,6 +68,7 @@ def finish(run: RunFolder, group: LevelGroup) -> tuple[LevelResult, ...]:
             kept["mean_max_probability"],
             kept["effective_parts"],
             tuple(kept["border_shares"][k] for k in order),
+            Criteria(**kept["criteria"]) if kept.get("criteria") else None,
         )
         collapsed = statistics.alive_parts < level.n_parts
         if collapsed:

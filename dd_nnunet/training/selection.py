@@ -2,12 +2,14 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from dd_nnunet.training.criteria import Criteria
 
 ALIVE_SHARE = 2e-4
 
@@ -21,12 +23,14 @@ class PartStatistics:
         mean_max_probability: mean over voxels and volumes of the largest part probability: the paper's criterion.
         effective_parts: exp of the entropy of `shares`.
         border_shares: per part, the share of the volumes' outermost voxels it wins.
+        criteria: what speaks for the division, beside that; None where it was not measured.
     """
 
     shares: tuple[float, ...]
     mean_max_probability: float
     effective_parts: float
     border_shares: tuple[float, ...]
+    criteria: Criteria | None = None
 
     @property
     def dead_parts(self) -> tuple[int, ...]:
@@ -108,6 +112,7 @@ def as_log(statistics: PartStatistics) -> dict[str, Any]:
         "effective_parts": statistics.effective_parts,
         "alive_parts": statistics.alive_parts,
         "part_shares": list(statistics.shares),
+        "criteria": statistics.criteria and asdict(statistics.criteria),
     }
 
 

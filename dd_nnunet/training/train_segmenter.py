@@ -6,15 +6,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from dd_nnunet.core.plan import LevelGroup, LevelPlan, Zyx
-from dd_nnunet.core.tiling import iterate_tiles
+from dd_nnunet.core.plan import LevelGroup, LevelPlan
 from dd_nnunet.networks.segmentation_unet import build_group_segmenter
 from dd_nnunet.objectives.invariance import gamma_transform
-from dd_nnunet.preprocessing.pad import Box
 from dd_nnunet.storage.run_folder import RunFolder
 from dd_nnunet.training.batches import Batch, BatchSource, iterate_batches, photometric, unchanged
 from dd_nnunet.training.feature_cache import FeatureCache
@@ -22,11 +19,11 @@ from dd_nnunet.training.kept_epoch import LevelResult, finish, keep_epoch
 from dd_nnunet.training.level_batches import LevelTargets
 from dd_nnunet.training.level_objective import Coarser, LevelObjective
 from dd_nnunet.training.loop import train
+from dd_nnunet.training.monitor import Monitor
 from dd_nnunet.training.nested_labels import CaseLabels
 from dd_nnunet.training.pseudo_labels import SAMPLE_CASES, WarmStart
 from dd_nnunet.training.seeds import derive_seed
 from dd_nnunet.training.selection import (
-    PartCounter,
     PartStatistics,
     as_log,
     canonical_order,
@@ -35,8 +32,6 @@ from dd_nnunet.training.selection import (
 )
 from dd_nnunet.training.setup import TrainingSetup
 
-MONITOR_CASES = 16
-MONITOR_PATCHES = 64
 FINAL_LEARNING_RATE_SHARE = 0.05
 GRADIENT_NORM = 12.0
 SPATIAL_AXES = (2, 3, 4)
@@ -80,10 +75,7 @@ class _SegmenterTrainer:
         self.tree = group.tree
         self._number = group.levels[0].level
         self.seed = derive_seed(setup.seed, "level", self._number)
-        cases = setup.fold.train
-        self.monitors_all = self.plan.kept_epoch == "certain"
-        few = cases[:: max(len(cases) // MONITOR_CASES, 1)][:MONITOR_CASES]
-        self.monitor_cases = cases if self.monitors_all else few
+        self.monitor = Monitor(setup, group, cache)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derive_seed(self.seed, "weights"))
             network = build_group_segmenter(self.plan, setup.n_channels, group)
@@ -229,46 +221,11 @@ class _SegmenterTrainer:
         logits = logits.float()
         return (logits.flip(mirrored) if mirrored else logits).contiguous()
 
-    @torch.inference_mode()
     def _monitor(self) -> tuple[PartStatistics, ...]:
-        """Divide whole training volumes, as many as a bounded number of patches allows: statistics per level."""
         self.network.eval()
-        counters = [PartCounter(n_parts) for n_parts in self.tree.n_parts]
-        patch = self.setup.configuration.patch_size_zyx
-        patches_left = MONITOR_PATCHES
-        for case_id in self.monitor_cases:
-            image = torch.from_numpy(self.setup.reader.image(case_id))
-            starts = list(iterate_tiles((image.shape[1], image.shape[2], image.shape[3]), patch, 1.0))
-            if not self.monitors_all and len(starts) > patches_left and patches_left < MONITOR_PATCHES:
-                break
-            patches_left -= len(starts)
-            owner, largest = self._divide(image, starts, self.setup.reader.box(case_id))
-            for counter, owner_of_level, largest_of_level in zip(counters, owner, largest, strict=True):
-                counter.add(owner_of_level, largest_of_level)
+        statistics = self.monitor.look(lambda patches: self._logits(patches, []))
         self.network.train()
-        return tuple(counter.statistics() for counter in counters)
-
-    def _divide(self, image: Tensor, starts: Sequence[Zyx], box: Box) -> tuple[Tensor, Tensor]:
-        """The part that is chosen and its probability at each voxel of the volume in a padded image.
-
-        Returns:
-            [level,Z,Y,X] twice.
-        """
-        owner = torch.zeros(self.tree.n_levels, *image.shape[1:], dtype=torch.int64)
-        largest = torch.zeros(self.tree.n_levels, *image.shape[1:])
-        for start in starts:
-            patch = tuple(
-                slice(s, s + p) for s, p in zip(start, self.setup.configuration.patch_size_zyx, strict=True)
-            )
-            logits = self._logits(image[(slice(None), *patch)][None], [])[0]
-            masks = torch.cat([logits[channels].softmax(dim=0) for channels in self.tree.channels])
-            masks = masks.detach().cpu()
-            for level, parts in enumerate(self.tree.decide(masks.numpy())):
-                chosen = torch.from_numpy(parts.astype(np.int64))
-                owner[level][patch] = chosen
-                of_level = masks[self.tree.channels[level]]
-                largest[level][patch] = of_level.gather(0, chosen[None])[0]
-        return owner[(slice(None), *box)], largest[(slice(None), *box)]
+        return statistics
 
     def _keep_if_best(self, statistics: Sequence[PartStatistics], epoch: int, folder: Path) -> bool:
         """Save this epoch as checkpoint_best if it ranks above all before it."""

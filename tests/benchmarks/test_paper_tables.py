@@ -8,6 +8,7 @@ import paper_page
 import paper_rows
 import paper_tables
 import pytest
+from paper_criteria import criteria_table
 from paper_rows import EFFORTS, LADDER, TABLES, Cells, Table
 from paper_tables import Bench, edit_plan
 
@@ -109,6 +110,31 @@ def test_the_page_by_hand(tmp_path):
     assert "- dd_nnunet, as planned: 2.0 min a run, nesting violated by 1.0 % of the voxels" in page
     assert "- kmeans: 1.0 min a run, 1 of 1 runs collapsed" in page
     assert "- on a CPU, 2 threads, torch 2.13.0" in page
+
+
+def test_criteria_are_ranked_against_dice_over_all_runs(tmp_path):
+    def end(certainty, contrast):
+        criteria = {
+            "explained_visual": 0.5, "explained_features": 0.5, "boundary_contrast": contrast,
+            "mirror_agreement": 0.5, "gamma_agreement": 0.5,
+        }  # fmt: skip
+        return {"part_shares": [0.5, 0.5], "mean_max_probability": certainty, "criteria": criteria}
+
+    for number in range(8):
+        run = run_of((0.5,)) | {
+            "finished": {"diffusion": {}, "levels": {"levels": {"1": end(1 - number / 10, number)}}}
+        }
+        run["levels"]["1"]["strict"] = number / 10
+        write_json(tmp_path / f"line{number}.json", {"runs": {"seed 0, fold 0": run}})
+    write_json(tmp_path / "kmeans.json", {"runs": {"seed 0, fold 0": run_of((0.9,))}})
+    table = criteria_table(tmp_path)
+    assert "| criterion | level 1 (8 runs) |" in table
+    assert "| certainty (the paper's) | -1.00 |" in table
+    assert "| contrast across outlines | 1.00 |" in table
+    # a criterion that never differs has no rank
+    assert "| agreement with a mirrored copy | – |" in table
+    (tmp_path / "line0.json").unlink()
+    assert criteria_table(tmp_path) == ""
 
 
 def test_seeds_are_averaged_over_folds_by_their_images():

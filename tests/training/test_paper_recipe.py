@@ -139,7 +139,7 @@ def test_the_paper_keeps_the_most_certain_epoch_of_all_cases(tmp_path: Path) -> 
         setup.configuration.groups[0],
         FeatureCache(tmp_path, setup, (1,)),
     )
-    assert len(trainer.monitor_cases) == 40
+    assert len(trainer.monitor.cases) == 40
 
 
 def test_dropout_and_batch_statistics_are_repeatable(tmp_path: Path) -> None:

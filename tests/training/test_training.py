@@ -64,10 +64,11 @@ def test_volumes_of_many_sizes_train_together(tmp_path: Path) -> None:
     trainer = segmenter_module._SegmenterTrainer(
         setup, CONFIGURATION.groups[0], FeatureCache(tmp_path / "features", setup, (1,))
     )
-    owner, largest = trainer._divide(
-        torch.from_numpy(setup.reader.image("ball_3")), [(0, 0, 0), (0, 0, 14)], setup.reader.box("ball_3")
-    )
-    assert owner.shape == largest.shape == (1, 9, 13, 30)
+    trainer.network.eval()
+    image = torch.from_numpy(setup.reader.image("ball_3"))
+    owner, largest = trainer.monitor.divide(lambda patches: trainer._logits(patches, []), image)
+    assert owner.shape == largest.shape == (1, *image.shape[1:])
+    assert [len(range(*side.indices(99))) for side in setup.reader.box("ball_3")] == [9, 13, 30]
     assert float(largest.min()) >= 0.5
 
 
