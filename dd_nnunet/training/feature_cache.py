@@ -21,6 +21,7 @@ from dd_nnunet.storage.case_store import read_array, write_array
 from dd_nnunet.storage.folder_lock import locked
 from dd_nnunet.storage.progress_bar import progress_bar
 from dd_nnunet.training.bounded_cache import BoundedCache
+from dd_nnunet.training.cache_size import check_room, features_bytes
 from dd_nnunet.training.pseudo_labels import PartLabels
 from dd_nnunet.training.seeds import derive_seed
 from dd_nnunet.training.setup import TrainingSetup
@@ -51,6 +52,7 @@ class FeatureCache:
         Raises:
             StoppedError: the run was asked to end early; what is computed stays.
             UserError: another process is computing them.
+            DiskError: the disk has no room for them.
         """
         with locked(self.folder):
             self._build(diffusion_checkpoint, network)
@@ -61,6 +63,7 @@ class FeatureCache:
         if not case_ids:
             return
         configuration = self.setup.configuration
+        check_room(self.folder, features_bytes(configuration, self.stages, len(case_ids)), len(case_ids))
         reader = DecoderFeatures(
             network,
             configuration.features,
