@@ -5,7 +5,7 @@
 #   make check       format, lint, types, floors, tests
 #   make bench       the benchmarks that fit a CPU
 #   make test-gpu    the tests that need CUDA
-#   make bench-gpu   the memory estimate against real training steps on CUDA
+#   make bench-gpu   memory estimates and the diffusion model's step on CUDA
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .ONESHELL:
@@ -67,6 +67,7 @@ bench: $(VENV)/.installed
 bench-gpu: $(VENV)/.installed
 	$(BIN)/python -c '$(NEED_CUDA)'
 	$(BIN)/python benchmarks/memory_model.py --device cuda
+	$(BIN)/python benchmarks/diffusion_step.py --device cuda
 
 clean:
 	rm -rf $(VENV) $(DEMO) build *.egg-info .pytest_cache .mypy_cache .ruff_cache
