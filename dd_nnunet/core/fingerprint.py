@@ -23,10 +23,6 @@ class ChannelFingerprint:
             to 99.5; at least 0, which also stands for constant volumes (noise.py; Donoho & Johnstone 1994).
         noise_slope: exponent of the noise's power spectrum: 0 white, −1 pink, below −3 smooth structure instead of
             noise; in [−8,1], 0 where an axis has under 4 voxels (noise.py).
-        whole_noise_sd: standard deviation of all of the noise, coarser than a voxel too, in the unit of noise_sd;
-            never below it (noise.py).
-        spectrum_slope: exponent of the whole volume's radial power spectrum between 1/8 and 1/2 cycles per voxel,
-            objects included; any number, 0 where an axis has under 8 voxels (spectrum.py).
         snr: standard deviation of the signal over that of all of the noise; in [0,1000], 1000 where no noise is seen
             (spectrum.py).
         max_over_p99_5: distance of the largest intensity from the median over that of the 99.5th percentile;
@@ -34,6 +30,10 @@ class ChannelFingerprint:
         n_modes: peaks of the distribution of the smoothed intensities; at least 1 (modes.py).
         mode_separation: Ashman's D of the two largest of them; in [0,100], distinct from 2 on, 0 with one peak
             (modes.py; Ashman, Bird & Zepf 1994).
+        whole_noise_sd: standard deviation of all of the noise, coarser than a voxel too, in the unit of noise_sd;
+            never below it (noise.py).
+        spectrum_slope: exponent of the whole volume's radial power spectrum between 1/8 and 1/2 cycles per voxel,
+            objects included; any number, 0 where an axis has under 8 voxels (spectrum.py).
     """
 
     percentile_00_5: float
@@ -45,12 +45,17 @@ class ChannelFingerprint:
     sd: float
     noise_sd: float
     noise_slope: float
-    whole_noise_sd: float
-    spectrum_slope: float
     snr: float
     max_over_p99_5: float
     n_modes: int
     mode_separation: float
+    whole_noise_sd: float = 0.0
+    spectrum_slope: float = 0.0
+
+    @property
+    def varies(self) -> bool:
+        """Whether anything is left of the channel once it is scaled by its percentiles."""
+        return self.percentile_00_5 < self.percentile_99_5
 
 
 @dataclass(frozen=True)
@@ -110,12 +115,6 @@ class CaseFingerprint:
         foreground_share: of the raw volume's voxels that are not background; in [0,1] (foreground.py).
         diameters_mm: characteristic object diameters in mm, at most 3, largest first; of several channels the medians
             over those that have one; empty where no object stands out (granulometry.py).
-        diameters_voxels: the same in edges of a voxel, which is the cubic root of its volume; above 0
-            (granulometry.py).
-        sieve_mm: diameters of the balls of the two spectra, rising, in mm; above 0 (granulometry.py).
-        opening_spectrum: share of what is bright that openings with each of these balls keep; in [0,1], falling; 0
-            where nothing is bright (granulometry.py; Matheron 1975, Serra 1982).
-        closing_spectrum: the same of what is dark, by closings; in [0,1], falling (granulometry.py).
         bright_diameter_mm: typical thickness of what is bright, in mm (openings); the thinner of bright and dark are
             the objects; at least 0, 0 = nothing is bright (granulometry.py; Matheron 1975, Serra 1982).
         dark_diameter_mm: typical thickness of what is dark, in mm (closings); at least 0, 0 = nothing is dark
@@ -126,6 +125,12 @@ class CaseFingerprint:
         splits: of the channel that falls into most parts, or gains most by it: every part that was large enough to
             be tried, level by level (split_gains.py).
         sub_objects: of the same channel; null where the object is too small to be looked into (object_levels.py).
+        diameters_voxels: diameters_mm in edges of a voxel, which is the cubic root of its volume; above 0
+            (granulometry.py).
+        sieve_mm: diameters of the balls of the two spectra, in mm, not falling; above 0 (granulometry.py).
+        opening_spectrum: share of what is bright that openings with each of these balls keep; in [0,1], falling; 0
+            where nothing is bright (granulometry.py; Matheron 1975, Serra 1982).
+        closing_spectrum: the same of what is dark, by closings; in [0,1], falling (granulometry.py).
     """
 
     case_id: str
@@ -138,16 +143,16 @@ class CaseFingerprint:
     channels: tuple[ChannelFingerprint, ...]
     foreground_share: float
     diameters_mm: tuple[float, ...]
-    diameters_voxels: tuple[float, ...]
-    sieve_mm: tuple[float, ...]
-    opening_spectrum: tuple[float, ...]
-    closing_spectrum: tuple[float, ...]
     bright_diameter_mm: float
     dark_diameter_mm: float
     mirror_correlation_zyx: tuple[float, float, float]
     constant: bool
     splits: tuple[SplitFingerprint, ...] = ()
     sub_objects: SubObjectFingerprint | None = None
+    diameters_voxels: tuple[float, ...] = ()
+    sieve_mm: tuple[float, ...] = ()
+    opening_spectrum: tuple[float, ...] = ()
+    closing_spectrum: tuple[float, ...] = ()
 
     @property
     def left_right_axis(self) -> int | None:

@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -12,30 +11,23 @@ from dd_nnunet.core.fingerprint import (
     CaseFingerprint,
     ChannelFingerprint,
     DatasetFingerprint,
-    SplitFingerprint,
-    SubObjectFingerprint,
 )
 from dd_nnunet.core.units import counted
-from dd_nnunet.planning.granulometry import Granulometry, characteristic_diameters, granulometry, shrink
+from dd_nnunet.planning.channel_objects import MAX_VOXELS, measure_objects, merge_channels
+from dd_nnunet.planning.granulometry import shrink
 from dd_nnunet.planning.levels import measured_parts
 from dd_nnunet.planning.modes import intensity_modes
 from dd_nnunet.planning.noise import noise_sd, noise_slope, smoothed, whole_noise_sd
-from dd_nnunet.planning.object_levels import measure_sub_objects
 from dd_nnunet.planning.rounding import rounded
 from dd_nnunet.planning.spectrum import signal_to_noise, spectrum_slope
-from dd_nnunet.planning.split_gains import measure_splits
-from dd_nnunet.planning.symmetry import mirror_correlations
 from dd_nnunet.regions.foreground import Mask, bounding_box, foreground_mask
 
 # raised with every change of what is measured, so that cases that were measured before are measured again
-MEASUREMENT_VERSION = 3
+MEASUREMENT_VERSION = 4
 PERCENTILES = (0.5, 5, 50, 95, 99.5)
 SUSPICIOUS_SPACING = 20.0
 SUSPICIOUS_SCALE = 20.0
 NEARLY_EMPTY = 0.001
-# larger volumes are averaged down for what does not need their finest voxels
-MAX_VOXELS = 128**3
-MAX_SPLIT_VOXELS = 64**3
 
 
 def fingerprint_case(volume: Volume, case_id: str) -> CaseFingerprint:
@@ -47,7 +39,13 @@ def fingerprint_case(volume: Volume, case_id: str) -> CaseFingerprint:
     channels = tuple(_fingerprint_channel(channel, cropped_mask) for channel in cropped)
     varying = [i for i, channel in enumerate(volume.array) if channel.min() < channel.max()]
     spacing = volume.geometry.spacing_zyx_mm
-    objects = merge_channels([_measure_objects(_scaled(cropped[i], channels[i]), spacing) for i in varying])
+    objects = merge_channels(
+        [
+            measure_objects(_scaled(channel, found), spacing)
+            for channel, found in zip(cropped, channels, strict=True)
+            if found.varies
+        ]
+    )
     return CaseFingerprint(
         case_id=case_id,
         shape_zyx=volume.geometry.shape_zyx,
@@ -88,75 +86,6 @@ def orientation_code(direction: Sequence[float]) -> str:
     return "".join("LPS"[row] if matrix[row, axis] >= 0 else "RAI"[row] for axis, row in enumerate(nearest))
 
 
-@dataclass(frozen=True)
-class Objects:
-    """What one channel holds, or all channels of a case together; see `CaseFingerprint`."""
-
-    diameters_mm: tuple[float, ...]
-    sizes: Granulometry
-    mirror_correlation_zyx: tuple[float, float, float]
-    splits: tuple[SplitFingerprint, ...]
-    sub_objects: SubObjectFingerprint | None
-
-
-_NO_OBJECTS = Objects((), Granulometry((), (), (), 0.0, 0.0), (0.0, 0.0, 0.0), (), None)
-
-
-def _measure_objects(scaled: FloatArray, spacing_zyx_mm: Sequence[float]) -> Objects:
-    coarse, spacing = shrink(scaled, spacing_zyx_mm, MAX_VOXELS)
-    smooth = smoothed(coarse)
-    small, small_spacing = shrink(coarse, spacing, MAX_SPLIT_VOXELS)
-    diameters_mm = characteristic_diameters(scaled, spacing_zyx_mm)
-    return Objects(
-        diameters_mm=diameters_mm,
-        sizes=granulometry(smooth, spacing),
-        mirror_correlation_zyx=mirror_correlations(smooth),
-        splits=measure_splits(smoothed(small)),
-        sub_objects=measure_sub_objects(small, small_spacing, diameters_mm),
-    )
-
-
-def merge_channels(channels: Sequence[Objects]) -> Objects:
-    """What the channels of a case hold together, whatever their order.
-
-    Diameters are medians over the channels that have one at that level, spectra and symmetry are means, and parts are
-    those of the channel that falls into most; of equals, of the one that gains most by it.
-
-    Args:
-        channels: those that vary; none in a constant case.
-    """
-    if len(channels) < 2:
-        return channels[0] if channels else _NO_OBJECTS
-    richest = max(channels, key=_parts_and_gain)
-    deepest = max(len(channel.diameters_mm) for channel in channels)
-    levels = [[c.diameters_mm[n] for c in channels if len(c.diameters_mm) > n] for n in range(deepest)]
-    diameters = np.minimum.accumulate([float(np.median(values)) for values in levels])
-    sizes = [channel.sizes for channel in channels]
-    z, y, x = np.mean([channel.mirror_correlation_zyx for channel in channels], axis=0).tolist()
-    return Objects(
-        diameters_mm=tuple(rounded(float(diameter), 4) for diameter in diameters),
-        sizes=Granulometry(
-            sieve_mm=sizes[0].sieve_mm,
-            opening=_means([found.opening for found in sizes]),
-            closing=_means([found.closing for found in sizes]),
-            bright_mm=rounded(float(np.median([found.bright_mm for found in sizes])), 4),
-            dark_mm=rounded(float(np.median([found.dark_mm for found in sizes])), 4),
-        ),
-        mirror_correlation_zyx=(z, y, x),
-        splits=richest.splits,
-        sub_objects=richest.sub_objects,
-    )
-
-
-def _parts_and_gain(channel: Objects) -> tuple[int, float]:
-    found = [split for split in channel.splits if split.children > 1]
-    return sum(split.children - 1 for split in found), sum(split.share * split.gain for split in found)
-
-
-def _means(spectra: Sequence[Sequence[float]]) -> tuple[float, ...]:
-    return tuple(round(float(share), 4) for share in np.mean(spectra, axis=0))
-
-
 def _scaled(channel: FloatArray, found: ChannelFingerprint) -> FloatArray:
     """The channel with its 0.5 and 99.5 percentile at 0 and 1, clipped."""
     limits = (found.percentile_00_5, found.percentile_99_5)
@@ -184,6 +113,8 @@ def merge_fingerprints(
     shape = np.median([case.crop_shape_zyx for case in useful], axis=0)
     spacing = np.median([case.spacing_zyx_mm for case in useful], axis=0)
     channels = [channel for case in useful for channel in case.channels]
+    # a constant channel has no noise, and none is planned for
+    channels = [channel for channel in channels if channel.varies] or channels
     return DatasetFingerprint(
         cases=tuple(cases),
         median_crop_shape_zyx=(round(float(shape[0])), round(float(shape[1])), round(float(shape[2]))),
@@ -279,7 +210,7 @@ def _odd_scales(cases: Sequence[CaseFingerprint]) -> Iterator[str]:
             case.case_id: case.channels[channel].percentile_99_5 - case.channels[channel].percentile_00_5
             for case in cases
         }
-        usual = float(np.median(list(widths.values())))
+        usual = float(np.median([width for width in widths.values() if width > 0] or [0]))
         for case_id, width in widths.items():
             if width > 0 and not 1 / SUSPICIOUS_SCALE <= width / usual <= SUSPICIOUS_SCALE:
                 yield (

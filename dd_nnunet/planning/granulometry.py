@@ -44,7 +44,7 @@ class Granulometry:
     """How thick what is bright and what is dark is.
 
     Args:
-        sieve_mm: diameters of balls, rising.
+        sieve_mm: diameters of balls, not falling.
         opening: share of what is bright that openings with these balls keep, mean over the cuts; falling.
         closing: the same of what is dark.
         bright_mm, dark_mm: medians over the cuts of the diameter that half of it survives; 0 where nothing is bright
@@ -122,12 +122,12 @@ def _spectrum(
     mask: Mask, spacing_zyx_mm: Sequence[float], sieve_mm: Sequence[float]
 ) -> tuple[float, list[float]]:
     """The diameter that half of a mask survives, and the share of it that each ball keeps."""
-    depth = ndimage.distance_transform_edt(np.pad(mask, 1), sampling=spacing_zyx_mm)
+    depth = _depth(mask, spacing_zyx_mm)
     edge = float(np.prod(spacing_zyx_mm)) ** (1 / 3)
     # a ball of n voxels across has its outermost voxels' centres at n/2 + 1/2 from the first voxel outside
     kept = [_opened_volume(depth, (diameter + edge) / 2, spacing_zyx_mm) for diameter in sieve_mm]
     shares = np.minimum.accumulate(np.array(kept) / mask.sum())
-    return thickness(mask, spacing_zyx_mm, 0.5), shares.tolist()
+    return _thickness(depth, mask, spacing_zyx_mm, 0.5), shares.tolist()
 
 
 def thickness(mask: Mask, spacing_zyx_mm: Sequence[float], quantile: float) -> float:
@@ -142,9 +142,17 @@ def thickness(mask: Mask, spacing_zyx_mm: Sequence[float], quantile: float) -> f
         spacing_zyx_mm: of the mask.
         quantile: in [0,1].
     """
-    padded = np.pad(mask, 1)
-    depth = ndimage.distance_transform_edt(padded, sampling=spacing_zyx_mm)
-    radii = np.unique(depth[padded])
+    return _thickness(_depth(mask, spacing_zyx_mm), mask, spacing_zyx_mm, quantile)
+
+
+def _depth(mask: Mask, spacing_zyx_mm: Sequence[float]) -> Floats:
+    """Distance of each voxel to the nearest one outside, beyond the array too: one voxel larger on all sides."""
+    depth: Floats = ndimage.distance_transform_edt(np.pad(mask, 1), sampling=spacing_zyx_mm)
+    return depth
+
+
+def _thickness(depth: Floats, mask: Mask, spacing_zyx_mm: Sequence[float], quantile: float) -> float:
+    radii = np.unique(depth[depth > 0])
     wanted = (1 - quantile) * mask.sum()
     low, high = 0, len(radii) - 1
     while low < high:
@@ -222,7 +230,7 @@ def _smaller_class(smooth: Floats, within: Mask) -> Mask:
 
 def _without_rim(mask: Mask, sd_mm: float, spacing_zyx_mm: Sequence[float]) -> Mask:
     """Leave out what smoothing mixed with the outside, or the rim would be taken for a sub-object."""
-    depth = ndimage.distance_transform_edt(np.pad(mask, 1), sampling=spacing_zyx_mm)
+    depth = _depth(mask, spacing_zyx_mm)
     inside: Mask = depth[1:-1, 1:-1, 1:-1] > RIM * sd_mm
     return inside
 

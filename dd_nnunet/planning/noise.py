@@ -16,6 +16,9 @@ MIN_COEFFICIENTS = 8
 SMOOTHING_VOXELS = 1.0
 # filters along an axis of the details of one voxel and of two (Haar, orthonormal)
 FILTERS = {1: (1.0, -1.0), 2: (1.0, 1.0, -1.0, -1.0)}
+# of the slope: objects' edges are left out, found in the volume smoothed so far
+CALM_SMOOTHING_VOXELS = 1.5
+CALM_SHARE = 0.5
 # the slope is measured on at most so many voxels per axis around the centre
 MAX_EDGE = 96
 N_FREQUENCIES = 32
@@ -57,9 +60,10 @@ def noise_sd(volume: npt.NDArray[np.floating[Any]], foreground: Mask) -> float:
 def noise_slope(volume: npt.NDArray[np.floating[Any]], foreground: Mask) -> float:
     """Exponent of the noise's power spectrum f^slope, from how much its details grow from one voxel to two.
 
-    Both are diagonal Haar details as in `noise_sd`, at every place, of the volume and of its means over 2 x 2 x 2
-    voxels; edges cancel and the median ignores what is rare, so that objects hardly count. Of noise with spectrum
-    f^-a their variances have a known ratio, which is inverted.
+    Both are diagonal Haar details as in `noise_sd`, of the volume and of its means over 2 x 2 x 2 voxels, at every
+    place in the calmer half of the volume: where the smoothed volume is flat. Edges along axes cancel, and those that
+    do not are left out; of noise alone, how flat it is there says nothing about its details. Of noise with spectrum
+    f^-a the variances of the two have a known ratio, which is inverted.
 
     Args:
         volume: [Z,Y,X].
@@ -72,7 +76,9 @@ def noise_slope(volume: npt.NDArray[np.floating[Any]], foreground: Mask) -> floa
     box = tuple(
         slice(max(0, (n - MAX_EDGE) // 2), max(0, (n - MAX_EDGE) // 2) + MAX_EDGE) for n in volume.shape
     )
-    fine, coarse = (_detail_sd(volume[box], foreground[box], scale) for scale in (1, 2))
+    values, inside = volume[box].astype(np.float64), foreground[box]
+    calm = _calm(values, inside)
+    fine, coarse = (_detail_sd(values, inside, scale, calm) for scale in (1, 2))
     if fine <= 0 or coarse <= 0:
         return 0.0
     growth = 2 * np.log2(coarse / fine)
@@ -111,15 +117,26 @@ def smoothed(volume: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.float32]:
     return result
 
 
-def _detail_sd(volume: npt.NDArray[np.floating[Any]], foreground: Mask, scale: int) -> float:
-    """Robust sd of the diagonal details of so many voxels, at every place that lies inside."""
-    details, inside = volume.astype(np.float64), foreground
+def _calm(volume: npt.NDArray[np.float64], inside: Mask) -> Mask:
+    """The half of the voxels inside where the smoothed volume is flattest: [Z,Y,X]."""
+    steepness = ndimage.gaussian_gradient_magnitude(volume, CALM_SMOOTHING_VOXELS)
+    if not inside.any():
+        return inside
+    calm: Mask = inside & (steepness <= np.quantile(steepness[inside], CALM_SHARE))
+    return calm
+
+
+def _detail_sd(volume: npt.NDArray[np.float64], foreground: Mask, scale: int, calm: Mask) -> float:
+    """Robust sd of the diagonal details of so many voxels, where they lie inside and their middle is calm."""
+    details, inside = volume, foreground
     weights = np.array(FILTERS[scale]) / np.sqrt(2 * scale)
     for axis in range(3):
         if details.shape[axis] < len(weights):
             return 0.0
         details = np.tensordot(_windows(details, len(weights), axis), weights, 1)
         inside = np.asarray(_windows(inside, len(weights), axis).all(axis=-1))
+    middle = tuple(slice(scale, scale + n) for n in details.shape)
+    inside = inside & calm[middle]
     values = np.abs(details[inside])
     return float(np.median(values) / MAD_OF_NORMAL) if values.size >= MIN_COEFFICIENTS else 0.0
 

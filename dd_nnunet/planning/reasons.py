@@ -124,7 +124,8 @@ def explain_features(
     else:
         yield Decision("timesteps", timesteps, chosen)
     scaled = SCALINGS[features.scaling]
-    yield Decision("features", kept_features(features), f"{chosen}; {scaled}")
+    fewer = "; all of a stage with fewer channels" if features.n_components else ""
+    yield Decision("features", kept_features(features), f"{chosen}; {scaled}{fewer}")
     yield Decision("visual target", features.visual_target, f"{chosen}; compared by Eq. 7")
 
 
@@ -186,7 +187,7 @@ def explain_objects(objects: ObjectPlan | None, because: str, segmenter: Segment
     if not segmenter.warm_start_epochs:
         return
     if objects is not None:
-        because += "; half of the characteristic diameters; the losses alone lose small objects"
+        because += "; what is narrower than half of the characteristic diameters is taken for noise"
     yield Decision("levels from objects", levels_from_objects(objects), because)
 
 
@@ -233,15 +234,16 @@ def explain_effort(
     yield Decision(
         "segmenter training",
         f"{segmenter.epochs} epochs x {segmenter.iterations_per_epoch}, rate {segmenter.learning_rate:g}",
-        f"{chosen}{_how_long(segmenter.iterations_per_epoch, per_epoch)}; "
+        f"{chosen}{_how_long(segmenter.iterations_per_epoch, per_epoch)}"
+        f"{'; twice its epochs, as levels nest' * segmenter.nested}; "
         f"{segmenter.warm_start_epochs} of the epochs are warm start",
     )
     if segmenter.warm_start_epochs:
         yield Decision(
             "warm start",
             f"{segmenter.warm_start_epochs} epochs, then weight {segmenter.anchor_weight:g}",
-            f"{chosen}; parts found by rules come first and stay beside the losses, "
-            "which alone lose small parts",
+            f"{chosen}; the parts that levels start from come first and stay beside the losses, which alone lose "
+            "small parts; objects with a weight of their own",
         )
     weights = (segmenter.feature_weight, segmenter.visual_weight, segmenter.invariance_weight)
     scale = "divided by its own variance" if segmenter.scale_free else "in its own units"

@@ -224,8 +224,8 @@ def _project(activation: Tensor, projection: tuple[Tensor, Tensor]) -> npt.NDArr
 def fit_projection(samples: Tensor, plan: FeaturePlan) -> tuple[Tensor, Tensor]:
     """Centre, scale and principal directions of feature channels.
 
-    Distances between projected features are those between the (scaled) features, up to the dropped components;
-    `n_components` 0 keeps all channels. Of "whiten", every kept component has unit variance.
+    Distances between projected features are those between the (scaled) features, up to the dropped components; of
+    "whiten" they are not, as every kept component has unit variance. `n_components` 0 keeps all channels.
 
     Args:
         samples: [p,N] features of many cells.

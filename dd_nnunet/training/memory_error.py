@@ -17,6 +17,8 @@ _logger = logging.getLogger(__name__)
 
 # a plan is an estimate: it should end well below what there is
 SAFE_SHARE = 0.75
+# torch has no error of its own for the CPU's memory
+OF_THE_CPU = "DefaultCPUAllocator"
 
 
 @contextlib.contextmanager
@@ -28,20 +30,25 @@ def memory_explained(configuration: ConfigurationPlan, planning: str) -> Iterato
         planning: the command that plans this dataset anew, without name and memory of the plan.
 
     Raises:
-        UserError: the GPU's memory was used up.
+        UserError: the memory was used up, of the GPU or of the CPU.
     """
     try:
         yield
-    except torch.OutOfMemoryError as error:
-        available = _available_gb()
+    except RuntimeError as error:
+        on_gpu = isinstance(error, torch.OutOfMemoryError)
+        if not on_gpu and OF_THE_CPU not in str(error):
+            raise
+        available = _available_gb() if on_gpu else available_ram_bytes() / GB
+        memory = "the GPU's memory" if on_gpu else "the memory"
         target = suggested_target_gb(configuration.gpu_memory_target_gb, available)
         here = "" if available is None else f"; there are {available:.1f} GB here for it"
         reason = (
-            f"the GPU's memory is used up: a training step of this plan was estimated to need "
+            f"{memory} is used up: a training step of this plan was estimated to need "
             f"{configuration.estimated_gpu_memory_gb:.1f} GB of the {configuration.gpu_memory_target_gb:g} GB "
             f"that -gpu_memory_target allowed{here} ({str(error).splitlines()[0]})"
         )
-        remedy = f"end other programs on the GPU, or run: {_planning_with(target, planning)}"
+        where = " on the GPU" if on_gpu else ""
+        remedy = f"end other programs{where}, or run: {_planning_with(target, planning)}"
         raise UserError("-gpu_memory_target", reason, remedy) from error
 
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -25,8 +26,9 @@ from dd_nnunet.training.setup import TrainingSetup
 
 MONITOR_CASES = 16
 MONITOR_PATCHES = 64
-# mirrored and changed copies are divided too, so fewer volumes have to do
+# the middle patch of so many cases is divided three times for the criteria
 CRITERIA_CASES = 4
+CRITERIA_PASSES = 3
 SPATIAL_AXES = (1, 2, 3)
 # logits [B,channels,Z,Y,X] of patches [B,C,Z,Y,X]
 Network = Callable[[Tensor], Tensor]
@@ -46,10 +48,10 @@ class Monitor:
         self.levels = group.levels
         self.tree = group.tree
         self.cache = cache
+        self.patch = setup.configuration.patch_size_zyx
         self.sees_all = setup.configuration.segmenter.kept_epoch == "certain"
         cases = setup.fold.train
-        few = cases[:: max(len(cases) // MONITOR_CASES, 1)][:MONITOR_CASES]
-        self.cases = cases if self.sees_all else few
+        self.cases = cases if self.sees_all else spread(cases, MONITOR_CASES)
 
     @torch.inference_mode()
     def look(self, network: Network) -> tuple[PartStatistics, ...]:
@@ -59,9 +61,8 @@ class Monitor:
             network: in eval mode.
         """
         counters = [PartCounter(n_parts) for n_parts in self.tree.n_parts]
-        criteria: list[list[Criteria]] = [[] for _ in counters]
         patches_left = MONITOR_PATCHES
-        for number, case_id in enumerate(self.cases):
+        for case_id in self.cases:
             image, box = torch.from_numpy(self.setup.reader.image(case_id)), self.setup.reader.box(case_id)
             n_patches = len(self._starts(image))
             if not self.sees_all and n_patches > patches_left and patches_left < MONITOR_PATCHES:
@@ -70,14 +71,10 @@ class Monitor:
             owner, largest = self.divide(network, image)
             for counter, of_level, sure in zip(counters, owner, largest, strict=True):
                 counter.add(of_level[box], sure[box])
-            if number < CRITERIA_CASES:
-                for found, of_level in zip(
-                    criteria, self._criteria(network, case_id, image, owner), strict=True
-                ):
-                    found.append(of_level)
+        per_case = [self._criteria(network, case_id) for case_id in spread(self.cases, CRITERIA_CASES)]
         return tuple(
             replace(counter.statistics(), criteria=Criteria.mean(found))
-            for counter, found in zip(counters, criteria, strict=True)
+            for counter, found in zip(counters, zip(*per_case, strict=True), strict=True)
         )
 
     def divide(self, network: Network, image: Tensor) -> tuple[Tensor, Tensor]:
@@ -89,64 +86,89 @@ class Monitor:
         owner = torch.zeros(self.tree.n_levels, *image.shape[1:], dtype=torch.int64)
         largest = torch.zeros(self.tree.n_levels, *image.shape[1:])
         for start in self._starts(image):
-            sides = zip(start, self.setup.configuration.patch_size_zyx, strict=True)
-            patch = tuple(slice(s, s + p) for s, p in sides)
-            logits = network(image[(slice(None), *patch)][None])[0]
-            masks = torch.cat([logits[channels].softmax(dim=0) for channels in self.tree.channels])
-            masks = masks.detach().cpu()
-            for level, parts in enumerate(self.tree.decide(masks.numpy())):
-                chosen = torch.from_numpy(parts.astype(np.int64))
-                owner[level][patch] = chosen
-                of_level = masks[self.tree.channels[level]]
-                largest[level][patch] = of_level.gather(0, chosen[None])[0]
+            patch = tuple(slice(s, s + p) for s, p in zip(start, self.patch, strict=True))
+            chosen, sure = self._divide_patch(network, image[(slice(None), *patch)])
+            owner[(slice(None), *patch)], largest[(slice(None), *patch)] = chosen, sure
         return owner, largest
 
-    def _starts(self, image: Tensor) -> Sequence[Zyx]:
-        shape = (image.shape[1], image.shape[2], image.shape[3])
-        return list(iterate_tiles(shape, self.setup.configuration.patch_size_zyx, 1.0))
+    def _divide_patch(self, network: Network, patch: Tensor) -> tuple[Tensor, Tensor]:
+        logits = network(patch[None])[0]
+        masks = torch.cat([logits[channels].softmax(dim=0) for channels in self.tree.channels])
+        masks = masks.detach().cpu()
+        chosen = torch.from_numpy(np.stack(self.tree.decide(masks.numpy())).astype(np.int64))
+        sure = [
+            masks[channels].gather(0, of_level[None])[0]
+            for channels, of_level in zip(self.tree.channels, chosen, strict=True)
+        ]
+        return chosen, torch.stack(sure)
 
-    def _criteria(self, network: Network, case_id: str, image: Tensor, owner: Tensor) -> list[Criteria]:
-        """Of every level, of one case; `owner` is of the padded volume."""
-        box = self.setup.reader.box(case_id)
-        mirrored = self.divide(network, image.flip(SPATIAL_AXES))[0].flip(SPATIAL_AXES)
+    def _starts(self, image: Tensor) -> Sequence[Zyx]:
+        return list(iterate_tiles((image.shape[1], image.shape[2], image.shape[3]), self.patch, 1.0))
+
+    def _criteria(self, network: Network, case_id: str) -> list[Criteria]:
+        """Of every level, in the middle patch of a case, its padding left out."""
+        image, box = torch.from_numpy(self.setup.reader.image(case_id)), self.setup.reader.box(case_id)
+        starts = [(n - p) // 2 for n, p in zip(image.shape[1:], self.patch, strict=True)]
+        around = tuple(slice(s, s + p) for s, p in zip(starts, self.patch, strict=True))
+        patch = image[(slice(None), *around)]
         gamma = torch.tensor([self.setup.configuration.segmenter.gamma_range[1]])
-        changed = self.divide(network, gamma_transform(image[None].clamp(0, 1), gamma)[0])[0]
-        target = self.cache.visual_target(case_id)[(slice(None), *box)]
+        changed = gamma_transform(patch[None].clamp(0, 1), gamma)[0]
+        copies = (
+            self._divide_patch(network, patch)[0],
+            self._divide_patch(network, patch.flip(SPATIAL_AXES))[0].flip(SPATIAL_AXES),
+            self._divide_patch(network, changed)[0],
+        )
+        seen = tuple(
+            slice(max(a.start, b.start), min(a.stop, b.stop)) for a, b in zip(around, box, strict=True)
+        )
+        inner = tuple(slice(s.start - a.start, s.stop - a.start) for s, a in zip(seen, around, strict=True))
+        target = self.cache.visual_target(case_id)[(slice(None), *seen)]
         found = []
-        for level, n_parts, *divisions in zip(
-            self.levels, self.tree.n_parts, owner, mirrored, changed, strict=True
-        ):
-            whole = divisions[0].numpy()
-            parts, of_mirrored, of_changed = (division.numpy()[box] for division in divisions)
+        for number, (level, n_parts) in enumerate(zip(self.levels, self.tree.n_parts, strict=True)):
+            parts, mirrored, other = (copy[number].numpy()[inner] for copy in copies)
             found.append(
                 Criteria(
                     explained_visual=explained_share(parts, target, n_parts),
-                    explained_features=self._explained_features(case_id, level, whole, box),
+                    explained_features=self._explained_features(case_id, level, parts, seen),
                     boundary_contrast=boundary_contrast(parts, target),
-                    mirror_agreement=agreement(parts, of_mirrored, n_parts),
-                    gamma_agreement=agreement(parts, of_changed, n_parts),
+                    mirror_agreement=agreement(parts, mirrored, n_parts),
+                    gamma_agreement=agreement(parts, other, n_parts),
                 )
             )
         return found
 
-    def _explained_features(self, case_id: str, level: LevelPlan, parts: Labels, box: Box) -> float:
-        """Mean over the level's stages; cells of a resized volume cover it without its padding."""
-        shares = []
+    def _explained_features(
+        self, case_id: str, level: LevelPlan, parts: Labels, seen: tuple[slice, ...]
+    ) -> float:
+        """Mean over the level's stages; `seen`: where the parts lie in the padded volume."""
+        box, shares = self.setup.reader.box(case_id), []
         for stage in level.stages:
             cells = self.cache.features(case_id, stage)
-            if self.setup.configuration.diffusion.grid_zyx is not None:
-                shares.append(
-                    explained_share_of_cells(_fitted(parts[box], cells.shape[1:]), cells, level.n_parts)
-                )
-            else:
-                shares.append(explained_share_of_cells(parts, cells, level.n_parts))
+            cell_of = [
+                self._cell_of(voxels, axis, stage, cells.shape[axis + 1], box)
+                for axis, voxels in enumerate(seen)
+            ]
+            shares.append(explained_share_of_cells(parts, cells, cell_of, level.n_parts))
         return float(np.mean(shares))
 
+    def _cell_of(self, voxels: slice, axis: int, stage: int, n_cells: int, box: Box) -> npt.NDArray[np.intp]:
+        """The cell that each voxel of a range lies in; cells of a resized volume cover it without its padding."""
+        places: npt.NDArray[np.intp] = np.arange(voxels.start, voxels.stop)
+        diffusion = self.setup.configuration.diffusion
+        if diffusion.grid_zyx is None:
+            return places // diffusion.stage_reduction_zyx(stage)[axis]
+        first, length = int(box[axis].start), int(box[axis].stop - box[axis].start)
+        return (places - first) * n_cells // length
 
-def _fitted(parts: Labels, cells_zyx: Sequence[int]) -> Labels:
-    """Parts at the nearest places of a grid with as many voxels per axis as cells, or a multiple of that."""
-    for axis, n_cells in enumerate(cells_zyx):
-        n = parts.shape[axis]
-        size = n_cells * max(round(n / n_cells), 1)
-        parts = parts.take(((np.arange(size) + 0.5) * n / size).astype(int), axis=axis)
-    return parts
+
+def spread(cases: Sequence[str], n: int) -> tuple[str, ...]:
+    """So many cases at most, evenly spread."""
+    return tuple(cases[:: max(len(cases) // n, 1)][:n])
+
+
+def patches_per_epoch(n_cases: int, tiles_per_case: int, sees_all: bool) -> int:
+    """How often a network divides a patch after an epoch, all volumes being of one size."""
+    whole = n_cases
+    if not sees_all:
+        whole = min(n_cases, MONITOR_CASES, max(MONITOR_PATCHES // tiles_per_case, 1))
+    return whole * tiles_per_case + CRITERIA_PASSES * min(n_cases, CRITERIA_CASES)

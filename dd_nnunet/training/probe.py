@@ -17,6 +17,7 @@ from dd_nnunet.networks.decoder_features import TILE_STEP
 from dd_nnunet.networks.diffusion_unet import DiffusionUNet
 from dd_nnunet.networks.segmentation_unet import build_segmenter
 from dd_nnunet.planning.topology import pad_to_multiple
+from dd_nnunet.training.monitor import patches_per_epoch
 from dd_nnunet.training.setup import TrainingSetup
 
 PROBE_SECONDS = 3.0
@@ -93,12 +94,18 @@ def _expect(
     batch = _random(setup, SEGMENTER_PASSES * plan.segmenter.batch_size, patch)
     level_step = _seconds(_training_step(segmenter, batch, setup), budget_s) if groups else 0.0
     predicting = _seconds(_pass(segmenter, batch[:1], setup), budget_s) if groups else 0.0
+    n_looks = patches_per_epoch(
+        len(setup.fold.train), _tiles(volume, patch, 1.0), plan.segmenter.kept_epoch == "certain"
+    )
+    looking = n_looks * predicting
     mirrored = 1 if plan.segmenter.recipe == "plain" else MIRRORED_COPIES
     copies = mirrored * _tiles(volume, patch, VALIDATION_STEP) * len(setup.fold.val)
     return ExpectedTime(
         diffusion=plan.diffusion.iterations * step,
         features=feature_tiles * draws * passing if groups else 0.0,
-        levels=len(groups) * plan.segmenter.epochs * plan.segmenter.iterations_per_epoch * level_step,
+        levels=len(groups)
+        * plan.segmenter.epochs
+        * (plan.segmenter.iterations_per_epoch * level_step + looking),
         validation=len(groups) * copies * predicting,
     )
 

@@ -11,7 +11,7 @@ from small_dataset import CASES, make_dataset
 from small_plan import NAME
 
 from dd_nnunet.commands import plan_and_preprocess as command
-from dd_nnunet.core.fingerprint import DatasetFingerprint
+from dd_nnunet.core.fingerprint import SCHEMA_VERSION, DatasetFingerprint
 from dd_nnunet.core.plan import Plan
 from dd_nnunet.core.splits import make_folds
 from dd_nnunet.storage import hardware
@@ -192,6 +192,10 @@ def test_plans_are_not_made_from_a_fingerprint_without_splits(dataset, capsys):
     old = new | {"schema_version": 2, "cases": [dict(case) for case in new["cases"]]}
     for case in old["cases"]:
         del case["splits"]
+        case["channels"] = [dict(channel) for channel in case["channels"]]
+        # of version 5
+        for record, key in ((case, "diameters_voxels"), (case["channels"][0], "whole_noise_sd")):
+            del record[key]
     file.write_text(json.dumps(old))
     capsys.readouterr()
     assert run(dataset, step=command.main_plan) == 2
@@ -199,7 +203,8 @@ def test_plans_are_not_made_from_a_fingerprint_without_splits(dataset, capsys):
         capsys.readouterr()
         .err.splitlines()[-1]
         .endswith(
-            f"{file}: is of version 2; plans are made from version 4; run dd_extract_fingerprint -d {NAME}"
+            f"{file}: is of version 2; plans are made from version {SCHEMA_VERSION}; "
+            f"run dd_extract_fingerprint -d {NAME}"
         )
     )
     # measured anew rather than trusted

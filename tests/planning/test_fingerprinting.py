@@ -98,6 +98,31 @@ def test_what_each_channel_holds_counts_whatever_their_order():
     assert (both.splits, both.opening_spectrum) == (turned.splits, turned.opening_spectrum)
 
 
+def test_a_channel_that_is_constant_between_its_percentiles_changes_nothing():
+    inside = ((np.indices((32, 32, 32)) - 15.5) ** 2).sum(axis=0) < 9**2
+    ball = 100.0 * inside + np.random.default_rng(0).normal(0, 10, inside.shape)
+    hot = np.zeros_like(ball)
+    hot[3, 4, 5] = 1000
+    alone, beside = (
+        fingerprint_case(volume_of(np.stack(channels)), "x") for channels in ([ball], [ball, hot])
+    )
+    assert not beside.channels[1].varies
+    assert dataclasses.replace(beside, channels=alone.channels, source_dtypes=alone.source_dtypes) == alone
+
+
+def test_constant_channels_do_not_count_in_the_medians():
+    noisy, constant = (
+        make_channel(0.1),
+        dataclasses.replace(make_channel(0.0, (7.0,) * 5), snr=0.0, noise_slope=0.0),
+    )
+    cases = [make_case(n, channels=(noisy, constant)) for n in range(3)]
+    merged = merge_fingerprints(cases, "x")
+    assert (merged.noise_sd, merged.noise_slope, merged.snr) == (0.1, -1.0, 2.5)
+    # one whose channel varies in a minority of cases is told apart from none
+    mixed = [*cases, make_case(3, channels=(noisy, noisy))]
+    assert merge_fingerprints(mixed, "x").noise_sd == 0.1
+
+
 def test_a_noisy_ball_has_its_contrast_size_and_symmetry():
     inside = ((np.indices((48, 48, 48)) - 23.5) ** 2).sum(axis=0) < 10**2
     noisy = 100.0 * inside + np.random.default_rng(0).normal(0, 20, inside.shape)
@@ -124,14 +149,13 @@ def test_white_noise_has_slope_0():
 def test_coloured_noise_on_an_object_is_told_from_it(exponent):
     inside = ((np.indices((64, 64, 64)) - 31.5) ** 2).sum(axis=0) < 20**2
     noise = shaped_noise(exponent, inside.shape)
-    noisy = 50.0 * inside + 100 * noise / noise.std()
+    noisy = 200.0 * inside + 100 * noise / noise.std()
     (channel,) = fingerprint_case(volume_of(noisy), "x").channels
     width = channel.percentile_99_5 - channel.percentile_00_5
     share = inside.mean()
     assert channel.noise_slope == pytest.approx(-exponent, abs=0.15)
     assert channel.whole_noise_sd * width == pytest.approx(100, rel=0.06)
-    # what the noise adds to the variance is known to a tenth only, and the object's is small beside it
-    assert channel.snr == pytest.approx(0.5 * np.sqrt(share * (1 - share)), abs=0.2)
+    assert channel.snr == pytest.approx(2 * np.sqrt(share * (1 - share)), rel=0.15)
 
 
 @pytest.mark.parametrize(

@@ -59,7 +59,9 @@ def test_too_thin_a_volume_has_no_estimate():
     assert noise_sd(np.ones((1, 9, 9)), np.ones((1, 9, 9), bool)) == 0.0
 
 
-BALL = ((np.indices((48, 48, 48)) - 23.5) ** 2).sum(axis=0) < 14**2
+SMALL_BALL, BALL, LARGE_BALL = (
+    ((np.indices((48, 48, 48)) - 23.5) ** 2).sum(axis=0) < radius**2 for radius in (10, 14, 20)
+)
 EVERYWHERE = np.ones((48, 48, 48), bool)
 
 
@@ -68,23 +70,37 @@ def noise_of(exponent, seed=0):
     return 0.25 * noise / noise.std()
 
 
-@pytest.mark.parametrize("contrast", [0.0, 0.5])
+SCENES = {
+    "alone": lambda noise: (noise, EVERYWHERE),
+    "with a ball": lambda noise: (noise + 0.5 * BALL, EVERYWHERE),
+    "in a constant background": lambda noise: (
+        np.where(LARGE_BALL, noise + 0.5 * SMALL_BALL, -1.0),
+        LARGE_BALL,
+    ),
+}
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize("scene", SCENES)
 @pytest.mark.parametrize("exponent", [0.0, 1.0, 1.8, 2.5])
-def test_noise_of_known_slope_with_an_object_in_it_or_not(exponent, contrast):
-    slope = noise_slope(noise_of(exponent) + contrast * BALL, EVERYWHERE)
-    assert slope == pytest.approx(-exponent, abs=0.1)
+def test_noise_of_known_slope_and_sd_with_objects_or_without(exponent, scene, seed):
+    volume, inside = SCENES[scene](noise_of(exponent, seed))
+    slope = noise_slope(volume, inside)
+    assert slope == pytest.approx(-exponent, abs=0.15)
+    # slopes below -2 are not extrapolated from
+    whole = 0.25 if exponent <= 2 else 0.2
+    assert whole_noise_sd(noise_sd(volume, inside), slope) == pytest.approx(whole, rel=0.05)
 
 
-@pytest.mark.parametrize("exponent", [0.0, 1.0, 1.8])
-def test_all_of_the_noise_is_found_from_its_finest_part(exponent):
-    noisy = noise_of(exponent) + 0.5 * BALL
-    voxel_sd = noise_sd(noisy, EVERYWHERE)
-    assert whole_noise_sd(voxel_sd, noise_slope(noisy, EVERYWHERE)) == pytest.approx(0.25, rel=0.05)
-
-
-def test_constant_background_has_no_noise_slope():
-    inside = ((np.indices((48, 48, 48)) - 23.5) ** 2).sum(axis=0) < 20**2
-    assert noise_slope(np.where(inside, noise_of(0.0), -1.0), inside) == pytest.approx(0, abs=0.2)
+@pytest.mark.parametrize(("radius", "contrast"), [(6, 12), (9, 4), (9, 12), (9, 24)])
+def test_edges_that_fill_a_small_volume_are_not_taken_for_noise(radius, contrast):
+    grid = np.indices((24, 24, 24)) - 11.5
+    ball = (grid**2).sum(axis=0) < radius**2
+    inside = np.ones(ball.shape, bool)
+    noisy = np.random.default_rng(0).normal(size=ball.shape) + contrast * ball
+    slope = noise_slope(noisy, inside)
+    assert slope == pytest.approx(0, abs=0.1)
+    assert whole_noise_sd(noise_sd(noisy, inside), slope) == pytest.approx(1, rel=0.06)
 
 
 def test_the_slope_does_not_depend_on_offset_or_scale():
@@ -114,7 +130,15 @@ def test_details_of_two_voxels_against_a_slow_loop():
         for z in range(2) for y in range(3) for x in range(4)
     ]  # fmt: skip
     expected = np.median(details) / 0.6744897501960817
-    assert _detail_sd(volume, ALL[:5, :6, :7], 2) == pytest.approx(expected)
+    everywhere = ALL[:5, :6, :7]
+    assert _detail_sd(volume, everywhere, 2, everywhere) == pytest.approx(expected)
+    # only those whose middle, the third of four voxels, is calm
+    calm = np.zeros_like(everywhere)
+    calm[:, :, 2:4] = True
+    some = [
+        detail for place, detail in zip(np.ndindex(2, 3, 4), details, strict=True) if place[2] + 2 in (2, 3)
+    ]
+    assert _detail_sd(volume, everywhere, 2, calm) == pytest.approx(np.median(some) / 0.6744897501960817)
 
 
 def test_too_thin_or_constant_a_volume_has_no_slope():

@@ -26,7 +26,14 @@ def test_small_numbers_keep_four_digits(value, decimals, expected):
 def test_objects_of_nanometres_are_measured_as_those_of_millimetres():
     distance = np.sqrt(((np.indices((24, 24, 24)) - 11.5) ** 2).sum(axis=0))
     cell = 0.5 * (distance < 9) + 0.5 * (distance < 4)
-    for measure in (characteristic_diameters, lambda volume, spacing: granulometry(volume, spacing).sieve_mm):
+
+    def sizes(volume, spacing_zyx_mm):
+        found = granulometry(volume, spacing_zyx_mm)
+        return (found.bright_mm, found.dark_mm, *found.sieve_mm)
+
+    for measure in (characteristic_diameters, sizes):
         millimetres, nanometres = measure(cell, (1.0,) * 3), measure(cell, (4e-6,) * 3)
         assert len(nanometres) == len(millimetres) > 1
         assert nanometres == pytest.approx([4e-6 * d for d in millimetres], rel=1e-3)
+    near, far = (granulometry(cell, (edge,) * 3) for edge in (1.0, 4e-6))
+    assert (near.opening, near.closing) == (far.opening, far.closing)

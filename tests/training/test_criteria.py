@@ -1,10 +1,11 @@
-import dataclasses
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from small_fold import CONFIGURATION, make_setup, train_diffusion, train_level
 
+from dd_nnunet.core.plan import LevelGroup, LevelPlan
 from dd_nnunet.networks.checkpoint import load_checkpoint
 from dd_nnunet.objectives.consistency import consistency, represent_voxels
 from dd_nnunet.training.criteria import (
@@ -14,7 +15,7 @@ from dd_nnunet.training.criteria import (
     explained_share,
     explained_share_of_cells,
 )
-from dd_nnunet.training.monitor import CRITERIA_CASES, Monitor, _fitted
+from dd_nnunet.training.monitor import Monitor, patches_per_epoch, spread
 
 
 def test_explained_share_by_hand():
@@ -46,8 +47,16 @@ def test_it_is_one_minus_equation_5_over_the_variance():
 def test_cells_stand_for_all_of_their_voxels():
     random = np.random.default_rng(1)
     cells, labels = random.random((2, 2, 3, 2)), random.integers(0, 3, (4, 6, 8))
-    spread = cells.repeat(2, axis=1).repeat(2, axis=2).repeat(4, axis=3)
-    assert explained_share_of_cells(labels, cells, 3) == pytest.approx(explained_share(labels, spread, 3))
+    cell_of = (np.arange(4) // 2, np.arange(6) // 2, np.arange(8) // 4)
+    spread = cells[:, cell_of[0]][:, :, cell_of[1]][..., cell_of[2]]
+    assert explained_share_of_cells(labels, cells, cell_of, 3) == pytest.approx(
+        explained_share(labels, spread, 3)
+    )
+    # of a part of the volume, cells that are cut count for what is seen of them
+    seen = (slice(1, 4), slice(0, 5), slice(2, 8))
+    cut = [of_axis[side] for of_axis, side in zip(cell_of, seen, strict=True)]
+    expected = explained_share(labels[seen], spread[(slice(None), *seen)], 3)
+    assert explained_share_of_cells(labels[seen], cells, cut, 3) == pytest.approx(expected)
 
 
 def test_boundary_contrast_by_hand():
@@ -74,11 +83,28 @@ def test_the_mean_over_volumes():
     assert found == Criteria(pytest.approx(0.3), pytest.approx(0.4), 3.0, 0.5, 0.5)
 
 
-def test_places_of_a_grid_that_a_volume_was_resized_to():
-    parts = np.arange(10).reshape(1, 1, 10)
-    # 4 cells of 2 or 3 voxels: 8 places
-    assert _fitted(parts, (1, 1, 4)).tolist() == [[[0, 1, 3, 4, 5, 6, 8, 9]]]
-    assert _fitted(parts, (1, 1, 10)).tolist() == parts.tolist()
+def test_cells_of_a_padded_volume_and_of_a_resized_one(tmp_path):
+    setup = make_setup(tmp_path / "cases")
+    plain = Monitor(setup, CONFIGURATION.groups[0], _Cache(setup))
+    box = (slice(2, 12),) * 3
+    # stage 1 has cells of two voxels, counted from the padding's first voxel
+    assert plain._cell_of(slice(3, 8), 0, 1, 8, box).tolist() == [1, 2, 2, 3, 3]
+    diffusion = replace(CONFIGURATION.diffusion, grid_zyx=(8, 8, 8))
+    features = replace(CONFIGURATION.features, visual_target="image")
+    resized = replace_in(setup, diffusion=diffusion, features=features)
+    monitor = Monitor(resized, CONFIGURATION.groups[0], _Cache(setup))
+    # ten voxels without the padding, four cells
+    assert monitor._cell_of(slice(2, 12), 0, 1, 4, box).tolist() == [0, 0, 0, 1, 1, 2, 2, 2, 3, 3]
+
+
+def test_patches_after_an_epoch():
+    # all cases of one patch and four three times; 16 cases at most; 64 patches at most, of one case at least
+    assert patches_per_epoch(8, 1, sees_all=False) == 8 + 12
+    assert patches_per_epoch(40, 1, sees_all=False) == 16 + 12
+    assert patches_per_epoch(40, 8, sees_all=False) == 64 + 12
+    assert patches_per_epoch(2, 100, sees_all=False) == 100 + 6
+    assert patches_per_epoch(40, 8, sees_all=True) == 320 + 12
+    assert spread("abcdefghij", 4) == tuple("aceg")
 
 
 class _Cache:
@@ -95,6 +121,10 @@ class _Cache:
         size = self.setup.configuration.diffusion.stage_reduction_zyx(stage)[0]
         z, y, x = (n // size for n in image.shape[1:])
         return image.reshape(1, z, size, y, size, x, size).mean(axis=(2, 4, 6))
+
+
+def replace_in(setup, **changes):
+    return replace(setup, configuration=replace(CONFIGURATION, **changes))
 
 
 def by_threshold(patches):
@@ -123,9 +153,26 @@ def test_a_division_that_follows_the_image_is_told_from_one_that_does_not(tmp_pa
     assert sum(along.shares) == pytest.approx(1)
 
 
-def test_only_the_first_volumes_are_divided_three_times(tmp_path):
+def test_criteria_of_levels_that_nest_and_of_a_thin_padded_volume(tmp_path):
+    shapes = ((16, 16, 16), (3, 20, 16), (16, 16, 16), (16, 16, 16), (16, 16, 16), (16, 16, 16))
+    setup = make_setup(tmp_path / "cases", shapes=shapes)
+    levels = (LevelPlan(1, 2, (1,)), LevelPlan(2, 3, (2,)))
+    group = LevelGroup(levels, ((0, 1, 1),))
+
+    def network(patches):
+        """The dark part, the bright one, and its darker and brighter half."""
+        first = by_threshold(patches)
+        return torch.cat([first, first[:, :1], 50 * (0.7 - patches), 50 * (patches - 0.7)], dim=1)
+
+    coarse, fine = Monitor(setup, group, _Cache(setup)).look(network)
+    assert 0 < coarse.criteria.explained_visual < fine.criteria.explained_visual <= 1
+    assert coarse.criteria.mirror_agreement == fine.criteria.mirror_agreement == 1
+    assert fine.criteria.boundary_contrast > 1
+
+
+def test_the_middle_of_a_few_volumes_is_divided_three_times(tmp_path):
     setup = make_setup(tmp_path / "cases")
-    many = dataclasses.replace(setup, fold=dataclasses.replace(setup.fold, train=setup.fold.train * 2))
+    many = replace(setup, fold=replace(setup.fold, train=setup.fold.train * 2))
     divided = []
 
     def counting(patches):
@@ -133,7 +180,7 @@ def test_only_the_first_volumes_are_divided_three_times(tmp_path):
         return by_side(patches)
 
     Monitor(many, CONFIGURATION.groups[0], _Cache(setup)).look(counting)
-    assert len(divided) == len(many.fold.train) + 2 * CRITERIA_CASES
+    assert len(divided) == 8 + 3 * 4 == patches_per_epoch(8, 1, sees_all=False)
 
 
 def test_criteria_of_the_kept_epoch_stay_with_it(tmp_path):

@@ -22,17 +22,18 @@ def counted(monkeypatch):
 
 def test_what_is_counted(setup, counted, monkeypatch):
     monkeypatch.setattr(probe, "SHORT_SECONDS", 0.0)
-    # 4 iterations; 4 training cases of one tile, 1 timestep, 1 draw, batches of 2; 2 levels of 4 x 3 steps;
-    # 2 validation cases of one tile and 8 mirrored copies at 2 levels
+    # 4 iterations; 4 training cases of one tile, 1 timestep, 1 draw, batches of 2; 2 levels of 4 epochs of 3 steps,
+    # after each of which 4 cases are looked at, and 4 patches three times; 2 validation cases of one tile and 8
+    # mirrored copies at 2 levels
     expected = expect_time(setup, CONFIGURATION.groups, with_diffusion=True)
     iterations = CONFIGURATION.diffusion.iterations
-    assert expected == ExpectedTime(iterations, 4 * 1 / 2, 2 * 12, 2 * 2 * 8)
+    assert expected == ExpectedTime(iterations, 4 * 1 / 2, 2 * 4 * (3 + 4 + 12), 2 * 2 * 8)
 
 
 def test_what_is_left_out(setup, counted, monkeypatch):
     monkeypatch.setattr(probe, "SHORT_SECONDS", 0.0)
     only_levels = expect_time(setup, CONFIGURATION.groups[:1], with_diffusion=False)
-    assert (only_levels.diffusion, only_levels.levels) == (0, 12)
+    assert (only_levels.diffusion, only_levels.levels) == (0, 4 * (3 + 4 + 12))
     only_diffusion = expect_time(setup, (), with_diffusion=True)
     assert (only_diffusion.levels, only_diffusion.features, only_diffusion.validation) == (0, 0, 0)
 
