@@ -62,6 +62,7 @@ format: $(VENV)/.installed-dev
 bench: $(VENV)/.installed
 	$(BIN)/python benchmarks/consistency_loss.py
 	$(BIN)/python benchmarks/diffusion_step.py
+	$(BIN)/python benchmarks/diffusion_step.py --preset fast
 	$(BIN)/python benchmarks/command_start.py
 
 bench-gpu: $(VENV)/.installed

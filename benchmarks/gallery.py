@@ -27,7 +27,7 @@ from running import Commands
 
 from dd_nnunet.core.json_record import dump_json
 from dd_nnunet.core.plan import Plan
-from dd_nnunet.storage.atomic import read_json, read_record
+from dd_nnunet.storage.atomic import read_json, read_record, write_json
 from dd_nnunet.storage.workspace import DatasetFolders, Workspace
 
 OF_A_PLAN = ("channel_names", "labels", "levels", "parts", "file_ending")
@@ -126,8 +126,7 @@ def _read_row(shop: Workshop, name: str) -> dict[str, Any] | None:
 
 
 def _write_row(shop: Workshop, name: str, row: dict[str, Any]) -> None:
-    shop.rows.mkdir(parents=True, exist_ok=True)
-    (shop.rows / f"{name}.json").write_text(dump_json(row), encoding="utf-8")
+    write_json(shop.rows / f"{name}.json", row)
 
 
 def _wanted(args: argparse.Namespace) -> Iterator[str]:

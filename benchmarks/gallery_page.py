@@ -11,7 +11,7 @@ from typing import Any
 from gallery_data import EXHIBITS, Exhibit
 from gallery_rivals import ahead, baselines_that_win
 from gallery_rows import collapsed_levels
-from gallery_today import golden_plan, today
+from gallery_today import NAMES, golden_plan, is_older, today
 
 from dd_nnunet.evaluation.table import score_row, score_table
 from dd_nnunet.storage.atomic import read_json
@@ -94,10 +94,11 @@ def _section(name: str, exhibit: Exhibit, row: Row | None, picture: str | None) 
     measured = row["measured"]
     diameters = ", ".join(f"{d:.3g}" for d in measured["diameters_mm"])
     shape, spacing = _product(measured["median_crop_shape_zyx"]), _product(measured["median_spacing_zyx_mm"])
+    slope = "slope of the spectrum" if is_older(row) else NAMES["noise_slope"]
     lines += [
         f"**Measured**: {measured['n_cases']} volumes, median {shape} voxels of {spacing} mm; noise of sd "
         f"{measured['noise_sd']:.3f} of the intensity "
-        f"range, spectral slope {measured['noise_slope']:.1f}, signal to noise {measured['snr']:.2g}; objects of "
+        f"range, {slope} {measured['noise_slope']:.1f}, signal to noise {measured['snr']:.2g}; objects of "
         f"{diameters} mm.",
         "",
         *_plan_lines(name, exhibit, row),

@@ -51,6 +51,7 @@ def planned(name: str, exhibit: Exhibit, folders: DatasetFolders) -> dict[str, A
     return {
         "dataset": exhibit.folder,
         "command": f"python benchmarks/gallery.py train --work DIR {name}",
+        "fingerprint_schema": fingerprint.schema_version,
         "measured": measured_values(read_json(folders.fingerprint_json)),
         "plan": planned_values(read_json(folders.plans_json(PLANS))),
         "parts_if_not_given": parts_if_not_given(fingerprint, description),

@@ -10,6 +10,10 @@ from scipy.stats import spearmanr
 from dd_nnunet.storage.atomic import read_json
 
 FEWEST_RUNS = 8
+# of a run's features: where these differ, so do the scales of explained variances
+SCALES = ("visual_target", "scaling", "n_components")
+# criteria and Dice of each run
+Scored = list[tuple[dict[str, float], float]]
 NAMES: Mapping[str, str] = {
     "mean_max_probability": "certainty (the paper's)",
     "effective_parts": "effective number of parts",
@@ -22,28 +26,43 @@ NAMES: Mapping[str, str] = {
 
 
 def criteria_table(folder: Path) -> str:
-    """Spearman's rank correlation of each criterion with strict Dice over all runs of a data set, as Markdown.
+    """Spearman's rank correlation of each criterion with strict Dice, as Markdown.
+
+    Within groups of runs whose criteria are on one scale: of one visual target, scaling and number of components.
 
     Args:
         folder: of the data set, a JSON file per line.
 
     Returns:
-        A column per level, with the number of runs; empty where there are fewer than eight.
+        A column per level, with its mean over the groups of at least eight runs; empty where there are none.
     """
-    runs: dict[str, list[tuple[dict[str, float], float]]] = {}
-    for path in sorted(folder.glob("*.json")):
-        for run in read_json(path)["runs"].values():
-            for level, found in _criteria(run):
-                runs.setdefault(level, []).append((found, run["levels"][level]["strict"]))
-    levels = sorted(level for level, found in runs.items() if len(found) >= FEWEST_RUNS)
+    levels = {level: groups for level, groups in sorted(_large_groups(folder).items()) if groups}
     if not levels:
         return ""
-    heads = [f"level {level} ({len(runs[level])} runs)" for level in levels]
+    heads = [
+        f"level {level} ({sum(map(len, groups))} runs, groups: {len(groups)})"
+        for level, groups in levels.items()
+    ]
     lines = [f"| criterion | {' | '.join(heads)} |", f"|---|{'---:|' * len(heads)}"]
     for key, name in NAMES.items():
-        cells = [_correlation([(found[key], dice) for found, dice in runs[level]]) for level in levels]
+        cells = [_mean_correlation(groups, key) for groups in levels.values()]
         lines.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
+
+
+def _large_groups(folder: Path) -> dict[str, list[Scored]]:
+    """Level -> groups of at least eight runs, each run with its criteria and Dice, where it has one."""
+    found: dict[str, dict[tuple[Any, ...], Scored]] = {}
+    for path in sorted(folder.glob("*.json")):
+        for run in read_json(path)["runs"].values():
+            for level, criteria in _criteria(run):
+                if (dice := run["levels"][level]["strict"]) is not None:
+                    group = tuple(run["features"][key] for key in SCALES)
+                    found.setdefault(level, {}).setdefault(group, []).append((criteria, dice))
+    return {
+        level: [group for group in groups.values() if len(group) >= FEWEST_RUNS]
+        for level, groups in found.items()
+    }
 
 
 def _criteria(run: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, float]]]:
@@ -63,8 +82,13 @@ def _criteria(run: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, float]]]:
                 )
 
 
-def _correlation(pairs: list[tuple[float, float]]) -> str:
-    criterion, dice = zip(*pairs, strict=True)
-    if len(set(criterion)) == 1 or len(set(dice)) == 1:
+def _mean_correlation(groups: list[Scored], key: str) -> str:
+    """The mean over groups, weighted by their runs; of those in which both differ at all."""
+    found = []
+    for group in groups:
+        criterion, dice = [criteria[key] for criteria, _ in group], [dice for _, dice in group]
+        if len(set(criterion)) > 1 and len(set(dice)) > 1:
+            found.append((float(spearmanr(criterion, dice).statistic), len(group)))
+    if not found:
         return "–"
-    return f"{float(spearmanr(criterion, dice).statistic):.2f}"
+    return f"{sum(rank * n for rank, n in found) / sum(n for _, n in found):.2f}"

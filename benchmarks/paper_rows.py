@@ -1,71 +1,13 @@
-"""What the tables of the paper are made of: data, efforts, and ways of training set beside each other."""
+"""The lines of the paper's tables: ways of training set beside each other, and the rivals."""
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
-Configuration = dict[str, Any]
-# a value, or what follows from the configuration that is changed
-Edit = Any | Callable[[Configuration], Any]
+from paper_data import Edit, Edits, same_steps
+
 OURS, PAPER = "ours", "paper"
 TRAINING_FREE = ("kmeans", "denoise-kmeans", "objects")
 ON_FEATURES = ("feat-kmeans", "feat-gmm")
 RULES = ("otsu", "bright-cluster")
-# what the paper's settings take over from ours, so that both spend the same effort
-LENGTHS = (
-    ("diffusion", "channels"),
-    ("diffusion", "batch_size"),
-    ("diffusion", "iterations"),
-    ("diffusion", "learning_rate"),
-    ("segmenter", "features_per_stage"),
-    ("segmenter", "batch_size"),
-    ("segmenter", "iterations_per_epoch"),
-    ("segmenter", "learning_rate"),
-)
-
-
-@dataclass(frozen=True)
-class Cells:
-    """Synthetic cells, divided once: learnt from the first, scored on the last.
-
-    Args:
-        number: of the data set.
-        variant: of the generator.
-        edge: of the volumes, in voxels.
-        n_train, n_test: cases.
-    """
-
-    number: int
-    variant: str
-    edge: int
-    n_train: int
-    n_test: int
-    folds: tuple[str, ...] = ("0",)
-
-    @property
-    def name(self) -> str:
-        """E.g. "regular50"."""
-        return f"{self.variant}{self.edge}"
-
-    @property
-    def folder(self) -> str:
-        """Of the raw data set."""
-        return f"Dataset{self.number}_{self.name.capitalize()}"
-
-    @property
-    def about(self) -> str:
-        """For the head of a table."""
-        return f"{self.variant}, {self.edge}³, {self.n_train} training and {self.n_test} test cells"
-
-
-@dataclass(frozen=True)
-class Real:
-    """A data set that lies ready, in five folds."""
-
-    folder: str
-    name: str
-    about: str
-    folds: tuple[str, ...] = ("0", "1", "2", "3", "4")
 
 
 @dataclass(frozen=True)
@@ -82,7 +24,7 @@ class Variant:
     name: str
     about: str
     flags: tuple[str, ...] = ()
-    edits: Mapping[tuple[str, str], Edit] | None = None
+    edits: Edits | None = None
 
 
 @dataclass(frozen=True)
@@ -96,7 +38,6 @@ class Table:
         data: "main", "ablation" or "real": which data of the effort.
         variants: lines that are trained.
         baselines: lines that `dd_baseline` gives.
-        published: (line, scores) of the literature, as text, per data's variant.
     """
 
     key: str
@@ -105,73 +46,6 @@ class Table:
     data: str
     variants: tuple[Variant, ...]
     baselines: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Effort:
-    """How much is spent.
-
-    Args:
-        because: what it is for.
-        preset: our plan's.
-        lengths: edits of our plan that all lines share.
-        main, ablation, real: data of the tables.
-        seeds: of training.
-    """
-
-    because: str
-    preset: str
-    main: tuple[Cells, ...]
-    ablation: tuple[Cells, ...]
-    real: tuple[Real, ...]
-    seeds: tuple[int, ...] = (0, 1, 2)
-    lengths: Mapping[tuple[str, str], Edit] | None = None
-
-    def data(self, table: Table) -> tuple[Cells | Real, ...]:
-        """Of a table."""
-        found: tuple[Cells | Real, ...] = getattr(self, table.data)
-        return found
-
-
-FLAIR = Real("Dataset901_TinyFLAIR", "flair", "BRATS 2013 FLAIR at 2 mm, six patients in five folds")
-REGULAR50, IRREGULAR50 = Cells(931, "regular", 50, 80, 20), Cells(932, "irregular", 50, 80, 20)
-REGULAR32 = Cells(933, "regular", 32, 40, 20)
-
-EFFORTS: Mapping[str, Effort] = {
-    "cpu-small": Effort(
-        because="2 CPU cores: main table at 50³, ablations at 32³",
-        preset="fast",
-        main=(REGULAR50, IRREGULAR50),
-        ablation=(REGULAR32,),
-        real=(FLAIR,),
-    ),
-    "gpu": Effort(
-        because="one GPU of 24 GB or more",
-        preset="standard",
-        main=(REGULAR50, IRREGULAR50),
-        ablation=(REGULAR50,),
-        real=(FLAIR,),
-    ),
-    "full": Effort(
-        because="the paper's lengths: 64 channels, 50 000 iterations, 100 epochs",
-        preset="standard",
-        main=(REGULAR50, IRREGULAR50),
-        ablation=(REGULAR50, IRREGULAR50),
-        real=(FLAIR,),
-        lengths={
-            ("diffusion", "channels"): (64, 128, 256, 512),
-            ("diffusion", "iterations"): 50_000,
-            ("diffusion", "learning_rate"): 1e-4,
-            ("segmenter", "epochs"): 100,
-        },
-    ),
-}
-
-
-def same_steps(configuration: Configuration) -> int:
-    """Epochs of one level's own network: a nested one is trained for twice as many."""
-    segmenter = configuration["segmenter"]
-    return int(segmenter["epochs"]) // (2 if segmenter["nested"] else 1)
 
 
 def _from_scratch(kept: str) -> dict[tuple[str, str], Edit]:

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,20 +46,8 @@ class Commands:
         }
         places = [str(part) for pair in folders.items() for part in pair]
         script = f"import sys; from dd_nnunet.commands.{module} import {function}; sys.exit({function}())"
-        self.log.parent.mkdir(parents=True, exist_ok=True)
         started = time.monotonic()
-        with self.log.open("a", encoding="utf-8") as log:
-            process = subprocess.Popen(
-                [sys.executable, "-c", script, *arguments, "--no_pbar", *places],
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-            )
-            assert process.stdout is not None
-            for line in process.stdout:
-                print(line, end="", flush=True)
-                log.write(line)
-        code = process.wait()
+        code = self._told([sys.executable, "-c", script, *arguments, "--no_pbar", *places])
         seconds = round(time.monotonic() - started, 1)
         entry = {"command": [module, *arguments], "seconds": seconds, "exit_code": code}
         with self.times.open("a", encoding="utf-8") as times:
@@ -66,3 +55,14 @@ class Commands:
         if code:
             raise SystemExit(code)
         return seconds
+
+    def _told(self, command: Sequence[str]) -> int:
+        """Run it, show and keep what it says; its exit code."""
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        with self.log.open("a", encoding="utf-8") as log:
+            process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+            assert process.stdout is not None
+            for line in process.stdout:
+                print(line, end="", flush=True)
+                log.write(line)
+        return process.wait()

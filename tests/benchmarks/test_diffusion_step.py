@@ -37,3 +37,49 @@ def test_the_rate_of_a_matrix_product_counts_two_operations_a_term(monkeypatch):
     clock = iter(range(100))
     monkeypatch.setattr(diffusion_step.time, "perf_counter", lambda: float(next(clock)))
     assert matrix_rate("cpu", 4) == pytest.approx(2 * 4**3 / 1e12)
+
+
+def parameters_by_hand(first):
+    """Weights: four convolutions of 3³ per resolution, as many back up, and transposed ones of 2³."""
+    widths = [first * 2**i for i in range(4)]
+    down = [27 * c * (before + 3 * c) for before, c in zip([1, *widths], widths, strict=False)]
+    up = [27 * c * (2 * c + 3 * c) + 8 * 2 * c * c for c in widths[:3]]
+    return sum(down) + sum(up)
+
+
+@pytest.mark.parametrize(("bfloat16", "per_weight", "per_value"), [(False, 16, 4), (True, 20, 2)])
+def test_the_estimate_by_hand_has_no_moving_average(bfloat16, per_weight, per_value):
+    # channels times voxels of four resolutions from 8³ to 1³, twice
+    values = 4 * 512 + 8 * 64 + 16 * 8 + 32 * 1
+    wanted = per_weight * parameters_by_hand(4) + 1.25 * 2 * 16.5 * values * per_value
+    assert Work(4, 8, 2).estimated_gb(bfloat16) * 1024**3 == pytest.approx(wanted)
+
+
+def test_the_steps_of_preset_fast_are_those_of_decision_0019(monkeypatch):
+    wanted = [(56, 1, None), (56, 2, None), (32, 1, None), (32, 2, None), (32, 4, None), (56, 2, 14)]
+    works = diffusion_step.OF_PRESET_FAST
+    assert [(work.edge, work.batch_size, work.n_parts) for work in works] == wanted
+    assert {work.channels for work in works} == {16}
+    tiny = (Work(4, 8, 1), Work(4, 16, 1, n_parts=3))
+    monkeypatch.setattr(diffusion_step, "OF_PRESET_FAST", tiny)
+    monkeypatch.setattr(diffusion_step, "REPEATS", {"cpu": 1})
+    written = {}
+    monkeypatch.setattr(diffusion_step, "write_result", written.__setitem__)
+    diffusion_step.main(["--preset", "fast"])
+    (result,) = written.values()
+    assert list(written) == ["step_formats"]
+    assert result["command"] == "python benchmarks/diffusion_step.py --preset fast"
+    names = ["4 channels, 8³, batch 1", "segmenter of 3 parts, 4 channels, 16³, batch 1"]
+    assert [work["network"] for work in result["works"]] == names
+    for work in result["works"]:
+        assert set(work["seconds"]) == set(VARIANTS) and work["losses"][PLAIN][0] > 0
+        # both networks learn
+        assert all(losses[0] != losses[1] for losses in work["losses"].values())
+        assert work["relative_difference_of_first_loss"] < 0.02
+    assert set(result["works"][1]["estimated_gb"].values()) == {None}
+
+
+def test_the_preset_goes_with_the_cpu(capsys):
+    with pytest.raises(SystemExit):
+        diffusion_step.main(["--preset", "fast", "--device", "cuda"])
+    assert "--preset goes with the CPU" in capsys.readouterr().err

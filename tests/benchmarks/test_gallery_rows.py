@@ -33,6 +33,7 @@ def test_results_are_gathered_from_what_the_commands_leave(tmp_path, monkeypatch
     gallery.train_exhibit(shop, "pet")
     row = read_json(tmp_path / "rows" / "pet.json")
     assert row["dataset"] == EXHIBITS["pet"].folder and row["measured"]["n_cases"] == 5
+    assert row["fingerprint_schema"] == 5
     assert [level["n_parts"] for level in row["plan"]["configurations"]["3d_fullres"]["levels"]] == [2, 3]
     found = {
         method: levels["level1"]["protocols"]["strict"]["dice"] for method, levels in row["scores"].items()

@@ -56,7 +56,7 @@ def test_of_several_configurations_the_one_meant_is_named(tmp_path):
 
 
 def test_values_that_would_be_measured_otherwise_today_are_told(tmp_path):
-    row = trained_row()
+    row = trained_row() | {"fingerprint_schema": 5}
     row["measured"] = measured_values(record_to_json(MADE))
     write_measured(tmp_path)
     assert today("em", row, tmp_path) == []
@@ -64,6 +64,26 @@ def test_values_that_would_be_measured_otherwise_today_are_told(tmp_path):
     row["measured"] |= {"snr": 2.50001, "n_cases": 2, "noise_sd": 0.1, "diameters_mm": [20.0, 5.0, 1.5]}
     told = "volumes: 3 (was 2); sd of the noise: 0.078 (was 0.1); objects in mm: 20, 5 (was 20, 5, 1.5)"
     assert today("em", row, tmp_path) == [f"**Measured today**: {told}.", ""]
+
+
+def test_what_was_another_quantity_in_former_days_is_not_compared(tmp_path):
+    row = trained_row()
+    row["measured"] = measured_values(record_to_json(MADE)) | {"noise_slope": -4.6, "snr": 65.0, "n_cases": 2}
+    write_measured(tmp_path)
+    assert today("em", row, tmp_path) == ["**Measured today**: volumes: 3 (was 2).", ""]
+    row["fingerprint_schema"] = 5
+    told = "volumes: 3 (was 2); slope of the noise: -1 (was -4.6); signal to noise: 2.5 (was 65)"
+    assert today("em", row, tmp_path) == [f"**Measured today**: {told}.", ""]
+
+
+def test_the_page_calls_the_slope_what_it_is(tmp_path):
+    write_json(tmp_path / "em.json", trained_row())
+    write_json(tmp_path / "ct.json", trained_row() | {"fingerprint_schema": 5})
+    text = gallery_page.page(tmp_path, tmp_path, tmp_path)
+    assert "spectral slope" not in text
+    older, newer = (text.split(f"\n## {EXHIBITS[name].title}\n")[1] for name in ("em", "ct"))
+    assert "slope of the spectrum -1.2" in older.split("\n## ")[0]
+    assert "slope of the noise -1.2" in newer.split("\n## ")[0]
 
 
 def test_own_parts_of_the_planner_that_would_be_others_today_are_told(tmp_path):
@@ -107,6 +127,7 @@ def test_a_row_is_of_today_or_the_page_says_what_is_not(name):
         fingerprint = record_from_json(DatasetFingerprint, golden["fingerprint"], "golden")
         description = describe_dataset(golden["dataset"], "golden")
         hint = "plan it anew: python benchmarks/gallery.py plan"
+        assert row["fingerprint_schema"] == golden["fingerprint"]["schema_version"], hint
         assert row["measured"] == measured, hint
         assert decided(row["plan"]["decisions"]) == decided(plan["decisions"]), hint
         assert configured(row["plan"]["configurations"]) == configured(plan["configurations"]), hint
@@ -120,12 +141,16 @@ def test_a_row_is_of_today_or_the_page_says_what_is_not(name):
     assert ("**Planned today**: " in section) is bool(changed)
     for key in changed:
         assert f"{key[1]}: {now.get(key, 'no more')} (" in section
-    if row["measured"] == measured:
-        assert "**Measured today**: " not in section or "parts if not given: " in section
-    for key, value in measured.items():
-        # four digits are shown
-        if row["measured"][key] != pytest.approx(value, rel=1e-3):
-            assert f"{gallery_today.NAMES[key]}: " in section
+    if "fingerprint_schema" not in row:
+        measured = {key: value for key, value in measured.items() if key not in ("noise_slope", "snr")}
+    # four digits are shown
+    differing = [
+        key for key, value in measured.items() if row["measured"][key] != pytest.approx(value, rel=1e-3)
+    ]
+    for key in differing:
+        assert f"{gallery_today.NAMES[key]}: " in section
+    if not differing:
+        assert "**Measured today**: " not in section or "**Measured today**: parts if not given: " in section
 
 
 @pytest.mark.parametrize("name", EXHIBITS)
@@ -140,4 +165,5 @@ def test_a_plan_of_a_machine_with_bfloat16_is_not_called_another(name):
     kept = planned_values(read_json(golden_plan(name)))
     assert found != kept
     assert configured(found["configurations"]) == configured(kept["configurations"])
-    assert today(name, {"measured": measured_values(golden["fingerprint"]), "plan": found}) == []
+    row = {"fingerprint_schema": 5, "measured": measured_values(golden["fingerprint"]), "plan": found}
+    assert today(name, row) == []
