@@ -8,13 +8,14 @@ NOT_EXAMINED = "Why was not examined."
 # why a baseline wins, by data set: written by people who looked
 REMARKS: Mapping[str, str] = {
     "two-channels": (
-        "Each stain shines in one channel alone, so that without noise four intensities are the four classes: that is "
-        "what denoise-kmeans looks for. The network misses some voxels of outlines."
+        "Each stain shines in one channel alone, so that without noise four intensities are the four classes: that "
+        "is what denoise-kmeans looks for. The network misses some voxels of outlines."
     ),
     "ct": (
-        "Level 2 starts from objects (`objects`, .746), whose kinds are told apart case by case by their brightest and "
-        "darkest voxels. Here noise is small and intensities mean the same in all cases, so that every voxel tells its "
-        "class by itself: there the start from k-means would be the better plan, and the planner does not know that."
+        "Level 2 starts from objects (`objects`, .746), whose kinds are told apart case by case by their brightest "
+        "and darkest voxels. Here noise is small and intensities mean the same in all cases, so that every voxel "
+        "tells its class by itself: there the start from k-means would be the better plan, and the planner does not "
+        "know that."
     ),
 }
 Row = Mapping[str, Any]
