@@ -3,8 +3,8 @@
     python benchmarks/object_noise.py [--volumes 6]     # minutes on one core; writes results/object_noise.json
 
 White noise is added to the gallery's phantoms and to synthetic cells (which have noise of their own), of a seed on
-which nothing was chosen; the signal-to-noise ratio is what the fingerprint measures on them. Both methods get the numbers of parts. Nothing is
-trained. Labels are for scoring only.
+which nothing was chosen; the signal-to-noise ratio is what the fingerprint measures on them. Both methods get the
+numbers of parts. Nothing is trained. Labels are for scoring only.
 """
 
 import argparse
