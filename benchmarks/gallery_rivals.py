@@ -12,10 +12,10 @@ REMARKS: Mapping[str, str] = {
         "is what denoise-kmeans looks for. The network misses some voxels of outlines."
     ),
     "ct": (
-        "Level 2 starts from objects (`objects`, .746), whose kinds are told apart case by case by their brightest "
+        "Level 2 started from objects (`objects`, .746), whose kinds are told apart case by case by their brightest "
         "and darkest voxels. Here noise is small and intensities mean the same in all cases, so that every voxel "
-        "tells its class by itself: there the start from k-means would be the better plan, and the planner does not "
-        "know that."
+        "tells its class by itself. Since then [the planner compares both "
+        "starts](../decisions/0020-objects-or-intensities-by-their-outlines.md) and takes intensities here."
     ),
 }
 Row = Mapping[str, Any]

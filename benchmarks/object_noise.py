@@ -4,7 +4,8 @@
 
 White noise is added to the gallery's phantoms and to synthetic cells (which have noise of their own), of a seed on
 which nothing was chosen; the signal-to-noise ratio is what the fingerprint measures on them. Both methods get the
-numbers of parts. Nothing is trained. Labels are for scoring only.
+numbers of parts. `contrast` is what the planner chooses by, the one of the two whose outlines cross larger steps.
+Nothing is trained. Labels are for scoring only.
 """
 
 import argparse
@@ -26,6 +27,8 @@ from dd_nnunet.planning.noise import noise_sd, noise_slope, whole_noise_sd
 from dd_nnunet.planning.object_levels import SMALLEST_SHARE
 from dd_nnunet.planning.spectrum import signal_to_noise
 from dd_nnunet.planning.stage_choice import diameter_of_level
+from dd_nnunet.regions.contrast import boundary_contrast
+from dd_nnunet.regions.denoising import COARSE_WEIGHT, denoise
 from dd_nnunet.regions.nested_parts import nested_parts
 
 SEED = 52_000
@@ -89,10 +92,13 @@ def measure(
         "objects": lambda image: nested_parts(image, plan, spacing)[1],
         "denoise-kmeans": lambda image: segment_denoised(image[None], n_parts)[1],
     }
-    return {
-        "snr": round(float(np.median([ratio(image) for image in images])), 2),
-        **{name: score([segment(i) for i in images], truths, levels[1]) for name, segment in methods.items()},
-    }
+    found: dict[str, Any] = {"snr": round(float(np.median([ratio(image) for image in images])), 2)}
+    coarse = [denoise(image, COARSE_WEIGHT)[None] for image in images]
+    for name, segment in methods.items():
+        parts = [segment(image) for image in images]
+        steps = [boundary_contrast(labels, values) for labels, values in zip(parts, coarse, strict=True)]
+        found[name] = score(parts, truths, levels[1]) | {"contrast": round(float(np.median(steps)), 2)}
+    return found
 
 
 def ratio(image: Image) -> float:

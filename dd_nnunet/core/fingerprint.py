@@ -90,10 +90,15 @@ class SubObjectFingerprint:
         share: of the object's voxels, its rim left out; in [0,1] (object_levels.py).
         by_chance: the same in up to 5 random textures of the same spectrum (phase-randomised surrogates); each in
             [0,1] (object_levels.py, surrogates.py).
+        object_contrast: of objects as 3, 4 and 5 parts, the mean step of the denoised volume across outlines over
+            that everywhere; at least 0 (object_levels.py, contrast.py).
+        class_contrast: the same of as many kinds of intensity; at least 0 (object_levels.py, contrast.py).
     """
 
     share: float
     by_chance: tuple[float, ...]
+    object_contrast: tuple[float, ...] = ()
+    class_contrast: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)

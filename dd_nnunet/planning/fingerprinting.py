@@ -23,7 +23,7 @@ from dd_nnunet.planning.spectrum import signal_to_noise, spectrum_slope
 from dd_nnunet.regions.foreground import Mask, bounding_box, foreground_mask
 
 # raised with every change of what is measured, so that cases that were measured before are measured again
-MEASUREMENT_VERSION = 4
+MEASUREMENT_VERSION = 5
 PERCENTILES = (0.5, 5, 50, 95, 99.5)
 SUSPICIOUS_SPACING = 20.0
 SUSPICIOUS_SCALE = 20.0

@@ -12,11 +12,11 @@ from dd_nnunet.core.plan import LevelGroup, LevelPlan, Zyx
 from dd_nnunet.core.tiling import iterate_tiles
 from dd_nnunet.objectives.invariance import gamma_transform
 from dd_nnunet.preprocessing.pad import Box
+from dd_nnunet.regions.contrast import boundary_contrast
 from dd_nnunet.training.criteria import (
     Criteria,
     Labels,
     agreement,
-    boundary_contrast,
     explained_share,
     explained_share_of_cells,
 )

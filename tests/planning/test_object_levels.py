@@ -55,6 +55,36 @@ def test_the_median_has_to_beat_chance():
     assert levels == 1 and "no more than the 1 % of surrogates" in because
 
 
+def compared(objects, classes):
+    return make_case(sub_objects=SubObjectFingerprint(0.05, (0.0,) * 5, objects, classes))
+
+
+def test_intensities_win_where_their_outlines_cross_larger_steps():
+    objects, classes = (8.0, 7.0, 6.0), (4.0, 7.5, 9.0)
+    assert object_levels([compared(objects, classes)], (2, 3))[0] == 2
+    levels, because = object_levels([compared(objects, classes)], (2, 4, 8))
+    assert (levels, because) == (
+        1,
+        "5 % of the object is in compact unusual groups, but outlines of 4 kinds of intensity cross steps of 7.5 "
+        "times the mean, those of objects of 7 times",
+    )
+    # more than five parts go by five, equal ones stay objects, and the median of the cases counts
+    assert object_levels([compared(objects, classes)], (2, 9))[0] == 1
+    assert object_levels([compared(objects, objects)], (2, 4))[0] == 2
+    cases = [compared(objects, classes), compared((8.0, 9.0, 9.0), (4.0,) * 3), case_with(0.05, [0.0] * 5)]
+    assert object_levels(cases, (2, 4))[0] == 2
+
+
+def test_objects_of_noisy_balls_and_intensities_of_clean_ones_have_the_better_outlines():
+    """In noise k-means tears objects apart; without it the balls of two shades are two kinds of intensity."""
+    noisy = measure_sub_objects(cell(4, noise=0.25), ONE_MM, (26.0, 7.0))
+    assert noisy.object_contrast[0] > noisy.class_contrast[0]
+    assert len(noisy.object_contrast) == len(noisy.class_contrast) == 3
+    clean = measure_sub_objects(cell(4, noise=0.01), ONE_MM, (26.0, 7.0))
+    assert clean.class_contrast[0] >= 0.95 * clean.object_contrast[0]
+    assert clean.object_contrast[0] > noisy.object_contrast[0]
+
+
 @pytest.mark.parametrize(
     ("n_parts", "expected"),
     [((2,), 1), ((2, 2), 1), ((2, 3), 2), ((2, 3, 3), 2), ((2, 3, 4), 3), ((2, 3, 4, 5), 3), ((3, 4), 0)],

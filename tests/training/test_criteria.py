@@ -8,10 +8,10 @@ from small_fold import CONFIGURATION, make_setup, train_diffusion, train_level
 from dd_nnunet.core.plan import LevelGroup, LevelPlan
 from dd_nnunet.networks.checkpoint import load_checkpoint
 from dd_nnunet.objectives.consistency import consistency, represent_voxels
+from dd_nnunet.regions.contrast import boundary_contrast
 from dd_nnunet.training.criteria import (
     Criteria,
     agreement,
-    boundary_contrast,
     explained_share,
     explained_share_of_cells,
 )
