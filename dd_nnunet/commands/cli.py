@@ -113,12 +113,11 @@ def read_plan(folders: DatasetFolders, plans_name: str, dataset: str, flag: str 
 
 
 def _no_plan(folders: DatasetFolders, plans_name: str, dataset: str, flag: str) -> UserError:
-    from dd_nnunet.core.plan import TAKEN_NAMES
+    from dd_nnunet.core.plan import PLAIN_NAME, TAKEN_NAMES
 
     path = folders.plans_json(plans_name)
-    known = [
-        other.stem for other in sorted(folders.preprocessed.glob("*.json")) if other.stem not in TAKEN_NAMES
-    ]
+    names = [other.stem for other in sorted(folders.preprocessed.glob("*.json"))]
+    known = [name for name in names if PLAIN_NAME.fullmatch(name) and name not in TAKEN_NAMES]
     if known:
         return UserError(path, "does not exist", f"choose one with {flag}: {', '.join(known)}")
     name = plans_flag(plans_name, "-overwrite_plans_name")
