@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from dd_nnunet.core.errors import ManyErrors, UserError
-from dd_nnunet.core.level_plan import MOST_PARTS
+from dd_nnunet.core.units import MOST_PARTS
 
 DATASET_NAME = re.compile(r"Dataset(\d{3,})_[\w.+-]+")
 CASE_ID = re.compile(r"[\w.+-]{1,200}")

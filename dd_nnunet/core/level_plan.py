@@ -6,10 +6,9 @@ from functools import cached_property
 
 from dd_nnunet.core.network_plans import check_at_least, check_different
 from dd_nnunet.core.part_tree import Parents, PartTree, consecutive, shared_out
+from dd_nnunet.core.units import MOST_PARTS
 
 MAX_OBJECT_LEVELS = 3
-# the parts that training starts from are kept as bytes
-MOST_PARTS = 256
 # the folder of the one training of several levels
 NESTED_LEVELS = "levels"
 

@@ -1,7 +1,9 @@
-"""Units that the floors share, and how many of a thing in words."""
+"""Units and a bound that the floors share, and how many of a thing in words."""
 
 # memory is counted as operating systems and drivers do, in powers of two
 GB = 1024**3
+# the parts that training starts from are kept as bytes
+MOST_PARTS = 256
 
 
 def counted(number: int, noun: str, verbs: tuple[str, str] = ("", "")) -> str:
