@@ -59,20 +59,21 @@ def measure_sub_objects(
         usual_by_chance = Usual.of(texture, inside, spacing)
         if usual_by_chance is not None:
             by_chance.append(_share(texture, usual_by_chance, second, spacing))
-    objects, classes = _contrasts(volume, whole, usual, (first, second), spacing)
+    objects, classes = _contrasts(volume, fine, whole, usual, second, spacing)
     return SubObjectFingerprint(_share(fine, usual, second, spacing), tuple(by_chance), objects, classes)
 
 
 def _contrasts(
     volume: FloatImage,
+    fine: FloatImage,
     whole: Mask,
     usual: Usual,
-    smallest_voxels: tuple[float, float],
+    min_voxels: float,
     spacing: tuple[float, float, float],
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Of objects and of kinds of intensity, each as 3, 4 and 5 parts: `boundary_contrast`."""
-    fine, coarse = denoise(volume, FINE_WEIGHT), denoise(volume, COARSE_WEIGHT)
-    found = find_sub_objects(fine, usual, smallest_voxels[1], spacing)
+    coarse = denoise(volume, COARSE_WEIGHT)
+    found = find_sub_objects(fine, usual, min_voxels, spacing)
     pieces = [(box, mask) for _, box, mask in components(found)]
     objects: list[float] = []
     classes: list[float] = []

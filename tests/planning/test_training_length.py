@@ -74,7 +74,10 @@ def test_without_fast_bfloat16_large_patches_are_trained_on_for_less_and_the_pla
         14,
     )
     assert reasons["diffusion training"] == "preset fast; 1500 would take long without fast bfloat16"
-    assert "50 would take long without fast bfloat16; twice its epochs" in reasons["segmenter training"]
+    assert reasons["segmenter training"] == (
+        "preset fast; 50 would take long without fast bfloat16; twice its epochs, as levels nest; "
+        "3 of the epochs are warm start"
+    )
     assert reasons["diffusion batch size"] == (
         "preset fast takes fewer of larger patches, but single float32 volumes are slow on a CPU"
     )
