@@ -71,7 +71,9 @@ def _run_all(args: argparse.Namespace) -> None:
         flags.heading(folders.name)
         fingerprint = _fingerprint(args, folders)
         plan = _plan(folders, fingerprint, budget)
-        if not args.no_pp:
+        if args.no_pp:
+            _say_how_to_prepare(plan)
+        else:
             _preprocess(args, folders, fingerprint, plan)
             _say_how_to_train(args, plan)
 
@@ -86,7 +88,7 @@ def _run_plan(args: argparse.Namespace) -> None:
     budget = _budget(args)
     for folders in _datasets(args):
         flags.heading(folders.name)
-        _plan(folders, _stored_fingerprint(folders), budget)
+        _say_how_to_prepare(_plan(folders, _taken_as_it_is(folders), budget))
 
 
 def _run_preprocess(args: argparse.Namespace) -> None:
@@ -121,7 +123,7 @@ def _fingerprint(args: argparse.Namespace, folders: "DatasetFolders") -> "Datase
 
     if args.no_verify and _is_fingerprinted(folders, flags.reading(args)):
         LOGGER.info("fingerprint: taken as it is, the volumes were not verified again")
-        return _stored_fingerprint(folders)
+        return _taken_as_it_is(folders)
     if args.clean:
         remove_measured(folders.measured_cases)
     fingerprint = verify_dataset(args, folders, keep=True)
@@ -224,6 +226,11 @@ def _chosen(args: argparse.Namespace, plan: "Plan") -> tuple[str, ...]:
     return tuple(args.c or planned)
 
 
+def _say_how_to_prepare(plan: "Plan") -> None:
+    chosen = plans_flag(plan.plans_name, "-plans_name")
+    LOGGER.info("prepare the cases with: dd_preprocess -d %s%s", plan.dataset_name, chosen)
+
+
 def _say_how_to_train(args: argparse.Namespace, plan: "Plan") -> None:
     for name in _chosen(args, plan):
         LOGGER.info(
@@ -250,6 +257,15 @@ def _write_splits(folders: "DatasetFolders", case_ids: list[str]) -> None:
         cases = counted(len(case_ids), "case", ("gives", "give"))
         names = f"folds 0-{len(folds) - 1} and all" if folds else "fold all only"
         LOGGER.warning("warning: %s %s", cases, names)
+
+
+def _taken_as_it_is(folders: "DatasetFolders") -> "DatasetFingerprint":
+    """The stored fingerprint; what was odd when the cases were read is told again."""
+    from dd_nnunet.commands.verify import tell_warnings
+
+    fingerprint = _stored_fingerprint(folders)
+    tell_warnings(fingerprint.warnings)
+    return fingerprint
 
 
 def _stored_fingerprint(folders: "DatasetFolders") -> "DatasetFingerprint":

@@ -52,7 +52,7 @@ def verify_dataset(
     stated, found = description.n_training_stated, len(survey.cases)
     if stated is not None and stated != found and not survey.errors:
         odd.append(f"{folders.dataset_json}: numTraining is {stated!r}, imagesTr holds {found}")
-    _warn(odd)
+    tell_warnings(odd)
     if not survey.cases:
         survey.sound_cases()
     workers = flags.workers(args, largest_to_fingerprint(survey.cases))
@@ -63,7 +63,7 @@ def verify_dataset(
     except UserError as error:
         raise _joined([*survey.errors, error]) from None
     survey.sound_cases()
-    _warn(fingerprint.warnings)
+    tell_warnings(fingerprint.warnings)
     return replace(fingerprint, warnings=(*odd, *fingerprint.warnings))
 
 
@@ -88,6 +88,7 @@ def _joined(errors: Sequence[DDError]) -> DDError:
     return errors[0] if len(errors) == 1 else ManyErrors(errors)
 
 
-def _warn(warnings: Iterable[str]) -> None:
+def tell_warnings(warnings: Iterable[str]) -> None:
+    """A line for each, which --quiet shows too."""
     for warning in warnings:
         LOGGER.warning("warning: %s", warning)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from dd_nnunet.core.plan import ConfigurationPlan, LevelPlan
-from dd_nnunet.networks.segmentation_unet import sibling_log_softmax
+from dd_nnunet.networks.segmentation_unet import sibling_log_softmax, take_parts
 from dd_nnunet.objectives.consistency import Representation, unexplained_map
 from dd_nnunet.objectives.discovery import INVARIANCES, DiscoveryLoss, discovery_loss, weighted
 from dd_nnunet.objectives.nested_consistency import nested_consistency
@@ -114,7 +114,7 @@ class LevelObjective:
         """Masks of which only the share among siblings can learn; what the parents are is not asked here."""
         assert self.parents is not None
         shares = sibling_log_softmax(log_masks, self.parents).exp()
-        return coarser[:, list(self.parents)] * shares
+        return take_parts(coarser, self.parents) * shares
 
     def _nested_discovery(
         self, masks: Tensor, changed: Tensor, features: Sequence[Representation], visual: Representation

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from dd_nnunet.core.case import FloatArray
-from dd_nnunet.networks.segmentation_unet import sibling_log_softmax
+from dd_nnunet.networks.segmentation_unet import sibling_log_softmax, take_parts
 from dd_nnunet.training.case_points import CasePoints
 from dd_nnunet.training.kmeans import kmeans
 from dd_nnunet.training.seeds import derive_seed
@@ -182,7 +182,7 @@ def given_parents(logits: Tensor, labels: Tensor, parents: Sequence[int]) -> tup
     split = [k for k, parent in enumerate(parents) if list(parents).count(parent) > 1]
     if not split:
         return logits.sum() * 0, logits.sum() * 0
-    log_masks = sibling_log_softmax(logits, parents)[:, split]
+    log_masks = take_parts(sibling_log_softmax(logits, parents), split)
     parent_of = torch.tensor(list(parents), device=logits.device)
     inside = parent_of[labels][:, None] == parent_of[split][:, None, None, None]
     truth = labels[:, None] == torch.tensor(split, device=logits.device)[:, None, None, None]

@@ -6,6 +6,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from small_dataset import CASES, make_dataset
 from small_plan import NAME
@@ -18,6 +19,7 @@ from dd_nnunet.storage import hardware
 from dd_nnunet.storage.atomic import read_record, sha256_of
 from dd_nnunet.storage.case_store import Manifest, read_case
 from dd_nnunet.storage.splits import read_splits
+from dd_nnunet.storage.volume import read_volume, write_image
 
 ROOT = Path(__file__).parents[2]
 STEPS = (command.main, command.main_fingerprint, command.main_plan, command.main_preprocess)
@@ -138,9 +140,24 @@ def test_bad_cases_are_all_listed_and_nothing_is_planned(dataset, capsys):
     assert sorted(path.name for path in dataset.folders.preprocessed.iterdir()) == [".lock", "measured_cases"]
 
 
-def test_no_pp_stops_after_the_plan(dataset):
+def test_no_pp_stops_after_the_plan(dataset, capsys):
     assert run(dataset, "--no_pp") == 0
     assert not dataset.folders.prepared("ddPlans", "3d_fullres").exists()
+    assert capsys.readouterr().out.splitlines()[-1] == f"prepare the cases with: dd_preprocess -d {NAME}"
+
+
+def test_planning_alone_repeats_what_is_odd_and_says_what_comes_next(dataset, capsys):
+    file = dataset.folders.images_tr / "e_0000.nii.gz"
+    geometry = read_volume((file,)).geometry
+    write_image(file, np.zeros(geometry.shape_zyx, np.float32), geometry)
+    odd = "warning: e: constant volume, left out of training"
+    for flags in (["--no_pp"], ["--no_pp", "--no_verify"]):
+        assert run(dataset, *flags) == 0
+        assert odd in capsys.readouterr().out.splitlines()
+    assert run(dataset, "-overwrite_plans_name", "other", step=command.main_plan) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert odd in lines
+    assert lines[-1] == f"prepare the cases with: dd_preprocess -d {NAME} -plans_name other"
 
 
 def test_the_paper_planner(dataset):

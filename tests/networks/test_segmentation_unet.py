@@ -7,7 +7,12 @@ import torch
 from torch import nn
 
 from dd_nnunet.core.plan import SegmenterPlan
-from dd_nnunet.networks.segmentation_unet import ResizedInside, build_segmenter, inner_size
+from dd_nnunet.networks.segmentation_unet import (
+    ChannelwiseGroupNorm,
+    ResizedInside,
+    build_segmenter,
+    inner_size,
+)
 
 PLAN = SegmenterPlan(
     (4, 8),
@@ -62,7 +67,7 @@ def test_the_network_itself_sees_the_inner_size() -> None:
 def test_the_released_segmenter_takes_any_size() -> None:
     network = build_segmenter(RELEASED, 1, 3)
     kinds = {type(module) for module in network.modules()}
-    assert nn.BatchNorm3d in kinds and nn.InstanceNorm3d not in kinds
+    assert nn.BatchNorm3d in kinds and ChannelwiseGroupNorm not in kinds
     assert {module.p for module in network.modules() if isinstance(module, nn.Dropout3d)} == {0.2}
     assert network(torch.rand(1, 1, 18, 17, 20)).shape == (1, 3, 18, 17, 20)
 
@@ -70,7 +75,7 @@ def test_the_released_segmenter_takes_any_size() -> None:
 def test_by_default_nothing_is_resized_or_dropped() -> None:
     network = build_segmenter(PLAN, 1, 3)
     kinds = {type(module) for module in network.modules()}
-    assert nn.InstanceNorm3d in kinds
+    assert ChannelwiseGroupNorm in kinds
     assert not {ResizedInside, nn.BatchNorm3d, nn.Dropout3d} & kinds
 
 
@@ -78,3 +83,20 @@ def test_by_default_nothing_is_resized_or_dropped() -> None:
 def test_impossible_plans_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
         dataclasses.replace(PLAN, **wrong)
+
+
+def test_normalization_is_that_of_each_instance_and_channel() -> None:
+    random = torch.Generator().manual_seed(0)
+    x = torch.randn(2, 3, 4, 5, 6, generator=random).to(memory_format=torch.channels_last_3d)
+    norm, torchs = ChannelwiseGroupNorm(3, eps=1e-5, affine=True), nn.InstanceNorm3d(3, eps=1e-5, affine=True)
+    torchs.weight.data, torchs.bias.data = torch.tensor([1.0, 2.0, -3.0]), torch.tensor([0.5, 0.0, 1.0])
+    # models that were trained with the one are read by the other
+    norm.load_state_dict(torchs.state_dict())
+    result = norm(x)
+    assert result.is_contiguous(memory_format=torch.channels_last_3d)
+    torch.testing.assert_close(result, torchs(x))
+    for image in range(2):
+        for channel, (weight, bias) in enumerate(((1.0, 0.5), (2.0, 0.0), (-3.0, 1.0))):
+            values = x[image, channel].double()
+            expected = (values - values.mean()) / (values.var(correction=0) + 1e-5).sqrt() * weight + bias
+            torch.testing.assert_close(result[image, channel].double(), expected, atol=1e-5, rtol=1e-5)
