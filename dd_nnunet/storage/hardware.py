@@ -5,12 +5,18 @@ import multiprocessing
 import os
 import platform
 import re
+import shutil
+import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
 from dd_nnunet.core.units import GB
 
 BF16_FLAGS = ("avx512_bf16", "amx_bf16", "bf16")
+# compute capability of the first NVIDIA GPUs with bfloat16 tensor cores
+FAST_CUDA_CAPABILITY = (8, 0)
+ASK_CAPABILITY = ("nvidia-smi", "--query-gpu=compute_cap", "--format=csv,noheader")
+ASK_SECONDS = 10
 NVIDIA_TRACES = ("proc/driver/nvidia/version", "dev/nvidia0")
 # (limit, usage, statistics, page cache that the kernel gives back at once), cgroup v2 and v1
 CGROUP_MEMORY = (
@@ -39,13 +45,21 @@ class Accelerator:
 
 
 def find_accelerator(root: Path = ROOT) -> Accelerator:
-    """Look for an NVIDIA GPU, which computes bfloat16 fast, else for a CPU with bfloat16 instructions.
+    """Look for an NVIDIA GPU, else for a CPU with bfloat16 instructions.
+
+    GPUs are fast at bfloat16 from compute capability 8.0 on; one that nobody tells it of is taken for such a one.
 
     Args:
         root: of the file system; tests give a made-up one.
     """
     if has_nvidia_gpu(root):
-        return Accelerator("the NVIDIA GPU", True)
+        capability = nvidia_capability()
+        if capability is None:
+            return Accelerator("the NVIDIA GPU", True)
+        shown = ".".join(map(str, capability))
+        return Accelerator(
+            f"the NVIDIA GPU of compute capability {shown}", capability >= FAST_CUDA_CAPABILITY
+        )
     fields = _cpu_fields(root)
     flags = set(" ".join(fields.get(key, "") for key in ("flags", "Features")).split())
     return Accelerator(f"this CPU ({cpu_name(root)})", not flags.isdisjoint(BF16_FLAGS))
@@ -54,6 +68,18 @@ def find_accelerator(root: Path = ROOT) -> Accelerator:
 def has_nvidia_gpu(root: Path = ROOT) -> bool:
     """Whether an NVIDIA driver runs here; torch may know better whether it can use it."""
     return any((root / trace).exists() for trace in NVIDIA_TRACES)
+
+
+def nvidia_capability() -> tuple[int, int] | None:
+    """Compute capability of the least capable NVIDIA GPU, as its driver's tool tells it; None where it does not."""
+    if shutil.which(ASK_CAPABILITY[0]) is None:
+        return None
+    try:
+        told = subprocess.run(ASK_CAPABILITY, capture_output=True, text=True, timeout=ASK_SECONDS)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    found = re.findall(r"^\s*(\d+)\.(\d+)\s*$", told.stdout, re.MULTILINE)
+    return min(((int(major), int(minor)) for major, minor in found), default=None)
 
 
 def cpu_name(root: Path = ROOT) -> str:

@@ -7,6 +7,7 @@ from dd_nnunet.storage.hardware import (
     available_ram_bytes,
     cpu_count,
     find_accelerator,
+    nvidia_capability,
     open_file_limit,
     shared_memory_bytes,
     why_no_processes,
@@ -39,9 +40,29 @@ def test_a_cpu_without_them_judged_by_its_first_processor(tmp_path):
     assert find_accelerator(root) == Accelerator("this CPU (Old CPU)", False)
 
 
-def test_a_gpu_comes_first(tmp_path):
+def test_a_gpu_comes_first(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", "")
     root = make_root(tmp_path, {"proc/cpuinfo": INTEL, "proc/driver/nvidia/version": "x"})
     assert find_accelerator(root) == Accelerator("the NVIDIA GPU", True)
+
+
+@pytest.mark.parametrize(
+    ("told", "fast"), [("9.0", True), ("8.0", True), ("7.5", False), ("8.6\n7.0", False), ("[N/A]", True)]
+)
+def test_gpus_of_capability_8_are_fast(tmp_path, monkeypatch, told, fast):
+    root = make_root(
+        tmp_path, {"proc/driver/nvidia/version": "x", "bin/nvidia-smi": f"#!/bin/sh\necho '{told}'\n"}
+    )
+    (root / "bin/nvidia-smi").chmod(0o755)
+    monkeypatch.setenv("PATH", str(root / "bin"), prepend=":")
+    assert find_accelerator(root).fast_bf16 == fast
+
+
+def test_a_tool_that_fails_tells_nothing(tmp_path, monkeypatch):
+    root = make_root(tmp_path, {"bin/nvidia-smi": "#!/bin/sh\nexit 9\n"})
+    (root / "bin/nvidia-smi").chmod(0o755)
+    monkeypatch.setenv("PATH", str(root / "bin"), prepend=":")
+    assert nvidia_capability() is None
 
 
 def test_an_unknown_machine_has_no_fast_bf16(tmp_path):
