@@ -198,7 +198,7 @@ def _synthetic_cells(number: int, variant: str, what: str) -> Exhibit:
         f"Dataset{number}_{name}",
         f"Synthetic cells, {variant}",
         f"Ten [synthetic cells](synthetic-data.md) of 50³ voxels with three nested levels; {what}. Made by "
-        f"`dd_convert_synthcell --variant {variant}`'s functions.",
+        f"the functions of `dd_convert_synthcell --variant {variant}`.",
         ("timesteps", "stage of level 1", "stage of level 3"),
         _write_cells(variant),
     )

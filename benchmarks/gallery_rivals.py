@@ -5,6 +5,8 @@ from typing import Any
 
 OURS = "dd_nnunet"
 NOT_EXAMINED = "Why was not examined."
+# in Dice: what differs by less is the same
+TIED = 1e-6
 # why a baseline wins, by data set: written by people who looked
 REMARKS: Mapping[str, str] = {
     "two-channels": (
@@ -14,8 +16,8 @@ REMARKS: Mapping[str, str] = {
     "ct": (
         "Level 2 started from objects (`objects`, .746), whose kinds are told apart case by case by their brightest "
         "and darkest voxels. Here noise is small and intensities mean the same in all cases, so that every voxel "
-        "tells its class by itself. Since then [the planner compares both "
-        "starts](../decisions/0020-objects-or-intensities-by-their-outlines.md) and takes intensities here."
+        "tells its class by itself. The rule by which [the planner compares both "
+        "starts](../decisions/0020-objects-or-intensities-by-their-outlines.md) was found by looking at these labels."
     ),
 }
 Row = Mapping[str, Any]
@@ -32,19 +34,22 @@ def baselines_that_win(name: str, row: Row) -> str:
 
 
 def ahead(row: Row) -> str:
-    """The method with the best strict Dice at every level."""
+    """The methods with the best strict Dice at every level."""
     if row["run"] is None:
         return "not trained yet"
     levels = row["scores"].get(OURS, {})
-    best = {level: max(row["scores"], key=lambda m, level=level: _strict(row, m, level)) for level in levels}
-    return (
-        ", ".join(f"{level.removeprefix('level')}: {method}" for level, method in best.items()) or "no labels"
-    )
+    best = {level.removeprefix("level"): " = ".join(_best(row, level)) for level in levels}
+    return ", ".join(f"{level}: {methods}" for level, methods in best.items()) or "no labels"
+
+
+def _best(row: Row, level: str) -> list[str]:
+    scores = {method: _strict(row, method, level) for method in row["scores"]}
+    return [method for method, score in scores.items() if score > max(scores.values()) - TIED]
 
 
 def _ahead_in_dice(row: Row, level: str) -> str:
     ours = _strict(row, OURS, level)
-    better = {m: score for m in _rivals(row) if (score := _strict(row, m, level)) > ours}
+    better = {m: score for m in _rivals(row) if (score := _strict(row, m, level)) > ours + TIED}
     shown = ", ".join(f"{method} {score:.3f}" for method, score in better.items())
     return f"At {_words(level)} {shown} against {ours:.3f} (`strict`)." if better else ""
 

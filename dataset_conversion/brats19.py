@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from dataset_conversion.cases import channels_of, convert_each, origin_of, raise_all, write_record
+from dataset_conversion.cases import channels_of, convert_each, origin_of, write_record
 from dataset_conversion.raw_folder import (
     FILE_ENDING,
     write_channels,
@@ -16,7 +16,7 @@ from dataset_conversion.raw_folder import (
     write_given_splits,
 )
 from dd_nnunet.core.case import Geometry
-from dd_nnunet.core.errors import DDError, UserError
+from dd_nnunet.core.errors import DDError, UserError, joined
 from dd_nnunet.core.splits import Fold
 from dd_nnunet.core.units import counted
 from dd_nnunet.storage.grids import LabelArray, compare_grids
@@ -78,7 +78,7 @@ def convert_brats19(request: Brats19Request, target: Path, show_progress: bool =
         entries[case.case_id] = _convert_case(case, target, part)
 
     if errors := convert_each(cases, convert, show_progress):
-        raise_all(errors)
+        raise joined(errors)
     write_record(target, entries)
     write_given_splits(target, [fold])
     n_training = len(cases) - len(test)
@@ -108,7 +108,7 @@ def _find_cases(request: Brats19Request) -> list[_Case]:
         if not (request.source / grade).is_dir()
     ]
     if errors:
-        raise_all(errors)
+        raise joined(errors)
     folders = [
         f for grade in grades for f in sorted((request.source / grade).glob("BraTS19_*")) if f.is_dir()
     ]
@@ -127,7 +127,7 @@ def _find_cases(request: Brats19Request) -> list[_Case]:
         )
     missing = [path for case in cases for path in (*case.images, case.seg) if not path.is_file()]
     if missing:
-        raise_all(
+        raise joined(
             [UserError(path, "is missing", "download it again, or move the case away") for path in missing]
         )
     return cases

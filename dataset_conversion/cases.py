@@ -2,18 +2,20 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
+import numpy as np
 import numpy.typing as npt
 
 from dd_nnunet.core.case import Volume
 from dd_nnunet.core.dataset import FILE_ENDINGS
-from dd_nnunet.core.errors import DDError, DiskError, ManyErrors
+from dd_nnunet.core.errors import DDError, DiskError, UserError
 from dd_nnunet.storage.atomic import sha256_of, write_json
 from dd_nnunet.storage.integrity import parts_of
 from dd_nnunet.storage.progress_bar import progress_bar
 
 Case = TypeVar("Case")
+LARGEST_LABEL = int(np.iinfo(np.uint16).max)
 # these are written back as they were; everything else as float32, which is what was read
 KEPT_DTYPES = ("int8", "uint8", "int16", "uint16")
 
@@ -40,9 +42,16 @@ def convert_each(
     return errors
 
 
-def raise_all(errors: Sequence[DDError]) -> NoReturn:
-    """Raise the errors, of which there is at least one, as one."""
-    raise errors[0] if len(errors) == 1 else ManyErrors(errors)
+def check_labels(labels_zyx: npt.NDArray[np.integer[Any]], file: Path) -> None:
+    """Refuse labels that no label map of ours can hold.
+
+    Raises:
+        UserError: names the file and what it holds.
+    """
+    smallest, largest = int(labels_zyx.min()), int(labels_zyx.max())
+    if smallest < 0 or largest > LARGEST_LABEL:
+        found = f"holds labels from {smallest} to {largest}, 0 to {LARGEST_LABEL} are allowed"
+        raise UserError(file, found, "renumber them")
 
 
 def channels_of(volume: Volume) -> list[npt.NDArray[Any]]:

@@ -4,10 +4,9 @@ import logging
 from collections import defaultdict
 from pathlib import Path
 
-from dataset_conversion.cases import raise_all
 from dataset_conversion.folder_names import SourceCase, plain_ids
 from dd_nnunet.core.dataset import FILE_ENDINGS
-from dd_nnunet.core.errors import DDError, UserError
+from dd_nnunet.core.errors import DDError, UserError, joined
 from dd_nnunet.core.units import counted
 from dd_nnunet.storage.dicom_series import DicomSeries, find_series, is_dicom
 
@@ -51,7 +50,7 @@ def find_dicom_cases(folder: Path, every_series: bool = False) -> tuple[SourceCa
                 errors.append(UserError(place, f"gives the name {full_name}, as {other} does", "rename it"))
             named[full_name] = series
     if errors:
-        raise_all(errors)
+        raise joined(errors)
     ids = plain_ids(list(named))
     return tuple(
         SourceCase(ids[name], name, tuple(s.path for s in series.slices), series)

@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dataset_conversion.cases import channels_of, convert_each, origin_of, raise_all, write_record
+from dataset_conversion.cases import channels_of, check_labels, convert_each, origin_of, write_record
 from dataset_conversion.dicom_folder import find_dicom_cases, holds_dicom, modality_of
 from dataset_conversion.folder_names import SourceCase, find_labels, find_sources
 from dataset_conversion.raw_folder import FILE_ENDING, write_channels, write_dataset_json
 from dd_nnunet.core.case import Geometry, Volume
-from dd_nnunet.core.errors import DDError, UserError
+from dd_nnunet.core.errors import DDError, UserError, joined
 from dd_nnunet.core.units import counted
 from dd_nnunet.storage import volume as volumes
 from dd_nnunet.storage.dicom_series import read_series
@@ -28,7 +28,6 @@ LOGGER = logging.getLogger(f"dd_nnunet.{__name__}")
 
 TIFF_ENDINGS = (".tif", ".tiff")
 MRC_ENDINGS = (".mrc", ".rec")
-LARGEST_LABEL = int(np.iinfo(np.uint16).max)
 ANGSTROM = "the spacing of MRC files is in ångström; 1 mm in this dataset stands for 1 ångström"
 
 
@@ -91,7 +90,7 @@ def convert_folder(request: FolderRequest, target: Path, show_progress: bool = F
         show_progress,
     )
     if errors and (not request.skip_bad or not done.cases):
-        raise_all(errors)
+        raise joined(errors)
     write_record(target, done.cases, errors)
     if any(_is_about_spacing(warning) for case in done.cases.values() for warning in case["warnings"]):
         LOGGER.warning("--spacing_zyx_mm Z Y X gives a spacing to all TIFF files at once")
@@ -158,10 +157,7 @@ def _read_labels(
         geometry = _with_spacing(geometry, tiff_spacing_zyx_mm)
     for warning in compare_grids(case.where, volume.geometry, label_file, geometry):
         LOGGER.warning("%s", warning)
-    smallest, largest = int(labels_zyx.min()), int(labels_zyx.max())
-    if smallest < 0 or largest > LARGEST_LABEL:
-        found = f"holds labels from {smallest} to {largest}, 0 to {LARGEST_LABEL} are allowed"
-        raise UserError(label_file, found, "renumber them")
+    check_labels(labels_zyx, label_file)
     return labels_zyx
 
 

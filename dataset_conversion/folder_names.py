@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dd_nnunet.core.dataset import FILE_ENDINGS
-from dd_nnunet.core.errors import DDError, ManyErrors, UserError
+from dd_nnunet.core.errors import DDError, UserError, joined
 from dd_nnunet.storage.dicom_series import DicomSeries
 from dd_nnunet.storage.integrity import volume_ending
 
@@ -83,7 +83,7 @@ def find_sources(folder: Path, one_channel: bool = False) -> tuple[SourceCase, .
         for number in sorted(set(range(n_channels)) - {n for n, _ in numbered})
     ]
     if errors:
-        raise errors[0] if len(errors) == 1 else ManyErrors(errors)
+        raise joined(errors)
     ids = plain_ids(list(groups))
     return tuple(
         SourceCase(ids[name], name, tuple(file for _, file in sorted(numbered)))

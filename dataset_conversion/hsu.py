@@ -15,16 +15,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dataset_conversion.cases import convert_each, origin_of, raise_all, write_record
+from dataset_conversion.cases import convert_each, origin_of, write_record
 from dataset_conversion.numpy_pickle import read_array
 from dataset_conversion.raw_folder import (
     FILE_ENDING,
+    plain_geometry,
     write_channels,
     write_dataset_json,
     write_given_splits,
 )
-from dd_nnunet.core.case import Geometry
-from dd_nnunet.core.errors import UserError
+from dd_nnunet.core.errors import UserError, joined
 from dd_nnunet.core.splits import Fold
 from dd_nnunet.core.units import counted
 from dd_nnunet.storage.volume import write_labels
@@ -75,7 +75,7 @@ def convert_hsu(source: Path, target: Path, show_progress: bool = False) -> tupl
 
     errors = convert_each([case for case in cases if case.truths], look)
     if errors:
-        raise_all(errors)
+        raise joined(errors)
     labels = {classes: label for label, classes in enumerate(sorted(combinations))}
     entries: dict[str, Any] = {}
 
@@ -84,7 +84,7 @@ def convert_hsu(source: Path, target: Path, show_progress: bool = False) -> tupl
 
     errors = convert_each(cases, convert, show_progress)
     if errors:
-        raise_all(errors)
+        raise joined(errors)
     write_record(target, entries)
     train, val, test = (
         tuple(c.case_id for c in cases if c.split == split) for split in ("train", "val", "test")
@@ -119,7 +119,7 @@ def _find_cases(source: Path) -> list[_Case]:
     twice = [case_id for case_id, n in Counter(case.case_id for case in cases).items() if n > 1]
     errors += [UserError(source, f"has two volumes {case_id}", "remove one of them") for case_id in twice]
     if errors:
-        raise_all(errors)
+        raise joined(errors)
     if not any(case.split != "test" for case in cases):
         raise UserError(source, "holds no im_0.p to train on", EXPECTED)
     without = [case.case_id for case in cases if not case.truths]
@@ -133,7 +133,7 @@ def _convert_case(case: _Case, labels: dict[Classes, int], target: Path) -> dict
     """Write one case; returns its entry of conversion.json."""
     image = _read(case.image)
     part = "Ts" if case.split == "test" else "Tr"
-    geometry = _geometry(image.shape)
+    geometry = plain_geometry(image.shape)
     if case.truths:
         truths = _read_truths(case, image.shape)
         label_map = np.zeros(image.shape, np.uint8)
@@ -201,13 +201,3 @@ def _classes(labels: dict[Classes, int], level: int) -> dict[str, Sequence[int]]
         ]
         for i, value in enumerate(values)
     }
-
-
-def _geometry(shape: tuple[int, ...]) -> Geometry:
-    z, y, x = shape
-    return Geometry(
-        size_xyz=(x, y, z),
-        spacing_xyz_mm=(1.0, 1.0, 1.0),
-        origin_xyz_mm=(0.0, 0.0, 0.0),
-        direction=(1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0),
-    )

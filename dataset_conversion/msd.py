@@ -5,12 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import numpy as np
-
-from dataset_conversion.cases import channels_of, convert_each, origin_of, raise_all, write_record
+from dataset_conversion.cases import channels_of, check_labels, convert_each, origin_of, write_record
 from dataset_conversion.raw_folder import FILE_ENDING, write_channels, write_dataset_json
 from dd_nnunet.core.dataset import check_case_id
-from dd_nnunet.core.errors import DDError, UserError
+from dd_nnunet.core.errors import DDError, UserError, joined
 from dd_nnunet.storage.atomic import read_json
 from dd_nnunet.storage.grids import compare_grids
 from dd_nnunet.storage.volume import read_label_map, read_volume, write_labels
@@ -18,7 +16,6 @@ from dd_nnunet.storage.volume import read_label_map, read_volume, write_labels
 SOURCE_ENDING = ".nii.gz"
 # what a task says of itself and the dataset says again
 KEPT_NOTES = ("name", "description", "reference", "licence", "release")
-LARGEST_LABEL = int(np.iinfo(np.uint16).max)
 EXPECTED = "expected the dataset.json of a task, e.g. Task04_Hippocampus/dataset.json"
 
 
@@ -67,14 +64,14 @@ def convert_msd(source: Path, target: Path, show_progress: bool = False) -> tupl
     ]
     if missing:
         remedy = f"unpack the task again, or correct {source / 'dataset.json'}"
-        raise_all([UserError(path, "is listed in dataset.json and missing", remedy) for path in missing])
+        raise joined([UserError(path, "is listed in dataset.json and missing", remedy) for path in missing])
     entries: dict[str, Any] = {}
 
     def convert(case: _Case) -> None:
         entries[case.case_id] = _convert_case(case, len(task.channel_names), target)
 
     if errors := convert_each(task.cases, convert, show_progress):
-        raise_all(errors)
+        raise joined(errors)
     write_record(target, entries)
     n_training = sum(case.label is not None for case in task.cases)
     write_dataset_json(target, task.channel_names, n_training, task.labels, {"source": task.notes})
@@ -93,9 +90,7 @@ def _convert_case(case: _Case, n_channels: int, target: Path) -> dict[str, Any]:
     if case.label is not None:
         labels, geometry = read_label_map(case.label)
         entry["warnings"] += compare_grids(case.image, volume.geometry, case.label, geometry)
-        if labels.min() < 0 or labels.max() > LARGEST_LABEL:
-            found = f"holds labels from {labels.min()} to {labels.max()}, 0 to {LARGEST_LABEL} are allowed"
-            raise UserError(case.label, found, "renumber them")
+        check_labels(labels, case.label)
         write_labels(target / "labelsTr" / f"{case.case_id}{FILE_ENDING}", labels, volume.geometry)
         entry["labels"] = origin_of([case.label])
     write_channels(target / f"images{part}", case.case_id, channels_of(volume), volume.geometry)
@@ -115,7 +110,7 @@ def _read_task(source: Path) -> _Task:
     twice = [case_id for case_id, n in Counter(case.case_id.casefold() for case in cases).items() if n > 1]
     if twice:
         errors: list[DDError] = [UserError(where, f"lists {c} twice", "remove one of them") for c in twice]
-        raise_all(errors)
+        raise joined(errors)
     notes = {key: data[key] for key in KEPT_NOTES if isinstance(data.get(key), str)}
     return _Task(
         _channel_names(data.get("modality"), where), _labels(data.get("labels"), where), tuple(cases), notes

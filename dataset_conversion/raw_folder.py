@@ -71,6 +71,14 @@ def new_dataset(workspace: Workspace, full_name: str, overwrite: bool) -> Iterat
         raise disk_error(target, error) from error
 
 
+def plain_geometry(shape_zyx: Sequence[int]) -> Geometry:
+    """Of volumes that say nothing of it: voxels of 1 mm, the first at 0, along the axes."""
+    z, y, x = shape_zyx
+    return Geometry(
+        (x, y, z), (1.0, 1.0, 1.0), (0.0, 0.0, 0.0), (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
+    )
+
+
 def write_channels(
     images: Path, case_id: str, channels_zyx: Sequence[npt.NDArray[Any]], geometry: Geometry
 ) -> None:

@@ -4,7 +4,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dataset_conversion.raw_folder import FILE_ENDING, write_channels, write_dataset_json
+from dataset_conversion.raw_folder import (
+    FILE_ENDING,
+    plain_geometry,
+    write_channels,
+    write_dataset_json,
+)
 from dataset_conversion.synthcell import (
     CLASS_NAMES,
     FULL_SIZE,
@@ -14,7 +19,6 @@ from dataset_conversion.synthcell import (
     VARIANTS,
     make_volume,
 )
-from dd_nnunet.core.case import Geometry
 from dd_nnunet.core.errors import UserError
 from dd_nnunet.storage.progress_bar import progress_bar
 from dd_nnunet.storage.volume import write_labels
@@ -72,7 +76,7 @@ def write_synthcell(folder: Path, request: SynthcellRequest, show_progress: bool
     """
     request.check()
     n_cases = request.n_training + request.n_test
-    geometry = _geometry(request.size)
+    geometry = plain_geometry((request.size,) * 3)
     for index in progress_bar(range(n_cases), desc="volumes", disable=not show_progress):
         volume = make_volume(VARIANTS[request.variant], request.seed, index, request.size)
         part = "Tr" if index < request.n_training else "Ts"
@@ -97,12 +101,3 @@ def _notes(request: SynthcellRequest) -> dict[str, Any]:
             "cases": {"train": request.n_train, "val": request.n_val, "test": request.n_test},
         },
     }
-
-
-def _geometry(size: int) -> Geometry:
-    return Geometry(
-        size_xyz=(size, size, size),
-        spacing_xyz_mm=(1.0, 1.0, 1.0),
-        origin_xyz_mm=(0.0, 0.0, 0.0),
-        direction=(1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0),
-    )

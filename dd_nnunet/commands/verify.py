@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from dd_nnunet.commands import cli
 from dd_nnunet.commands import planning_flags as flags
-from dd_nnunet.core.errors import DDError, ManyErrors, UserError
+from dd_nnunet.core.errors import DDError, UserError, joined
 from dd_nnunet.core.units import counted
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def verify_dataset(
         reading = flags.reading(args)
         fingerprint = fingerprint_dataset(folders.name, survey.cases, workers, reading, kept_in)
     except UserError as error:
-        raise _joined([*survey.errors, error]) from None
+        raise joined([*survey.errors, error]) from None
     survey.sound_cases()
     tell_warnings(fingerprint.warnings)
     return replace(fingerprint, warnings=(*odd, *fingerprint.warnings))
@@ -81,11 +81,7 @@ def _run(args: argparse.Namespace) -> None:
                 "%s: sound, %s, %s", folders.name, cases, counted(len(fingerprint.warnings), "warning")
             )
     if errors:
-        raise _joined(errors)
-
-
-def _joined(errors: Sequence[DDError]) -> DDError:
-    return errors[0] if len(errors) == 1 else ManyErrors(errors)
+        raise joined(errors)
 
 
 def tell_warnings(warnings: Iterable[str]) -> None:

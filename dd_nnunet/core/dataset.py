@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dd_nnunet.core.errors import ManyErrors, UserError
+from dd_nnunet.core.errors import UserError, joined
 from dd_nnunet.core.units import MOST_PARTS
 
 DATASET_NAME = re.compile(r"Dataset(\d{3,})_[\w.+-]+")
@@ -101,7 +101,7 @@ def _check_listed_ids(data: Any, where: object) -> None:
         except UserError as error:
             errors.append(error)
     if errors:
-        raise errors[0] if len(errors) == 1 else ManyErrors(errors)
+        raise joined(errors)
 
 
 def _channel_names(data: Any, where: object) -> tuple[str, ...]:

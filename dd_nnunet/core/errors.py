@@ -62,6 +62,11 @@ class ManyErrors(UserError):
         return tuple(line for error in self.errors for line in error.lines)
 
 
+def joined(errors: Sequence[DDError]) -> DDError:
+    """The one error there is, or all of them as one; at least one."""
+    return errors[0] if len(errors) == 1 else ManyErrors(errors)
+
+
 class SomeCasesFailedError(DDError):
     """Some cases failed while the others were finished."""
 

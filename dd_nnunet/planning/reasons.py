@@ -235,7 +235,7 @@ def explain_effort(
         "segmenter training",
         f"{segmenter.epochs} epochs x {segmenter.iterations_per_epoch}, rate {segmenter.learning_rate:g}",
         f"{chosen}{_how_long(segmenter.iterations_per_epoch, per_epoch)}"
-        f"{'; twice its epochs, as levels nest' * segmenter.nested}; "
+        f"{_more_epochs(segmenter, preset)}; "
         f"{segmenter.warm_start_epochs} of the epochs are warm start",
     )
     if segmenter.warm_start_epochs:
@@ -248,6 +248,13 @@ def explain_effort(
     weights = (segmenter.feature_weight, segmenter.visual_weight, segmenter.invariance_weight)
     scale = "divided by its own variance" if segmenter.scale_free else "in its own units"
     yield Decision("loss weights", " ".join(f"{w:g}" for w in weights), f"{chosen}; each consistency {scale}")
+
+
+def _more_epochs(segmenter: SegmenterPlan, preset: Preset | None) -> str:
+    if not segmenter.nested or preset is None:
+        return ""
+    times = "twice" if preset.nested_epochs == 2 else f"{preset.nested_epochs} times"
+    return f"; {times} its epochs, as levels nest"
 
 
 def _how_long(iterations: int, of_preset: int) -> str:

@@ -28,6 +28,8 @@ Labels = npt.NDArray[Any]
 def preprocess_case(volume: Volume, case_id: str, configuration: ConfigurationPlan) -> PreparedCase:
     """Crop to what is not background (if so planned), scale to [0,1], resample to the planned spacing.
 
+    A constant background becomes 0, whether it is darker or brighter than what it surrounds.
+
     Args:
         volume: [C,Z,Y,X] raw intensities, one channel per entry of the plan's normalization.
         case_id: kept in the properties.
@@ -48,8 +50,11 @@ def preprocess_case(volume: Volume, case_id: str, configuration: ConfigurationPl
         limits.append(intensity_range(cropped, cropped_mask, plan))
         if limits[-1][0] == limits[-1][1]:
             warnings.append(f"channel {index} is constant between its percentiles; it became all zero")
+        scaled = scale_to_unit(cropped, limits[-1])
+        if configuration.crop:
+            np.multiply(scaled, cropped_mask, out=scaled)
         # splines overshoot at edges, hence the second clip
-        np.clip(resample_image(scale_to_unit(cropped, limits[-1]), shape, apart), 0, 1, out=prepared[index])
+        np.clip(resample_image(scaled, shape, apart), 0, 1, out=prepared[index])
     properties = CaseProperties(
         case_id=case_id,
         geometry=volume.geometry,
@@ -73,20 +78,14 @@ def restore_labels(labels_zyx: Labels, properties: CaseProperties) -> Labels:
     Returns:
         [Z,Y,X] of the raw shape, same type.
     """
-    _check_shape(labels_zyx.shape, properties)
+    if labels_zyx.shape != (shape := properties.prepared_shape_zyx):
+        raise ValueError(f"{properties.case_id}: shape {labels_zyx.shape} is not the prepared {shape}")
     raw = np.zeros(properties.geometry.shape_zyx, dtype=labels_zyx.dtype)
     inside = labels_zyx
     for axis, size in enumerate(_crop_shape(properties)):
         inside = resample_axis(inside, axis, size, NEAREST)
     raw[_crop_slices(properties)] = inside
     return raw
-
-
-def restore_probabilities(probabilities: FloatArray, properties: CaseProperties) -> Labels:
-    """As `restore_slices`, of probabilities [K,Z,Y,X] that are held whole."""
-    _check_shape(probabilities.shape[1:], properties)
-    tree = PartTree((len(probabilities),))
-    return restore_slices(np.moveaxis(probabilities, 1, 0), tree, properties)[0]
 
 
 def restore_slices(
@@ -161,10 +160,3 @@ def _crop_shape(properties: CaseProperties) -> Zyx:
 def _crop_slices(properties: CaseProperties) -> tuple[slice, slice, slice]:
     (z0, y0, x0), (z1, y1, x1) = properties.crop_start_zyx, properties.crop_stop_zyx
     return (slice(z0, z1), slice(y0, y1), slice(x0, x1))
-
-
-def _check_shape(shape: tuple[int, ...], properties: CaseProperties) -> None:
-    if tuple(shape) != properties.prepared_shape_zyx:
-        raise ValueError(
-            f"{properties.case_id}: shape {tuple(shape)} is not the prepared {properties.prepared_shape_zyx}"
-        )

@@ -15,7 +15,7 @@ from multiprocessing.process import BaseProcess
 from typing import Any, Generic, NoReturn, TypeVar
 
 from dd_nnunet.core.dataset import CaseFiles
-from dd_nnunet.core.errors import DDError, DiskError, ManyErrors, UserError
+from dd_nnunet.core.errors import DDError, DiskError, UserError, joined
 from dd_nnunet.core.units import GB, counted
 from dd_nnunet.storage.hardware import why_no_processes
 from dd_nnunet.storage.progress_bar import progress_bar
@@ -140,7 +140,7 @@ class _Outcome(Generic[Result]):
         """The results in the order of the cases; raises their errors instead if there are any."""
         found = [self._errors[case.case_id] for case in cases if case.case_id in self._errors]
         if found:
-            raise found[0] if len(found) == 1 else ManyErrors(found)
+            raise joined(found)
         return {case.case_id: self._results[case.case_id] for case in cases}
 
 

@@ -17,7 +17,7 @@ import numpy.typing as npt
 import SimpleITK
 
 from dd_nnunet.core.case import Geometry, Volume
-from dd_nnunet.core.errors import DDError, ManyErrors, UserError
+from dd_nnunet.core.errors import DDError, UserError, joined
 from dd_nnunet.core.units import counted
 from dd_nnunet.storage import header_checks
 from dd_nnunet.storage.itk_image import MAX_COSINE, last_line
@@ -120,7 +120,7 @@ def read_series(series: DicomSeries) -> Volume:
             directions, at one place, unevenly apart, or shifted sideways (gantry tilt).
     """
     if series.errors:
-        raise series.errors[0] if len(series.errors) == 1 else ManyErrors(series.errors)
+        raise joined(series.errors)
     slices = sorted(series.slices, key=lambda s: float(np.dot(s.position_xyz_mm, series.slices[0].normal)))
     geometry = _geometry(series.folder, slices)
     array = np.empty((1, *geometry.shape_zyx), np.float32)

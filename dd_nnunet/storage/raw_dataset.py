@@ -13,7 +13,7 @@ from dd_nnunet.core.dataset import (
     check_case_id,
     describe_dataset,
 )
-from dd_nnunet.core.errors import DDError, ManyErrors, UserError
+from dd_nnunet.core.errors import DDError, UserError, joined
 from dd_nnunet.core.units import counted
 from dd_nnunet.storage.atomic import read_json
 from dd_nnunet.storage.integrity import NIFTI_ENDINGS, volume_ending
@@ -49,7 +49,7 @@ class Survey:
             UserError: there is one; `ManyErrors` where there are several.
         """
         if self.errors:
-            raise self.errors[0] if len(self.errors) == 1 else ManyErrors(self.errors)
+            raise joined(self.errors)
         return self.cases
 
 

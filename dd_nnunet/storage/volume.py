@@ -12,7 +12,7 @@ import numpy.typing as npt
 import SimpleITK
 
 from dd_nnunet.core.case import FloatArray, Geometry, Volume
-from dd_nnunet.core.errors import DDError, ManyErrors, UserError
+from dd_nnunet.core.errors import DDError, UserError, joined
 from dd_nnunet.core.plan import STRICT, ReadingPlan
 from dd_nnunet.storage import header_checks
 from dd_nnunet.storage.atomic import atomic_path, full_disk, write_json
@@ -176,7 +176,7 @@ def _check_all(paths: Sequence[Path], reading: ReadingPlan) -> list[str]:
         except UserError as error:
             errors.append(error)
     if errors:
-        raise errors[0] if len(errors) == 1 else ManyErrors(errors)
+        raise joined(errors)
     return warnings
 
 

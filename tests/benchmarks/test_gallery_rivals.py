@@ -37,7 +37,13 @@ def test_a_lower_hd95_without_a_higher_dice_is_told_and_the_mark_stays_with_dice
         "No baseline is ahead in `strict` Dice. At level 1 kmeans (1.50 mm), otsu (1.25 mm) are ahead in HD95, "
         f"though not in Dice (2.00 mm). {NOT_EXAMINED}"
     )
-    assert ahead(scored) == "1: dd_nnunet"
+    assert ahead(scored) == "1: dd_nnunet = kmeans"
+
+
+def test_all_that_are_ahead_are_named():
+    assert ahead(of((0.8, 2.0), kmeans=(0.7, 2.0), otsu=(0.8 + 1e-5, 9.0))) == "1: otsu"
+    assert ahead(of((0.8, 2.0), kmeans=(0.7, 2.0), otsu=(0.8 + 1e-9, 9.0))) == "1: dd_nnunet = otsu"
+    assert baselines_that_win("em", of((0.8, 2.0), otsu=(0.8 + 1e-9, 2.0))).startswith("No baseline is ahead")
 
 
 def test_one_baseline_is_ahead_in_dice_and_another_in_hd95():

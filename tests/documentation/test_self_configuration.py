@@ -63,6 +63,25 @@ def test_what_a_preset_decides_is_a_key_of_the_presets(record):
         assert kind != "preset" or NAME.search(source)[1] in keys, field
 
 
+def test_every_key_of_the_presets_decides_something_that_is_told():
+    # what it is for is told with the presets themselves, and what the released code does with --as_released
+    elsewhere = {"because", "released_segmenter"}
+    named = {
+        name for record in GENERATOR.PLAN_RECORDS for row in rows_of(record) for name in NAME.findall(row[2])
+    }
+    # a field of the plan that is the preset's own, of the same name
+    named |= {row[0].strip("`") for record in GENERATOR.PLAN_RECORDS for row in rows_of(record)}
+    assert {field.name for field in dataclasses.fields(Preset)} - elsewhere <= named
+
+
+def test_every_rule_says_where_it_was_measured_or_whose_it_is():
+    decided = PAGE.read_text(encoding="utf-8").split("\n## What is decided\n")[1].split("\n## ")[0]
+    rows = [line for line in decided.splitlines() if line.startswith("| ")]
+    assert rows[0].endswith("| where it was measured, or whose rule it is |")
+    for row in rows:
+        assert row.count("|") == 6 and row.rsplit("|", 2)[1].strip(), row
+
+
 def test_records_are_found_by_hand():
     @dataclasses.dataclass
     class Inner:

@@ -5,13 +5,14 @@ import pytest
 import torch
 from planned import make_faulty
 from predicting import make_toy, noise
+from restoring import restore_probabilities
 from small_plan import AT_1_MM
 from small_volumes import cell, volume_of
 
 from dd_nnunet.core.plan import LevelGroup, LevelPlan
 from dd_nnunet.networks.device import choose_runtime
 from dd_nnunet.prediction.predict_case import FoldEnsemble, PredictionSettings
-from dd_nnunet.preprocessing.case import preprocess_case, restore_labels, restore_probabilities
+from dd_nnunet.preprocessing.case import preprocess_case, restore_labels
 from dd_nnunet.storage.volume import read_label_map
 
 ZEROS = np.zeros((16, 16, 16), np.float32)

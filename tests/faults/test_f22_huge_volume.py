@@ -32,7 +32,7 @@ from whole_volume import convolution, whole_volume
 from dd_nnunet.core.plan import LevelGroup, LevelPlan
 from dd_nnunet.networks.device import choose_runtime
 from dd_nnunet.prediction.predict_case import FoldEnsemble, PredictionSettings
-from dd_nnunet.preprocessing.case import preprocess_case, restore_probabilities
+from dd_nnunet.preprocessing.case import preprocess_case
 
 configuration = replace(AT_1_MM, patch_size_zyx=(16, 16, 16))
 settings = PredictionSettings(configuration, choose_runtime("cpu", "float32"), mirror=False)

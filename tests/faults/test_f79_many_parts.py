@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 from evaluated import evaluate_arrays
 from fault_files import ENDINGS, geometry
+from restoring import restore_probabilities
 from small_plan import AT_1_MM
 from small_volumes import volume_of
 
-from dd_nnunet.preprocessing.case import preprocess_case, restore_probabilities
+from dd_nnunet.preprocessing.case import preprocess_case
 from dd_nnunet.storage.volume import read_label_map, write_labels
 
 N_PARTS = 300

@@ -3,6 +3,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from restoring import restore_probabilities
 from small_plan import AT_1_MM, configuration_at
 from small_volumes import volume_of
 
@@ -11,12 +12,7 @@ from dd_nnunet.core.json_record import record_from_json, record_to_json
 from dd_nnunet.core.part_tree import PartTree
 from dd_nnunet.core.plan import NormalizationPlan
 from dd_nnunet.preprocessing import case as case_module
-from dd_nnunet.preprocessing.case import (
-    preprocess_case,
-    restore_labels,
-    restore_probabilities,
-    restore_slices,
-)
+from dd_nnunet.preprocessing.case import preprocess_case, restore_labels, restore_slices
 
 RAW_SHAPE, BOX = (12, 14, 16), (slice(2, 10), slice(3, 12), slice(1, 15))
 
@@ -188,6 +184,27 @@ def test_a_constant_volume_becomes_zeros_with_a_warning():
     prepared = preprocess_case(volume_of(np.full(RAW_SHAPE, 3.0)), "one", AT_1_MM)
     assert prepared.array.shape == (1, *RAW_SHAPE) and not prepared.array.any()
     assert "constant" in prepared.properties.warnings[0]
+
+
+@pytest.mark.parametrize("background", [-7.0, 100.5, 900.0])
+def test_a_constant_background_becomes_0_however_bright_it_is(background):
+    volume = cropped_volume(background)
+    # a corner of the box that is background too
+    volume.array[0, 2:4, 3:5, 1:3] = background
+    prepared = preprocess_case(volume, "one", AT_1_MM).array[0]
+    assert not prepared[:2, :2, :2].any()
+    low, high = np.percentile(np.delete(volume.array[0][BOX].ravel(), _corner()), (0.5, 99.5))
+    np.testing.assert_allclose(
+        prepared[2:], np.clip((volume.array[0][BOX][2:] - low) / (high - low), 0, 1), atol=1e-6
+    )
+    whole = preprocess_case(volume, "one", replace(AT_1_MM, crop=False)).array[0]
+    np.testing.assert_allclose(whole[0, 0, 0], np.clip((background - low) / (high - low), 0, 1), atol=1e-6)
+
+
+def _corner():
+    """Places of 2 × 2 × 2 voxels in the flattened box."""
+    z, y, x = np.unravel_index(range(8), (2, 2, 2))
+    return np.ravel_multi_index((z, y, x), (8, 9, 14))
 
 
 def test_what_was_odd_about_the_files_stays_with_the_case():
