@@ -23,7 +23,8 @@ from dd_nnunet.evaluation.matching import count_overlap, hsu_dice, match_parts, 
 from dd_nnunet.evaluation.metrics import bootstrap_interval
 from dd_nnunet.planning.fingerprinting import merge_diameters
 from dd_nnunet.planning.granulometry import characteristic_diameters
-from dd_nnunet.planning.object_levels import SMALLEST_SHARE, measure_sub_objects
+from dd_nnunet.planning.object_fingerprint import measure_sub_objects
+from dd_nnunet.planning.object_levels import SMALLEST_SHARE
 from dd_nnunet.regions import nested_parts as rules
 from dd_nnunet.regions import sub_objects
 

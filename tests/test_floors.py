@@ -123,6 +123,18 @@ def test_labels_are_read_by_evaluation_only(path: Path) -> None:
     assert not texts & {"labelsTr", "labelsTs"}
 
 
+def test_a_plan_is_made_with_numpy_alone() -> None:
+    graph, reached, waiting = edges(), set[str](), ["dd_nnunet.planning.plan_dataset"]
+    while waiting:
+        module = waiting.pop()
+        if module not in reached:
+            reached.add(module)
+            waiting += graph.get(module, ())
+    paths = [path for path in MODULES if name_of(path) in reached]
+    roots = {imported.split(".")[0] for path in paths for imported in imports_of(path)}
+    assert roots - set(__import__("sys").stdlib_module_names) == {"dd_nnunet", "numpy"}
+
+
 def test_training_knows_neither_prediction_nor_evaluation() -> None:
     for module, imported in edges().items():
         if floor_of(module) == "training":

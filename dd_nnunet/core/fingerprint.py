@@ -87,12 +87,12 @@ class SubObjectFingerprint:
     """How much of the object (all that is not background) is in compact groups of unusual voxels.
 
     Args:
-        share: of the object's voxels, its rim left out; in [0,1] (object_levels.py).
+        share: of the object's voxels, its rim left out; in [0,1] (object_fingerprint.py).
         by_chance: the same in up to 5 random textures of the same spectrum (phase-randomised surrogates); each in
-            [0,1] (object_levels.py, surrogates.py).
+            [0,1] (object_fingerprint.py, surrogates.py).
         object_contrast: of objects as 3, 4 and 5 parts, the mean step of the denoised volume across outlines over
-            that everywhere; at least 0 (object_levels.py, contrast.py).
-        class_contrast: the same of as many kinds of intensity; at least 0 (object_levels.py, contrast.py).
+            that everywhere; at least 0 (object_fingerprint.py, contrast.py).
+        class_contrast: the same of as many kinds of intensity; at least 0 (object_fingerprint.py, contrast.py).
     """
 
     share: float
@@ -129,7 +129,8 @@ class CaseFingerprint:
         constant: no channel varies; such a case is left out of training and of all medians (fingerprinting.py).
         splits: of the channel that falls into most parts, or gains most by it: every part that was large enough to
             be tried, level by level (split_gains.py).
-        sub_objects: of the same channel; null where the object is too small to be looked into (object_levels.py).
+        sub_objects: of the same channel; null where the object is too small to be looked into
+            (object_fingerprint.py).
         diameters_voxels: diameters_mm in edges of a voxel, which is the cubic root of its volume; above 0
             (granulometry.py).
         sieve_mm: diameters of the balls of the two spectra, in mm, not falling; above 0 (granulometry.py).

@@ -9,10 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from dd_nnunet.core.errors import UserError
-from dd_nnunet.storage.hardware import available_ram_bytes, cpu_name
-
-# of GPUs with bfloat16 tensor cores
-FAST_CUDA_CAPABILITY = (8, 0)
+from dd_nnunet.storage.hardware import FAST_CUDA_CAPABILITY, available_ram_bytes, cpu_name
 
 _logger = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ from dd_nnunet.core.case import FloatArray
 from dd_nnunet.core.fingerprint import SplitFingerprint, SubObjectFingerprint
 from dd_nnunet.planning.granulometry import Granulometry, characteristic_diameters, granulometry, shrink
 from dd_nnunet.planning.noise import smoothed
-from dd_nnunet.planning.object_levels import measure_sub_objects
+from dd_nnunet.planning.object_fingerprint import measure_sub_objects
 from dd_nnunet.planning.rounding import rounded
 from dd_nnunet.planning.split_gains import measure_splits
 from dd_nnunet.planning.symmetry import mirror_correlations

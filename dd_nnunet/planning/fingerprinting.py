@@ -88,8 +88,11 @@ def orientation_code(direction: Sequence[float]) -> str:
 
 def _scaled(channel: FloatArray, found: ChannelFingerprint) -> FloatArray:
     """The channel with its 0.5 and 99.5 percentile at 0 and 1, clipped."""
-    limits = (found.percentile_00_5, found.percentile_99_5)
-    return np.asarray(np.interp(channel, limits, (0, 1)), dtype=np.float32)
+    limits, scaled = (found.percentile_00_5, found.percentile_99_5), np.empty_like(channel)
+    # slice by slice: the computation is in float64
+    for index, plane in enumerate(channel):
+        scaled[index] = np.interp(plane, limits, (0, 1))
+    return scaled
 
 
 def merge_fingerprints(
@@ -148,32 +151,40 @@ def _median(values: Sequence[float]) -> float:
 
 def _fingerprint_channel(channel: FloatArray, foreground: Mask) -> ChannelFingerprint:
     where = foreground if foreground.any() else np.ones_like(foreground)
-    voxels = channel[where].astype(np.float64)
-    low, p05, p50, p95, high = (float(p) for p in np.percentile(voxels, PERCENTILES))
     noise, slope = noise_sd(channel, foreground), noise_slope(channel, foreground)
     whole = whole_noise_sd(noise, slope)
-    n_modes, separation = (1, 0.0)
-    if high > low:
-        coarse, _ = shrink((channel - low) / (high - low), (1, 1, 1), MAX_VOXELS)
-        inside, _ = shrink(where.astype(np.float32), (1, 1, 1), MAX_VOXELS)
-        n_modes, separation = intensity_modes(smoothed(coarse)[inside > 0.5])
+    voxels = channel[where].astype(np.float64)
+    low, p05, p50, p95, high = (float(p) for p in np.percentile(voxels, PERCENTILES))
+    mean, sd, largest = float(voxels.mean()), float(voxels.std()), float(voxels.max())
+    snr = signal_to_noise(voxels, whole) if high > low else 0.0
+    # the largest of all that is held; what comes now makes copies of its own
+    del voxels
+    n_modes, separation = _modes(channel, where, (low, high)) if high > low else (1, 0.0)
     return ChannelFingerprint(
         percentile_00_5=low,
         percentile_05=p05,
         percentile_50=p50,
         percentile_95=p95,
         percentile_99_5=high,
-        mean=float(voxels.mean()),
-        sd=float(voxels.std()),
+        mean=mean,
+        sd=sd,
         noise_sd=noise / (high - low) if high > low else 0.0,
         noise_slope=round(slope, 4),
         whole_noise_sd=whole / (high - low) if high > low else 0.0,
         spectrum_slope=spectrum_slope(channel),
-        snr=signal_to_noise(voxels, whole) if high > low else 0.0,
-        max_over_p99_5=(float(voxels.max()) - p50) / (high - p50) if high > p50 else 1.0,
+        snr=snr,
+        max_over_p99_5=(largest - p50) / (high - p50) if high > p50 else 1.0,
         n_modes=n_modes,
         mode_separation=separation,
     )
+
+
+def _modes(channel: FloatArray, where: Mask, limits: tuple[float, float]) -> tuple[int, float]:
+    """Of the channel between its limits, averaged down if it is large, where at least half of it is foreground."""
+    low, high = limits
+    coarse, _ = shrink((channel - low) / (high - low), (1, 1, 1), MAX_VOXELS)
+    inside, _ = shrink(where.astype(np.float32), (1, 1, 1), MAX_VOXELS)
+    return intensity_modes(smoothed(coarse)[inside > 0.5])
 
 
 def _warnings(cases: Sequence[CaseFingerprint], median_spacing: Sequence[float]) -> list[str]:

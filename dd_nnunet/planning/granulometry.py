@@ -187,11 +187,17 @@ def shrink(volume: Floats, spacing_zyx_mm: Sequence[float], max_voxels: int) -> 
     spacing = list(spacing_zyx_mm)
     while volume.size > max_voxels:
         axis = min((a for a in range(3) if volume.shape[a] > 1), key=lambda a: spacing[a])
-        even = volume.take(range(0, volume.shape[axis] // 2 * 2), axis)
-        first, second = (even.take(range(o, even.shape[axis], 2), axis) for o in (0, 1))
-        volume = (first + second) / 2
+        first, second = (_every_second(volume, axis, start) for start in (0, 1))
+        volume = first + second
+        volume /= 2
         spacing[axis] *= 2
     return volume, spacing
+
+
+def _every_second(volume: Floats, axis: int, start: int) -> Floats:
+    """Of pairs along an axis, the first (start 0) or the second of each; a voxel that is left over is in none."""
+    of_axis = slice(start, volume.shape[axis] // 2 * 2, 2)
+    return volume[tuple(of_axis if a == axis else slice(None) for a in range(3))]
 
 
 def otsu_threshold(values: Floats) -> float:

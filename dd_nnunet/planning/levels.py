@@ -10,9 +10,9 @@ from dd_nnunet.core.errors import UserError
 from dd_nnunet.core.fingerprint import CaseFingerprint, SplitFingerprint
 from dd_nnunet.core.units import counted
 from dd_nnunet.planning.presets import Budget
-from dd_nnunet.planning.split_gains import MAX_LEVELS
 
 PAPER_PARTS = (2, 4, 8)
+MAX_LEVELS = 3
 MAX_PARTS = 8
 Place = tuple[int, int]
 

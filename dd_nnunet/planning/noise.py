@@ -46,11 +46,12 @@ def noise_sd(volume: npt.NDArray[np.floating[Any]], foreground: Mask) -> float:
 
     Source: Donoho & Johnstone 1994 (doi 10.1093/biomet/81.3.425), in three dimensions.
     """
-    details = volume.astype(np.float64)
+    details: npt.NDArray[np.floating[Any]] = volume
     inside = foreground
     for axis in range(3):
         even, odd = _pairs(details, axis)
-        details = (even - odd) / np.sqrt(2)
+        details = np.subtract(even, odd, dtype=np.float64)
+        details /= np.sqrt(2)
         first, second = _pairs(inside, axis)
         inside = first & second
     values = np.abs(details[inside])

@@ -17,11 +17,11 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from dd_nnunet.core.fingerprint import SplitFingerprint
+from dd_nnunet.planning.levels import MAX_LEVELS
 from dd_nnunet.planning.surrogates import surrogates
 from dd_nnunet.regions.foreground import Mask
 
 Floats = npt.NDArray[np.floating[Any]]
-MAX_LEVELS = 3
 MAX_CHILDREN = 3
 N_SURROGATES = 19
 # nats per voxel; skewed noise beats its Gaussian surrogates too, but hardly gains (benchmarks/split_gains.py)

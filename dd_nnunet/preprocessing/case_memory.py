@@ -13,9 +13,9 @@ from dd_nnunet.storage.volume import read_geometry
 
 # a worker knows numpy, scipy, SimpleITK and blosc2, but not torch: 0.23 GB once these are loaded, and up to 0.07 GB
 # of scratch whatever the volume; above the peak resident memory (VmHWM of a fresh process, Linux, one thread) of
-# measuring one channel of 96³ to 256³ voxels, 0.32 GB to 0.79 GB, by 9 to 21 %
-WORKER_BYTES = 0.32e9
-FINGERPRINT_BYTES_PER_VOXEL = 28.0
+# measuring one channel of 96³ to 256³ voxels, 0.31 GB to 0.64 GB, by 4 to 19 %
+WORKER_BYTES = 0.3e9
+FINGERPRINT_BYTES_PER_VOXEL = 22.0
 RAW_BYTES_PER_VOXEL = 24.0
 PREPARED_BYTES_PER_VOXEL = 8.0
 BYTES_PER_CHANNEL_VOXEL = 4.0

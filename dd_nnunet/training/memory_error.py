@@ -53,7 +53,9 @@ def memory_explained(configuration: ConfigurationPlan, planning: str) -> Iterato
 
 
 def warn_of_memory(configuration: ConfigurationPlan, runtime: Runtime, planning: str) -> None:
-    """Tell where a training step is estimated to need more memory than is free now; it is tried nevertheless.
+    """Tell where a training step is estimated to need more memory than is free now, or than was planned.
+
+    The latter is where a plan for bfloat16 is trained in float32. It is tried nevertheless.
 
     Args:
         configuration: the plan, as it stands: what was edited by hand counts.
@@ -63,9 +65,19 @@ def warn_of_memory(configuration: ConfigurationPlan, runtime: Runtime, planning:
     on_cuda = runtime.device.type == "cuda"
     available = _available_gb() if on_cuda else available_ram_bytes() / GB
     needed = training_bytes(configuration, 2 if runtime.bfloat16 else 4) / GB
+    planned = configuration.gpu_memory_target_gb
+    in_float32 = configuration.precision == "bfloat16" and not runtime.bfloat16
     if available is None or needed <= available:
+        if in_float32 and needed > planned:
+            _logger.warning(
+                "warning: a training step of this plan is estimated to need %.2f GB in float32, and %g GB of "
+                "bfloat16 were planned for; to stay below them, plan on this machine: %s",
+                needed,
+                planned,
+                _planning_with(planned, planning),
+            )
         return
-    target = suggested_target_gb(configuration.gpu_memory_target_gb, available)
+    target = suggested_target_gb(planned, available)
     _logger.warning(
         "warning: a training step of this plan is estimated to need %.2f GB%s, and %.2f GB are free; "
         "it may run out of memory: end other programs, or run: %s",

@@ -3,7 +3,8 @@ import pytest
 from made_fingerprint import make_case, make_channel
 
 from dd_nnunet.core.fingerprint import SubObjectFingerprint
-from dd_nnunet.planning.object_levels import measure_sub_objects, object_levels
+from dd_nnunet.planning.object_fingerprint import measure_sub_objects
+from dd_nnunet.planning.object_levels import object_levels
 
 ONE_MM = (1.0, 1.0, 1.0)
 

@@ -1,5 +1,7 @@
 """dd_train says at its start where a step of the plan needs more memory than is free, and what to plan instead."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from small_dataset import make_trainable
@@ -45,6 +47,23 @@ def test_the_number_format_that_is_really_used_counts(monkeypatch, caplog):
     free(monkeypatch, NEEDED - 1)
     warn_of_memory(CONFIGURATION, runtime(bfloat16=True), PLANNING)
     assert not caplog.records
+
+
+@pytest.mark.parametrize(
+    ("share", "in_bfloat16", "told"), [(0.9, False, True), (0.9, True, False), (1.1, False, False)]
+)
+def test_a_plan_for_bfloat16_that_is_trained_in_float32(monkeypatch, caplog, share, in_bfloat16, told):
+    free(monkeypatch, 10 * NEEDED)
+    target = share * NEEDED / GB
+    planned = replace(CONFIGURATION, precision="bfloat16", gpu_memory_target_gb=target)
+    warn_of_memory(planned, runtime(bfloat16=in_bfloat16), PLANNING)
+    name = f"ddPlans_{target:g}GB"
+    expected = (
+        f"warning: a training step of this plan is estimated to need {NEEDED / GB:.2f} GB in float32, and "
+        f"{target:g} GB of bfloat16 were planned for; to stay below them, plan on this machine: {PLANNING} "
+        f"-gpu_memory_target {target:g} -overwrite_plans_name {name}, then dd_train with -p {name}"
+    )
+    assert caplog.messages == [expected] * told
 
 
 @pytest.mark.parametrize("available", [None, 1e-6, 100.0])
