@@ -18,6 +18,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 DEMO ?= demo
+# a process per processor, of one thread each: on two, half the time that one process of two threads takes
+PYTEST_AT_ONCE := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile
 NEED_CUDA := import sys, torch; sys.exit(not torch.cuda.is_available() and "torch " + torch.__version__ + " sees no CUDA here")
 
 help:
@@ -38,7 +40,7 @@ demo: $(VENV)/.installed
 	PATH="$(CURDIR)/$(BIN):$$PATH" bash documentation/getting-started/demo.sh $(DEMO)
 
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest
+	$(PYTEST_AT_ONCE)
 
 test-slow: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -m 'not gpu' tests/faults --durations=10
@@ -53,7 +55,7 @@ check: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest
+	$(PYTEST_AT_ONCE)
 
 format: $(VENV)/.installed-dev
 	$(BIN)/ruff format .

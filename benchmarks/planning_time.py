@@ -2,7 +2,8 @@
 
     python benchmarks/planning_time.py --raw RAW -d 903 --huge 512     # writes benchmarks/results/planning_time.json
 
-Each step is the real command in a process of its own. `-d` names datasets below RAW; `--huge` adds one made on the
+Each step is the real command in a process of its own; beside them stands what the planner alone takes, once all is
+imported. `-d` names datasets below RAW; `--huge` adds one made on the
 spot: a ball of balls in noise, of so many voxels an edge, float32.
 """
 
@@ -18,8 +19,14 @@ import numpy as np
 from measuring import machine, write_result
 
 from dd_nnunet.core.case import Geometry
-from dd_nnunet.storage.atomic import write_json
+from dd_nnunet.core.fingerprint import DatasetFingerprint
+from dd_nnunet.planning.fingerprinting import MEASUREMENT_VERSION
+from dd_nnunet.planning.plan_dataset import plan_dataset
+from dd_nnunet.planning.presets import Budget
+from dd_nnunet.storage.atomic import read_record, write_json
+from dd_nnunet.storage.raw_dataset import load_description
 from dd_nnunet.storage.volume import write_image
+from dd_nnunet.storage.workspace import DatasetFolders, Workspace
 
 STEPS = {
     "dd_extract_fingerprint": ("main_fingerprint", ["-np", "{np}", "--max_ram", "{max_ram}"]),
@@ -35,6 +42,7 @@ subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL)
 print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
 """
 HUGE = "Dataset998_Huge"
+REPEATS = 5
 STRAIGHT = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
 
 
@@ -60,9 +68,8 @@ def main() -> None:
     # where the raw datasets lie is nobody else's affair
     words = ["RAW" if word == str(args.raw) else word for word in sys.argv[1:]]
     result = {"command": f"python benchmarks/planning_time.py {' '.join(words)}", "datasets": found}
-    write_result(
-        "planning_time", {**result, "processes": args.np, "max_ram_gb": args.max_ram, "machine": about}
-    )
+    how = {"processes": args.np, "max_ram_gb": args.max_ram, "measurement_version": MEASUREMENT_VERSION}
+    write_result("planning_time", {**result, **how, "machine": about})
 
 
 def measure(dataset: str, raw: Path, work: Path, args: argparse.Namespace) -> dict[str, Any]:
@@ -79,7 +86,20 @@ def measure(dataset: str, raw: Path, work: Path, args: argparse.Namespace) -> di
         )
         seconds = time.perf_counter() - started
         rows[step] = {"seconds": round(seconds, 2), "peak_gb": round(int(done.stdout) * 1024 / 1e9, 3)}
+    folders = Workspace(raw, work / "preprocessed", work / "results").dataset(dataset)
+    rows["the planner alone"] = {"milliseconds": planner_milliseconds(folders)}
     return rows
+
+
+def planner_milliseconds(folders: DatasetFolders) -> float:
+    """From a fingerprint in memory to a plan in memory, the fastest of some times."""
+    fingerprint = read_record(DatasetFingerprint, folders.fingerprint_json)
+    description, seconds = load_description(folders), []
+    for _ in range(REPEATS):
+        started = time.perf_counter()
+        plan_dataset(folders.name, fingerprint, description, Budget(preset="fast"))
+        seconds.append(time.perf_counter() - started)
+    return round(1000 * min(seconds), 2)
 
 
 def make_huge(raw: Path, edge: int) -> None:

@@ -20,7 +20,7 @@ MAX_SPLIT_VOXELS = 64**3
 
 
 @dataclass(frozen=True)
-class Objects:
+class ChannelContents:
     """What one channel holds, or all channels of a case together; see `CaseFingerprint`."""
 
     diameters_mm: tuple[float, ...]
@@ -30,16 +30,16 @@ class Objects:
     sub_objects: SubObjectFingerprint | None
 
 
-NO_OBJECTS = Objects((), Granulometry((), (), (), 0.0, 0.0), (0.0, 0.0, 0.0), (), None)
+NO_CONTENTS = ChannelContents((), Granulometry((), (), (), 0.0, 0.0), (0.0, 0.0, 0.0), (), None)
 
 
-def measure_objects(scaled: FloatArray, spacing_zyx_mm: Sequence[float]) -> Objects:
+def measure_channel(scaled: FloatArray, spacing_zyx_mm: Sequence[float]) -> ChannelContents:
     """Of one channel [Z,Y,X] in [0,1], cropped to what is not background."""
     coarse, spacing = shrink(scaled, spacing_zyx_mm, MAX_VOXELS)
     smooth = smoothed(coarse)
     small, small_spacing = shrink(coarse, spacing, MAX_SPLIT_VOXELS)
     diameters_mm = characteristic_diameters(scaled, spacing_zyx_mm)
-    return Objects(
+    return ChannelContents(
         diameters_mm=diameters_mm,
         sizes=granulometry(smooth, spacing),
         mirror_correlation_zyx=mirror_correlations(smooth),
@@ -48,7 +48,7 @@ def measure_objects(scaled: FloatArray, spacing_zyx_mm: Sequence[float]) -> Obje
     )
 
 
-def merge_channels(channels: Sequence[Objects]) -> Objects:
+def merge_channels(channels: Sequence[ChannelContents]) -> ChannelContents:
     """What the channels of a case hold together, whatever their order.
 
     Diameters are medians over the channels that have one at that level, spectra and symmetry are means, and parts are
@@ -58,14 +58,14 @@ def merge_channels(channels: Sequence[Objects]) -> Objects:
         channels: those that vary between their percentiles; maybe none.
     """
     if len(channels) < 2:
-        return channels[0] if channels else NO_OBJECTS
+        return channels[0] if channels else NO_CONTENTS
     richest = max(channels, key=_parts_and_gain)
     deepest = max(len(channel.diameters_mm) for channel in channels)
     levels = [[c.diameters_mm[n] for c in channels if len(c.diameters_mm) > n] for n in range(deepest)]
     diameters = np.minimum.accumulate([float(np.median(values)) for values in levels])
     sizes = [channel.sizes for channel in channels]
     z, y, x = np.mean([channel.mirror_correlation_zyx for channel in channels], axis=0).tolist()
-    return Objects(
+    return ChannelContents(
         diameters_mm=tuple(rounded(float(diameter), 4) for diameter in diameters),
         sizes=Granulometry(
             sieve_mm=sizes[0].sieve_mm,
@@ -80,7 +80,7 @@ def merge_channels(channels: Sequence[Objects]) -> Objects:
     )
 
 
-def _parts_and_gain(channel: Objects) -> tuple[int, float]:
+def _parts_and_gain(channel: ChannelContents) -> tuple[int, float]:
     found = [split for split in channel.splits if split.children > 1]
     return sum(split.children - 1 for split in found), sum(split.share * split.gain for split in found)
 

@@ -46,7 +46,7 @@ N_TIMESTEPS = 250
 
 
 @dataclass(frozen=True)
-class Shared:
+class DatasetChoices:
     """What all configurations of a plan have in common.
 
     Args:
@@ -97,7 +97,7 @@ class Shared:
 
 
 def plan_configuration(
-    name: str, task: Task, levels: Sequence[int], shared: Shared
+    name: str, task: Task, levels: Sequence[int], choices: DatasetChoices
 ) -> tuple[ConfigurationPlan, list[Decision]]:
     """Plan what depends on the resolution.
 
@@ -105,21 +105,21 @@ def plan_configuration(
         name: e.g. "3d_fullres".
         task: its spacing and typical shape.
         levels: numbers (1-based) of the levels that it serves.
-        shared: what was decided for all configurations.
+        choices: what was decided for all configurations.
 
     Raises:
         UserError: too little memory.
     """
-    preset, budget, fingerprint = shared.preset, shared.budget, shared.fingerprint
+    preset, budget, fingerprint = choices.preset, choices.budget, choices.fingerprint
     nested = preset.nested and len(levels) > 1
-    n_parts = [shared.parts.n_parts[level - 1] for level in levels]
+    n_parts = [choices.parts.n_parts[level - 1] for level in levels]
     task = replace(task, n_parts=sum(n_parts) if nested else max(n_parts), nested=nested)
     nets = plan_networks(task, preset, budget)
     n_cases = sum(not case.constant for case in fingerprint.cases)
     diffusion = _diffusion(nets, preset, task, n_cases)
-    noise_sd = shared.noise_sd(task)
+    noise_sd = choices.noise_sd(task)
     features = _features(noise_sd, preset)
-    planned = _levels(levels, diffusion, task, shared)
+    planned = _levels(levels, diffusion, task, choices)
     segmenter = _segmenter(nets, preset, task, n_cases, nested)
     chosen = f"preset {budget.preset}"
     extent = "cropped to what is not constant" if preset.crop else "whole volumes, as in the paper"
@@ -127,7 +127,7 @@ def plan_configuration(
         spacing_zyx_mm=task.spacing_zyx_mm,
         median_shape_zyx=task.median_shape_zyx,
         patch_size_zyx=nets.topology.patch_size_zyx,
-        normalization=shared.normalization,
+        normalization=choices.normalization,
         precision="bfloat16" if budget.fast_bf16 else "float32",
         diffusion=diffusion,
         features=features,
@@ -137,7 +137,7 @@ def plan_configuration(
         estimated_gpu_memory_gb=round(nets.estimated_bytes / GB, 3),
         reading=fingerprint.reading,
         crop=preset.crop,
-        objects=shared.objects,
+        objects=choices.objects,
     )
     decisions = [
         Decision("median shape", product(task.median_shape_zyx), f"{extent}, at that spacing"),
@@ -145,9 +145,9 @@ def plan_configuration(
         *explain_departures(nets, task, budget),
         *explain_features(features, noise_sd, N_TIMESTEPS, preset, chosen),
         *explain_levels(
-            planned, fingerprint.diameters_mm, shared.assumed_mm, diffusion, task.spacing_zyx_mm, budget
+            planned, fingerprint.diameters_mm, choices.assumed_mm, diffusion, task.spacing_zyx_mm, budget
         ),
-        *explain_objects(shared.objects, shared.objects_because, segmenter),
+        *explain_objects(choices.objects, choices.objects_because, segmenter),
         *explain_nesting(configuration.groups, chosen),
         *explain_effort(diffusion, segmenter, chosen, preset),
     ]
@@ -185,18 +185,18 @@ def _features(noise_sd: float, preset: Preset) -> FeaturePlan:
 
 
 def _levels(
-    numbers: Sequence[int], diffusion: DiffusionPlan, task: Task, shared: Shared
+    numbers: Sequence[int], diffusion: DiffusionPlan, task: Task, choices: DatasetChoices
 ) -> tuple[LevelPlan, ...]:
     n_stages = diffusion.n_stages
-    if shared.budget.stages is not None:
-        stages = given_stages(shared.budget.stages, numbers, n_stages)
-    elif shared.preset.stage_is_level:
+    if choices.budget.stages is not None:
+        stages = given_stages(choices.budget.stages, numbers, n_stages)
+    elif choices.preset.stage_is_level:
         stages = tuple(min(number, n_stages) for number in numbers)
     else:
         cells = [cell_size_mm(diffusion, stage + 1, task.spacing_zyx_mm) for stage in range(n_stages)]
-        stages = choose_stages(cells, [shared.diameter_mm(number) for number in numbers])
+        stages = choose_stages(cells, [choices.diameter_mm(number) for number in numbers])
     return tuple(
-        LevelPlan(number, shared.parts.n_parts[number - 1], (stage,), shared.parts.children[number - 1])
+        LevelPlan(number, choices.parts.n_parts[number - 1], (stage,), choices.parts.children[number - 1])
         for number, stage in zip(numbers, stages, strict=True)
     )
 

@@ -13,7 +13,7 @@ from dd_nnunet.core.fingerprint import (
     DatasetFingerprint,
 )
 from dd_nnunet.core.units import counted
-from dd_nnunet.planning.channel_objects import MAX_VOXELS, measure_objects, merge_channels
+from dd_nnunet.planning.channel_objects import MAX_VOXELS, measure_channel, merge_channels
 from dd_nnunet.planning.granulometry import shrink
 from dd_nnunet.planning.levels import measured_parts
 from dd_nnunet.planning.modes import intensity_modes
@@ -23,7 +23,7 @@ from dd_nnunet.planning.spectrum import signal_to_noise, spectrum_slope
 from dd_nnunet.regions.foreground import Mask, bounding_box, foreground_mask
 
 # raised with every change of what is measured, so that cases that were measured before are measured again
-MEASUREMENT_VERSION = 5
+MEASUREMENT_VERSION = 6
 PERCENTILES = (0.5, 5, 50, 95, 99.5)
 SUSPICIOUS_SPACING = 20.0
 SUSPICIOUS_SCALE = 20.0
@@ -41,7 +41,7 @@ def fingerprint_case(volume: Volume, case_id: str) -> CaseFingerprint:
     spacing = volume.geometry.spacing_zyx_mm
     objects = merge_channels(
         [
-            measure_objects(_scaled(channel, found), spacing)
+            measure_channel(_scaled(channel, found), spacing)
             for channel, found in zip(cropped, channels, strict=True)
             if found.varies
         ]

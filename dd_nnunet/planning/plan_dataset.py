@@ -7,7 +7,7 @@ from dd_nnunet.core.dataset import DatasetDescription
 from dd_nnunet.core.errors import UserError
 from dd_nnunet.core.fingerprint import DatasetFingerprint
 from dd_nnunet.core.plan import ConfigurationPlan, Decision, NormalizationPlan, Plan
-from dd_nnunet.planning.configuration import Shared, plan_configuration
+from dd_nnunet.planning.configuration import DatasetChoices, plan_configuration
 from dd_nnunet.planning.levels import choose_parts
 from dd_nnunet.planning.low_resolution import (
     MOST_PATCHES,
@@ -57,8 +57,10 @@ def plan_dataset(
     useful = [case for case in fingerprint.cases if not case.constant]
     if budget.effort.objects:
         n_object_levels, objects_because = object_levels(useful, parts.n_parts)
-    shared = Shared(fingerprint, budget, normalization, parts, volume_mm, n_object_levels, objects_because)
-    configurations, configured = _configurations(task, shared)
+    choices = DatasetChoices(
+        fingerprint, budget, normalization, parts, volume_mm, n_object_levels, objects_because
+    )
+    configurations, configured = _configurations(task, choices)
     decisions = [
         Decision("preset", budget.preset, budget.effort.because),
         Decision("target spacing", f"{product(task.spacing_zyx_mm)} mm", spacing_because),
@@ -109,21 +111,23 @@ def _full_resolution(
     return Task(spacing, shape, description.n_channels, 1, 2 if budget.fast_bf16 else 4), because
 
 
-def _configurations(task: Task, shared: Shared) -> tuple[dict[str, ConfigurationPlan], list[Decision]]:
+def _configurations(
+    task: Task, choices: DatasetChoices
+) -> tuple[dict[str, ConfigurationPlan], list[Decision]]:
     """The full resolution with all levels, or shared with a low one where a volume is many patches."""
-    levels = tuple(range(1, len(shared.parts.n_parts) + 1))
-    full, decisions = plan_configuration(FULL_RESOLUTION, task, levels, shared)
+    levels = tuple(range(1, len(choices.parts.n_parts) + 1))
+    full, decisions = plan_configuration(FULL_RESOLUTION, task, levels, choices)
     whole, patch = task.median_shape_zyx, full.patch_size_zyx
     n_patches = math.prod(whole) / math.prod(patch)
-    wanted = shared.preset.low_resolution and needs_low_resolution(whole, patch, len(levels))
-    coarser = coarsen(task, shared.preset, shared.budget) if wanted else None
+    wanted = choices.preset.low_resolution and needs_low_resolution(whole, patch, len(levels))
+    coarser = coarsen(task, choices.preset, choices.budget) if wanted else None
     if coarser is None:
         return {FULL_RESOLUTION: full}, decisions
     edge_mm = patch_edge_mm(patch, task.spacing_zyx_mm)
-    diameters = [shared.diameter_mm(level) for level in levels]
+    diameters = [choices.diameter_mm(level) for level in levels]
     for_low, for_full = share_levels(diameters, edge_mm, max(coarser.spacing_zyx_mm))
-    low, low_decisions = plan_configuration(LOW_RESOLUTION, coarser, for_low, shared)
-    full, decisions = plan_configuration(FULL_RESOLUTION, task, for_full, shared)
+    low, low_decisions = plan_configuration(LOW_RESOLUTION, coarser, for_low, choices)
+    full, decisions = plan_configuration(FULL_RESOLUTION, task, for_full, choices)
     shares = [f"{name}: level {' '.join(map(str, numbers))}"
               for name, numbers in ((LOW_RESOLUTION, for_low), (FULL_RESOLUTION, for_full))]  # fmt: skip
     because = (

@@ -52,9 +52,24 @@ def closed(mask: Mask, structure: Mask) -> Mask:
 
 
 def filled(mask: Mask) -> Mask:
-    """The mask [Z,Y,X] with what it encloses."""
+    """The mask [Z,Y,X], or a slice of it, with what it encloses."""
     result: Mask = ndimage.binary_fill_holes(mask)
     return result
+
+
+def filled_up_to_faces(mask: Mask) -> Mask:
+    """The mask [Z,Y,X] with what it encloses, and with cavities that the volume's faces cut open.
+
+    Beyond a face the mask goes on with what it fills on that face, so that a cavity whose opening there lies within
+    the mask's outline is closed.
+    """
+    beyond = np.pad(mask, 1)
+    for axis in range(3):
+        for end in (0, -1):
+            face = [slice(1, -1)] * 3
+            face[axis] = slice(None, 1) if end == 0 else slice(-1, None)
+            beyond[tuple(face)] = np.expand_dims(filled(mask.take([end], axis).squeeze(axis)), axis)
+    return filled(beyond)[1:-1, 1:-1, 1:-1]
 
 
 def without_small(mask: Mask, min_voxels: float) -> Mask:

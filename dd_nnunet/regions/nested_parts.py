@@ -10,13 +10,14 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy import ndimage
 
 from dd_nnunet.core.level_plan import ObjectPlan
 from dd_nnunet.regions.denoising import COARSE_WEIGHT, FINE_WEIGHT, FloatImage, denoise
 from dd_nnunet.regions.foreground import Mask, background_constant
 from dd_nnunet.regions.intensity_classes import class_thresholds
 from dd_nnunet.regions.kinds import Kinds, sort_into_kinds
-from dd_nnunet.regions.morphology import Box, components, filled, without_small
+from dd_nnunet.regions.morphology import Box, components, filled, filled_up_to_faces, without_small
 from dd_nnunet.regions.sub_objects import Usual, find_cores, find_sub_objects
 
 Parts = npt.NDArray[np.uint8]
@@ -61,11 +62,12 @@ def find_object(volume: FloatImage, min_voxels: float) -> Mask:
     """What is not background.
 
     Background is the constant around the volume's border; without such a constant, the class of the best two-means
-    clustering that owns most border voxels.
+    clustering that owns most border voxels. What an object encloses, if need be with the volume's face, lies in it;
+    but a shell, which encloses more than it has voxels itself, keeps its lumen apart.
 
     Args:
         volume: [Z,Y,X] in [0,1].
-        min_voxels: smaller pieces, and smaller enclosed holes, are left out.
+        min_voxels: smaller pieces are left out, and smaller holes of shells filled.
 
     Returns:
         [Z,Y,X] bool.
@@ -81,9 +83,20 @@ def find_object(volume: FloatImage, min_voxels: float) -> Mask:
             mask = ~mask
     else:
         mask = volume != constant
-    mask = without_small(mask, min_voxels)
+    mask = _solid(without_small(mask, min_voxels))
     holes = filled(mask) & ~mask
     return mask | (holes & ~without_small(holes, min_voxels))
+
+
+def _solid(mask: Mask) -> Mask:
+    """The mask [Z,Y,X] with what those of its components enclose that are at least half of what they fill."""
+    whole, _ = ndimage.label(filled_up_to_faces(mask))
+    of_mask, of_whole = np.bincount(whole[mask], minlength=whole.max() + 1), np.bincount(whole.ravel())
+    is_solid = 2 * of_mask >= of_whole
+    # 0 is what lies outside of all
+    is_solid[0] = False
+    solid: Mask = mask | is_solid[whole]
+    return solid
 
 
 def divided(

@@ -2,7 +2,17 @@ import numpy as np
 import pytest
 from scipy.ndimage import distance_transform_edt
 
-from dd_nnunet.regions.morphology import ball, closed, components, dilated, eroded, opened, without_small
+from dd_nnunet.regions.morphology import (
+    ball,
+    closed,
+    components,
+    dilated,
+    eroded,
+    filled,
+    filled_up_to_faces,
+    opened,
+    without_small,
+)
 
 
 def random_mask(shape=(9, 10, 11)):
@@ -44,6 +54,32 @@ def test_openings_shrink_and_closings_grow_and_both_only_once():
 
 def test_nothing_is_eroded_from_the_faces():
     assert eroded(np.ones((4, 4, 4), bool), ball(2.0, (1.0, 1.0, 1.0))).all()
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+@pytest.mark.parametrize("end", [0, -1])
+def test_a_cavity_that_a_face_cuts_open_is_filled_and_a_groove_is_not(axis, end):
+    body = np.zeros((6, 9, 11), bool)
+    body[:, 1:8, 1:10] = True
+    pit, groove = body.copy(), body.copy()
+    pit[:4, 3:5, 3:6] = False
+    # open on the side too
+    groove[:4, :5, 3:6] = False
+    for whole, has_hole in ((pit, True), (groove, False)):
+        moved = np.moveaxis(whole[:: 1 if end == 0 else -1], 0, axis)
+        assert (filled(moved) == moved).all()
+        found = np.moveaxis(filled_up_to_faces(moved), axis, 0)[:: 1 if end == 0 else -1]
+        np.testing.assert_array_equal(found, body if has_hole else groove)
+
+
+def test_what_is_enclosed_is_filled_in_a_single_slice_too():
+    ring = np.ones((1, 5, 5), bool)
+    ring[0, 2, 2] = ring[0, 0, 0] = False
+    expected = ring.copy()
+    expected[0, 2, 2] = True
+    np.testing.assert_array_equal(filled_up_to_faces(ring), expected)
+    closed_box = np.pad(np.zeros((2, 2, 2), bool), 1, constant_values=True)
+    assert filled_up_to_faces(closed_box).all()
 
 
 def test_small_components_go():

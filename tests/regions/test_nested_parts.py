@@ -99,4 +99,25 @@ def test_specks_and_pinholes_are_no_objects():
     image[1:3, 1:3, 1:3], image[11:13, 11:13, 11:13] = 1.0, 0.0
     assert dice(find_object(image, ball_volume(8)), inside) > 0.99
     assert not find_object(image, ball_volume(8))[2, 2, 2] and find_object(image, ball_volume(8))[12, 12, 12]
-    assert find_object(image, 1)[2, 2, 2] and not find_object(image, 1)[12, 12, 12]
+    assert find_object(image, 1)[2, 2, 2] and find_object(image, 1)[12, 12, 12]
+
+
+@pytest.mark.parametrize(("cavity", "is_solid"), [(4, True), (6, True), (7, False)])
+def test_what_an_object_encloses_lies_in_it_but_shells_keep_their_lumen(cavity, is_solid):
+    shape, middle = (24, 24, 24), (11.5, 11.5, 11.5)
+    inside, hole = ball(shape, middle, 8), ball(shape, middle, cavity)
+    assert (2 * (inside & ~hole).sum() >= inside.sum()) == is_solid
+    random = np.random.default_rng(0)
+    image = ((inside & ~hole) + random.normal(0, 0.02, shape)).astype(np.float32)
+    found = find_object(image, 8)
+    assert found[12, 12, 12] == is_solid
+    assert dice(found, inside if is_solid else inside & ~hole) > 0.9
+
+
+def test_of_two_objects_each_is_solid_or_not_for_itself():
+    image = np.zeros((24, 24, 48), np.float32)
+    for x, cavity in ((11.5, 4), (35.5, 7)):
+        centre = (11.5, 11.5, x)
+        image[ball(image.shape, centre, 8) & ~ball(image.shape, centre, cavity)] = 1
+    found = find_object(image, 8)
+    assert found[12, 12, 12] and not found[12, 12, 36]
