@@ -2,7 +2,7 @@
 
     python documentation/getting-started/check_demo.py demo
 
-On the held-out volumes, level 1 has to reach a Dice of 0.95 and both levels have to lie above k-means, under both
+On the held-out volumes, level 1 has to reach a Dice of 0.95 and all levels have to lie above k-means, under both
 protocols. Denoising before k-means is a stronger rival; its row stands in the table as it is.
 """
 
@@ -12,6 +12,7 @@ from pathlib import Path
 from dd_nnunet.storage.atomic import read_json
 
 LEVEL_1_DICE = 0.95
+LEVELS = (1, 2, 3)
 
 
 def dice(folder: Path, level: int) -> dict[str, float]:
@@ -23,7 +24,7 @@ def dice(folder: Path, level: int) -> dict[str, float]:
 def failures(test: Path) -> list[str]:
     """What falls short, in words."""
     found = []
-    for level in (1, 2):
+    for level in LEVELS:
         ours, rival = dice(test / "dd_nnunet", level), dice(test / "kmeans", level)
         for protocol, score in ours.items():
             if level == 1 and score < LEVEL_1_DICE:
@@ -41,7 +42,7 @@ def main() -> int:
     for failure in found:
         sys.stderr.write(f"demo: {failure}\n")
     if not found:
-        sys.stdout.write(f"Checked: level 1 is at least {LEVEL_1_DICE}, and both levels are above k-means.\n")
+        sys.stdout.write(f"Checked: level 1 is at least {LEVEL_1_DICE}, and all levels are above k-means.\n")
     return 1 if found else 0
 
 

@@ -14,11 +14,11 @@ say() { printf '\n\033[1m$ %s\033[0m\n' "$*"; "$@"; }
 started=$SECONDS
 [ -e "$raw" ] || say dd_convert_synthcell -d 999 --name SynthcellMini --mini --variant regular
 say dd_plan_and_preprocess -d 999 --preset fast
-say dd_train 999 3d_fullres 0 -l 1 2
+say dd_train 999 3d_fullres 0
 say dd_predict -d 999 -f 0 -i "$raw/imagesTs" -o "$folder/test/dd_nnunet" --continue_prediction
 for method in kmeans denoise-kmeans objects; do
-  say dd_baseline -d 999 --method $method -f 0 -l 1 2
-  say dd_baseline -d 999 --method $method -l 1 2 -i "$raw/imagesTs" -o "$folder/test/$method"
+  say dd_baseline -d 999 --method $method -f 0
+  say dd_baseline -d 999 --method $method -i "$raw/imagesTs" -o "$folder/test/$method"
 done
 say dd_evaluate_folder "$folder"/test/{kmeans,denoise-kmeans,objects,dd_nnunet} "$raw/labelsTs" -d 999
 say dd_report -d 999 -f 0 -o "$folder/report.html"

@@ -23,5 +23,5 @@ def test_the_demo_reaches_its_marks(tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    assert "both levels are above k-means" in done.stdout
+    assert "all levels are above k-means" in done.stdout
     assert (tmp_path / "demo" / "report.html").stat().st_size > 100_000
