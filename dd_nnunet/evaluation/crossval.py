@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from dd_nnunet.core.dataset import DatasetDescription
-from dd_nnunet.core.errors import UserError, joined
+from dd_nnunet.core.errors import ManyErrors, UserError
 from dd_nnunet.core.splits import Fold
 from dd_nnunet.core.units import counted
 from dd_nnunet.evaluation.folder import SUMMARY, write_summary
@@ -83,7 +83,7 @@ def _refuse_incomplete(crossval: CrossValidation, levels: Sequence[int]) -> None
                 remedy = f"run: {crossval.command.format(fold=fold)}"
                 errors.append(UserError(f"fold {fold} level {level}", reason, remedy))
     if errors:
-        raise joined(errors)
+        raise ManyErrors(errors)
 
 
 def _what_is_missing(crossval: CrossValidation, fold: str, level: int) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 
 from dd_nnunet.core.case import Geometry
 from dd_nnunet.core.dataset import DatasetDescription
-from dd_nnunet.core.errors import DDError, UserError, joined
+from dd_nnunet.core.errors import DDError, ManyErrors, UserError
 from dd_nnunet.core.units import counted
 from dd_nnunet.evaluation.matching import (
     Classes,
@@ -227,7 +227,7 @@ def _count_overlaps(pairs: Sequence[CasePair], n_parts: int, classes: Classes) -
         except DDError as error:
             errors.append(error)
     if errors:
-        raise joined(errors)
+        raise ManyErrors(errors)
     return overlaps
 
 

@@ -142,6 +142,8 @@ ALLOWED = {
     "device.py": ("getattr(torch.cpu, name, bool)",),
     # the signals that this system has: two names, written in the same line
     "stopping.py": ("getattr(signal, name)",),
+    # the driver's own tool is asked for the GPU's kind: its name and flags are written there
+    "hardware.py": ("subprocess",),
     # dd_doctor tries to import the modules that are installed with it
     "checks.py": ("pkgutil", "importlib", "importlib.import_module", "import_module"),
 }

@@ -60,7 +60,7 @@ def test_the_command_says_it_in_its_last_line(tmp_path):
     assert code == 2
     assert errors == (
         f"dd_plan_and_preprocess: error: case cell_1: its process {KILLED}; "
-        "the largest case needs about 0.3 GB; use fewer processes (-np 1) or a machine with more memory\n"
+        "the largest case needs about 0.28 GB; use fewer processes (-np 1) or a machine with more memory\n"
     )
     assert f"warning: a process {KILLED}" in out
 
