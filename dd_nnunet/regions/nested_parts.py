@@ -83,20 +83,20 @@ def find_object(volume: FloatImage, min_voxels: float) -> Mask:
             mask = ~mask
     else:
         mask = volume != constant
-    mask = _solid(without_small(mask, min_voxels))
+    mask = solid(without_small(mask, min_voxels))
     holes = filled(mask) & ~mask
     return mask | (holes & ~without_small(holes, min_voxels))
 
 
-def _solid(mask: Mask) -> Mask:
+def solid(mask: Mask) -> Mask:
     """The mask [Z,Y,X] with what those of its components enclose that are at least half of what they fill."""
     whole, _ = ndimage.label(filled_up_to_faces(mask))
     of_mask, of_whole = np.bincount(whole[mask], minlength=whole.max() + 1), np.bincount(whole.ravel())
     is_solid = 2 * of_mask >= of_whole
     # 0 is what lies outside of all
     is_solid[0] = False
-    solid: Mask = mask | is_solid[whole]
-    return solid
+    result: Mask = mask | is_solid[whole]
+    return result
 
 
 def divided(

@@ -10,7 +10,7 @@ from dd_nnunet.core.level_plan import ObjectPlan
 from dd_nnunet.regions.denoising import FINE_WEIGHT, FloatImage, denoise, noise_sd
 from dd_nnunet.regions.foreground import Mask
 from dd_nnunet.regions.morphology import Box, components
-from dd_nnunet.regions.nested_parts import Parts, Piece, Spacing, ball_volume, divided, within
+from dd_nnunet.regions.nested_parts import Parts, Piece, Spacing, ball_volume, divided, solid, within
 from dd_nnunet.regions.outline import sharp_outline
 from dd_nnunet.regions.sub_objects import Usual, split_touching
 
@@ -29,8 +29,9 @@ def second_pass(
 
     A segmenter has to say at each voxel, from the voxel's surroundings, where an object ends and which of the case's
     kinds it is. What it knows well is where objects are. So these are taken from it: part 1 and above, whose outline
-    is moved to where the volume changes (`sharp_outline`), and parts 2 and above, those that touch cut apart. Their
-    kinds, and their cores, follow by the rules that the segmenter was started from.
+    is moved to where the volume changes (`sharp_outline`) and filled with what it encloses (`solid`), and parts 2 and
+    above, those that touch cut apart. Their kinds, and their cores, follow by the rules that the segmenter was
+    started from.
 
     Args:
         parts: [Z,Y,X], below the plan's number of parts at this level.
@@ -42,7 +43,7 @@ def second_pass(
     Returns:
         [Z,Y,X].
     """
-    whole = sharp_outline(parts > 0, volume, spacing_zyx_mm)
+    whole = solid(sharp_outline(parts > 0, volume, spacing_zyx_mm))
     parts = np.where(whole, np.maximum(parts, 1), 0).astype(np.uint8)
     if level == 1:
         return parts

@@ -45,6 +45,17 @@ def test_crumbs_go_and_touching_objects_part():
     np.testing.assert_array_equal(found == 0, parts == 0)
 
 
+def test_what_the_object_encloses_is_not_background():
+    image, (first, truth, _) = nested_balls()
+    pierced = truth.copy()
+    inside = tuple(np.argwhere((truth == 1) & (image < 0.6))[500])
+    pierced[inside] = 0
+    pierced[truth == 3] = 0
+    found = second_pass(pierced.astype(np.uint8), image, PLAN, 2, ONE_MM)
+    np.testing.assert_array_equal(found == 0, first == 0)
+    np.testing.assert_array_equal(second_pass((pierced > 0).astype(np.uint8), image, PLAN, 1, ONE_MM), first)
+
+
 def test_nothing_to_sort():
     image = nested_balls()[0]
     empty = np.zeros(image.shape, np.uint8)
