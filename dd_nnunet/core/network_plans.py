@@ -206,6 +206,8 @@ class SegmenterPlan:
         feature_weight: λ_f of Eq. 4; no weight is below 0.
         visual_weight: λ_v of Eq. 4.
         invariance_weight: λ_inv of Eq. 4.
+        invariance_interval: L_inv of Eq. 4 is asked in every so many steps and weighs so many times as much there:
+            the same in the mean, and the other steps need no second pass. 1 = in every step.
         scale_free: divide each consistency by the variance of its representation.
         gamma_range: γ of the photometric transformation is uniform in it; above 0.
         anchor_weight: of the warm start's pseudo-labels beside the losses, where they are k-means parts; 0 = the
@@ -249,10 +251,11 @@ class SegmenterPlan:
     norm: Literal["instance", "batch"] = "instance"
     dropout: float = 0.0
     nested: bool = False
+    invariance_interval: int = 1
 
     def __post_init__(self) -> None:
         self._check_network()
-        check_at_least(self, 1, "batch_size", "epochs", "iterations_per_epoch")
+        check_at_least(self, 1, "batch_size", "epochs", "iterations_per_epoch", "invariance_interval")
         check_above_0(self, "learning_rate")
         check_at_least(self, 0, "feature_weight", "visual_weight", "invariance_weight", "anchor_weight")
         if not 0 <= self.warm_start_epochs <= self.epochs:

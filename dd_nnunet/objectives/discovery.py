@@ -30,7 +30,7 @@ class DiscoveryLoss:
 
 def discovery_loss(
     masks: Tensor,
-    transformed: Tensor,
+    transformed: Tensor | None,
     features: Sequence[Representation],
     visual: Representation,
     plan: SegmenterPlan,
@@ -39,7 +39,7 @@ def discovery_loss(
 
     Args:
         masks: [B,K,Z,Y,X] f(x).
-        transformed: [B,K,Z,Y,X] f(T(x)).
+        transformed: [B,K,Z,Y,X] f(T(x)); None in a step that does not ask for L_inv.
         features: one representation per decoder stage; their consistencies are averaged.
         visual: the image or its denoised copy.
         plan: the λ, whether each consistency is divided by its variance, and the denominator of Eq. 8.
@@ -48,8 +48,20 @@ def discovery_loss(
     """
     feature_term = torch.stack([consistency(masks, h, plan.scale_free).mean() for h in features]).mean()
     visual_term = consistency(masks, visual, plan.scale_free).mean()
-    invariance_term = INVARIANCES[plan.invariance](masks, transformed).mean()
-    return weighted(feature_term, visual_term, invariance_term, plan)
+    return weighted(feature_term, visual_term, invariance_of_step(masks, transformed, plan), plan)
+
+
+def invariance_of_step(masks: Tensor, transformed: Tensor | None, plan: SegmenterPlan) -> Tensor:
+    """L_inv (scalar) times the interval of the steps that ask for it; 0 in the others: over the steps, its mean.
+
+    Args:
+        masks: [B,K,Z,Y,X] f(x).
+        transformed: [B,K,Z,Y,X] f(T(x)), or None.
+        plan: the denominator of Eq. 8, and the interval.
+    """
+    if transformed is None:
+        return masks.new_zeros(())
+    return plan.invariance_interval * INVARIANCES[plan.invariance](masks, transformed).mean()
 
 
 def weighted(feature: Tensor, visual: Tensor, invariance: Tensor, plan: SegmenterPlan) -> DiscoveryLoss:

@@ -224,6 +224,7 @@ def _segmenter(nets: Networks, preset: Preset, task: Task, n_cases: int, nested:
         feature_weight=preset.feature_weight,
         visual_weight=preset.visual_weight,
         invariance_weight=preset.invariance_weight,
+        invariance_interval=preset.invariance_interval,
         scale_free=preset.scale_free,
         gamma_range=preset.gamma_range,
         anchor_weight=preset.anchor_weight,

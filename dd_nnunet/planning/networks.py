@@ -117,7 +117,7 @@ def fits_whole(task: Task, preset: Preset, budget: Budget) -> bool:
     if initial_patch_size(task.spacing_zyx_mm, task.median_shape_zyx) != task.median_shape_zyx:
         return False
     topology = plan_topology(task.spacing_zyx_mm, task.median_shape_zyx)
-    bound = preset.max_patch_voxels
+    bound = preset.patch_bound(task.is_float32)
     if bound is not None and math.prod(topology.patch_size_zyx) > bound:
         return False
     return _bytes(_networks(topology, 1, task, preset), task) <= budget.gpu_memory_target_gb * GB
@@ -129,8 +129,9 @@ def _candidates(full: Topology, task: Task, preset: Preset) -> list[tuple[Topolo
     while (patch := shrink_patch(topologies[-1], task.median_shape_zyx)) is not None:
         topologies.append(plan_topology(task.spacing_zyx_mm, patch))
     voxels = [math.prod(t.patch_size_zyx) for t in topologies]
-    if preset.max_patch_voxels is not None:
-        first = next((i for i, n in enumerate(voxels) if n <= preset.max_patch_voxels), len(voxels) - 1)
+    bound = preset.patch_bound(task.is_float32)
+    if bound is not None:
+        first = next((i for i, n in enumerate(voxels) if n <= bound), len(voxels) - 1)
         topologies, voxels = topologies[first:], voxels[first:]
     n_large = max(1, sum(n >= SMALL_PATCH_VOXELS for n in voxels))
     wide = [(topology, 1) for topology in topologies[:n_large]]
@@ -159,9 +160,11 @@ def _networks(topology: Topology, divisor: int, task: Task, preset: Preset) -> N
             if preset.released_segmenter
             else _unet(topology, segmenter_channels, task)
         ),
-        diffusion_batch_size=min(MIN_BATCH_SIZE, largest_diffusion_batch(topology, task, preset)),
+        diffusion_batch_size=min(
+            MIN_BATCH_SIZE, largest_batch(topology, preset.diffusion_batch_size, task, preset)
+        ),
         segmenter_batch_size=min(
-            MIN_BATCH_SIZE, largest_batch(topology, preset.segmenter_batch_size, preset)
+            MIN_BATCH_SIZE, largest_batch(topology, preset.segmenter_batch_size, task, preset)
         ),
         channel_divisor=divisor,
         full_patch_zyx=topology.patch_size_zyx,
@@ -182,19 +185,17 @@ def _released_segmenter(topology: Topology, task: Task) -> UNetShape:
     )
 
 
-def largest_batch(topology: Topology, wanted: int, preset: Preset) -> int:
-    """Volumes per iteration that the preset's time allows: fewer of larger patches, at least one."""
+def largest_batch(topology: Topology, wanted: int, task: Task, preset: Preset) -> int:
+    """Volumes per iteration: as many fewer of larger patches as `batch_in_time` says, no single one in float32."""
+    fewest = min(wanted, MIN_FLOAT32_BATCH_SIZE if task.is_float32 else 1)
+    return max(fewest, batch_in_time(topology, wanted, preset))
+
+
+def batch_in_time(topology: Topology, wanted: int, preset: Preset) -> int:
+    """Volumes per iteration that the preset's time allows: fewer of larger patches, perhaps none."""
     if preset.one_volume_voxels is None:
         return wanted
-    return max(1, min(wanted, wanted * preset.one_volume_voxels // math.prod(topology.patch_size_zyx)))
-
-
-def largest_diffusion_batch(topology: Topology, task: Task, preset: Preset) -> int:
-    """`largest_batch` of pretraining, never a single volume where that is slow; segmenters see pairs anyway."""
-    fewest = MIN_FLOAT32_BATCH_SIZE if task.is_float32 else 1
-    return max(
-        largest_batch(topology, preset.diffusion_batch_size, preset), min(fewest, preset.diffusion_batch_size)
-    )
+    return min(wanted, wanted * preset.one_volume_voxels // math.prod(topology.patch_size_zyx))
 
 
 def _unet(topology: Topology, channels: tuple[int, ...], task: Task) -> UNetShape:
@@ -208,12 +209,12 @@ def _unet(topology: Topology, channels: tuple[int, ...], task: Task) -> UNetShap
 
 
 def _grow_batches(nets: Networks, task: Task, preset: Preset, limit: float) -> Networks:
-    while nets.diffusion_batch_size < largest_diffusion_batch(nets.topology, task, preset):
+    while nets.diffusion_batch_size < largest_batch(nets.topology, preset.diffusion_batch_size, task, preset):
         larger = replace(nets, diffusion_batch_size=nets.diffusion_batch_size + 1)
         if _bytes(larger, task) > limit:
             break
         nets = larger
-    while nets.segmenter_batch_size < largest_batch(nets.topology, preset.segmenter_batch_size, preset):
+    while nets.segmenter_batch_size < largest_batch(nets.topology, preset.segmenter_batch_size, task, preset):
         larger = replace(nets, segmenter_batch_size=nets.segmenter_batch_size + 1)
         if _bytes(larger, task) > limit:
             break

@@ -17,12 +17,14 @@ class Preset:
     Args:
         because: what it is for, told with the plan.
         max_patch_voxels: a bound on computing time, beside the bound on memory; None = memory only.
+        float32_patch_voxels: the bound where the machine is not fast at bfloat16; None = the same.
         one_volume_voxels: batches of larger patches hold as many fewer volumes, at least one; None = no bound.
         float32_diffusion_voxels: of all batches of pretraining together, where the machine is not fast at bfloat16;
             None = no bound.
         float32_segmenter_voxels: the same of a network of levels.
         timesteps: read for features; None = from the measured noise.
         segmenter_iterations: per epoch; None = one pass over the training cases.
+        invariance_interval: Eq. 8 is asked in every so many steps, and weighed so many times.
         max_stretch: both trainings take so many times as long at most, to draw as many voxels as the data has.
         objects: the first levels may start from objects within objects; else all start from k-means.
         object_anchor_weight: of those parts beside the losses.
@@ -42,6 +44,7 @@ class Preset:
 
     because: str
     max_patch_voxels: int | None
+    float32_patch_voxels: int | None
     one_volume_voxels: int | None
     diffusion_channels: int
     diffusion_batch_size: int
@@ -64,6 +67,7 @@ class Preset:
     feature_weight: float = 1.0
     visual_weight: float = 1.0
     invariance_weight: float = 1.0
+    invariance_interval: int = 4
     gamma_range: tuple[float, float] = (0.9, 1.1)
     max_stretch: int = 1
     objects: bool = True
@@ -83,6 +87,16 @@ class Preset:
     float32_diffusion_voxels: int | None = None
     float32_segmenter_voxels: int | None = None
 
+    def patch_bound(self, is_float32: bool) -> int | None:
+        """The largest patch in voxels, but for memory; None = no bound.
+
+        Args:
+            is_float32: the machine is not fast at bfloat16.
+        """
+        return (
+            self.float32_patch_voxels if is_float32 and self.float32_patch_voxels else self.max_patch_voxels
+        )
+
     @property
     def any_patch(self) -> bool:
         """Whether both networks resize what they are given, so that a patch need be no multiple of anything."""
@@ -94,6 +108,7 @@ PRESETS = MappingProxyType(
         "fast": Preset(
             because="minutes on a laptop's CPU",
             max_patch_voxels=64**3,
+            float32_patch_voxels=48 * 40 * 40,
             one_volume_voxels=32**3,
             diffusion_channels=16,
             diffusion_batch_size=4,
@@ -110,15 +125,16 @@ PRESETS = MappingProxyType(
             segmenter_epochs=8,
             segmenter_iterations=50,
             warm_start_epochs=3,
-            segmenter_learning_rate=1e-3,
+            segmenter_learning_rate=3e-3,
             scale_free=True,
             anchor_weight=1.0,
-            float32_diffusion_voxels=200_000_000,
-            float32_segmenter_voxels=60_000_000,
+            float32_diffusion_voxels=150_000_000,
+            float32_segmenter_voxels=90_000_000,
         ),
         "standard": Preset(
             because="hours on one GPU",
             max_patch_voxels=None,
+            float32_patch_voxels=None,
             one_volume_voxels=None,
             diffusion_channels=32,
             diffusion_batch_size=4,
@@ -143,6 +159,7 @@ PRESETS = MappingProxyType(
         "paper": Preset(
             because="the settings of arXiv 2305.00067",
             max_patch_voxels=None,
+            float32_patch_voxels=None,
             one_volume_voxels=None,
             diffusion_channels=64,
             diffusion_batch_size=4,
@@ -170,6 +187,7 @@ PRESETS = MappingProxyType(
             min_max=True,
             crop=False,
             stage_is_level=True,
+            invariance_interval=1,
         ),
     }
 )

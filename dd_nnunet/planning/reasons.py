@@ -21,8 +21,8 @@ from dd_nnunet.planning.networks import (
     MAX_DIFFUSION_RESOLUTIONS,
     Networks,
     Task,
+    batch_in_time,
     largest_batch,
-    largest_diffusion_batch,
 )
 from dd_nnunet.planning.presets import PAPER, Budget, Preset
 from dd_nnunet.planning.stage_choice import (
@@ -86,9 +86,9 @@ def explain_networks(nets: Networks, task: Task, preset: Preset, budget: Budget)
     ):
         if size == wished:
             because = chosen
-        elif size == largest_batch(nets.topology, wished, preset):
+        elif size == max(1, batch_in_time(nets.topology, wished, preset)):
             because = f"{chosen} takes {wished} of 32 x 32 x 32 voxels, and as many fewer of larger patches"
-        elif name == "diffusion" and size == largest_diffusion_batch(nets.topology, task, preset):
+        elif size == largest_batch(nets.topology, wished, task, preset):
             because = f"{chosen} takes fewer of larger patches, but single float32 volumes are slow on a CPU"
         else:
             because = f"{chosen} wishes {wished}; {size} fit {memory}"
@@ -108,7 +108,10 @@ def _why_this_patch(nets: Networks, task: Task, preset: Preset, budget: Budget) 
         multiple = "both networks resize what they are given"
     steps = []
     if nets.preset_patch_zyx != nets.full_patch_zyx:
-        steps.append(f"shrunk to the {preset.max_patch_voxels} voxels of preset {budget.preset}")
+        slow = task.is_float32 and preset.float32_patch_voxels
+        without = " without fast bfloat16" if slow else ""
+        bound = preset.patch_bound(task.is_float32)
+        steps.append(f"shrunk to the {bound} voxels of preset {budget.preset}{without}")
     if nets.topology.patch_size_zyx != nets.preset_patch_zyx:
         steps.append(f"shrunk to fit {budget.gpu_memory_target_gb:g} GB")
     return "; ".join([f"the median shape {product(task.median_shape_zyx)}", *steps, multiple])

@@ -9,7 +9,7 @@ from torch import Tensor
 from dd_nnunet.core.plan import ConfigurationPlan, LevelPlan
 from dd_nnunet.networks.segmentation_unet import sibling_log_softmax, take_parts
 from dd_nnunet.objectives.consistency import Representation, unexplained_map
-from dd_nnunet.objectives.discovery import INVARIANCES, DiscoveryLoss, discovery_loss, weighted
+from dd_nnunet.objectives.discovery import DiscoveryLoss, discovery_loss, invariance_of_step, weighted
 from dd_nnunet.objectives.nested_consistency import nested_consistency
 from dd_nnunet.training.batches import Batch
 from dd_nnunet.training.level_batches import LevelTargets
@@ -30,11 +30,11 @@ class Coarser:
 
     Args:
         masks: [B,K,Z,Y,X] probabilities, cut from the graph.
-        transformed: those of the transformed volumes.
+        transformed: those of the transformed volumes; None in a step without.
     """
 
     masks: Tensor
-    transformed: Tensor
+    transformed: Tensor | None
 
 
 class LevelObjective:
@@ -83,24 +83,27 @@ class LevelObjective:
         return loss, {"total": loss.detach(), "cross_entropy": cross_entropy.detach()}
 
     def discovery(
-        self, logits: Tensor, transformed: Tensor, batch: Batch, coarser: Coarser | None
+        self, logits: Tensor, transformed: Tensor | None, batch: Batch, coarser: Coarser | None
     ) -> tuple[Tensor, Losses]:
         """Eq. 4, with labels beside it, and its terms by name.
 
         Args:
             logits: [B,K,Z,Y,X] of the volumes; log probabilities in a network of several levels.
-            transformed: [B,K,Z,Y,X] of the photometrically transformed volumes.
+            transformed: [B,K,Z,Y,X] of the photometrically transformed volumes; None in a step without.
             batch: that they are of.
             coarser: the level before; None for a first level.
         """
         visual = self.targets.visual(batch)
         features = self.targets.features(batch)
         if coarser is None or self.parents is None:
-            masks, changed = logits.softmax(dim=1), transformed.softmax(dim=1)
+            masks = logits.softmax(dim=1)
+            changed = None if transformed is None else transformed.softmax(dim=1)
             parts = discovery_loss(masks, changed, features, visual, self.plan)
         else:
             masks = self._within(logits, coarser.masks)
-            changed = self._within(transformed, coarser.transformed)
+            changed = None
+            if transformed is not None and coarser.transformed is not None:
+                changed = self._within(transformed, coarser.transformed)
             parts = self._nested_discovery(masks, changed, features, visual)
         loss, named = parts.total, parts.named()
         weight, labels = self._anchor(batch, masks.detach(), visual)
@@ -117,12 +120,16 @@ class LevelObjective:
         return take_parts(coarser, self.parents) * shares
 
     def _nested_discovery(
-        self, masks: Tensor, changed: Tensor, features: Sequence[Representation], visual: Representation
+        self,
+        masks: Tensor,
+        changed: Tensor | None,
+        features: Sequence[Representation],
+        visual: Representation,
     ) -> DiscoveryLoss:
         assert self.parents is not None
         terms = [nested_consistency(masks, self.parents, h, self.plan.scale_free).mean() for h in features]
         seen = nested_consistency(masks, self.parents, visual, self.plan.scale_free).mean()
-        invariance = INVARIANCES[self.plan.invariance](masks, changed).mean()
+        invariance = invariance_of_step(masks, changed, self.plan)
         return weighted(torch.stack(terms).mean(), seen, invariance, self.plan)
 
     def _against(self, logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:

@@ -25,7 +25,7 @@ PROBE_SECONDS = 3.0
 N_PROBES = 4
 # shorter trainings are not worth the wait
 SHORT_SECONDS = 60.0
-# the segmenter's step sees the volume and its photometric twin
+# a step of the segmenter that asks for Eq. 8 sees the volume and its photometric twin
 SEGMENTER_PASSES = 2
 MIRRORED_COPIES = 8
 VALIDATION_STEP = 0.5
@@ -92,7 +92,7 @@ def _expect(
         )
     )
     batch = _random(setup, SEGMENTER_PASSES * plan.segmenter.batch_size, patch)
-    level_step = _seconds(_training_step(segmenter, batch, setup), budget_s) if groups else 0.0
+    level_step = _level_step(segmenter, batch, setup, budget_s) if groups else 0.0
     predicting = _seconds(_pass(segmenter, batch[:1], setup), budget_s) if groups else 0.0
     n_looks = patches_per_epoch(
         len(setup.fold.train), _tiles(volume, patch, 1.0), plan.segmenter.kept_epoch == "certain"
@@ -108,6 +108,18 @@ def _expect(
         * (plan.segmenter.iterations_per_epoch * level_step + looking),
         validation=len(groups) * copies * predicting,
     )
+
+
+def _level_step(segmenter: nn.Module, batch: Tensor, setup: TrainingSetup, budget_s: float) -> float:
+    """Mean of the steps with the photometric twins, which `batch` holds, and of those without."""
+    interval = setup.configuration.segmenter.invariance_interval
+    twins = _seconds(_training_step(segmenter, batch, setup), budget_s / min(interval, 2))
+    if interval == 1:
+        return twins
+    alone = batch[: len(batch) // SEGMENTER_PASSES]
+    return (
+        twins + (interval - 1) * _seconds(_training_step(segmenter, alone, setup), budget_s / 2)
+    ) / interval
 
 
 def _padded(setup: TrainingSetup) -> Zyx:

@@ -154,14 +154,22 @@ class _SegmenterTrainer:
                 for channels, objective in zip(self.tree.channels, self.objectives, strict=True)
             ]
             return self._together(found)
-        both = self._logits(torch.cat((image, gamma_transform(image.clamp(0, 1), gamma))), mirrored)
+        twins = (
+            [gamma_transform(image.clamp(0, 1), gamma)] if self._asks_invariance(batch["iteration"]) else []
+        )
+        volumes = self._logits(torch.cat([image, *twins]), mirrored)
         found, coarser = [], None
         for channels, objective in zip(self.tree.channels, self.objectives, strict=True):
-            logits, transformed = both[:, channels].chunk(2)
+            logits, *changed = volumes[:, channels].chunk(1 + len(twins))
+            transformed = changed[0] if changed else None
             found.append(objective.discovery(logits, transformed, batch, coarser))
             if self.group.nested:
-                coarser = Coarser(logits.detach().exp(), transformed.detach().exp())
+                twin = None if transformed is None else transformed.detach().exp()
+                coarser = Coarser(logits.detach().exp(), twin)
         return self._together(found)
+
+    def _asks_invariance(self, iteration: int) -> bool:
+        return iteration % self.plan.invariance_interval == 0
 
     def _together(
         self, found: Sequence[tuple[Tensor, dict[str, Tensor]]]
