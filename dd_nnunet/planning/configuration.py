@@ -36,6 +36,7 @@ from dd_nnunet.planning.stage_choice import (
     cell_size_mm,
     choose_stages,
     choose_timesteps,
+    denoising_helps,
     diameter_of_level,
     given_stages,
     noise_after_averaging,
@@ -180,7 +181,7 @@ def _features(noise_sd: float, preset: Preset) -> FeaturePlan:
         n_draws=preset.n_draws,
         scaling=preset.scaling,
         n_components=preset.n_components,
-        visual_target=preset.visual_target,
+        visual_target=preset.visual_target if denoising_helps(noise_sd, N_TIMESTEPS) else "image",
     )
 
 

@@ -129,7 +129,13 @@ def explain_features(
     scaled = SCALINGS[features.scaling]
     fewer = "; all of a stage with fewer channels" if features.n_components else ""
     yield Decision("features", kept_features(features), f"{chosen}; {scaled}{fewer}")
-    yield Decision("visual target", features.visual_target, f"{chosen}; compared by Eq. 7")
+    because = f"{chosen}; compared by Eq. 7, and what levels without objects start from"
+    if features.visual_target != preset.visual_target:
+        because = (
+            f"the data's own noise of sd {noise_sd:.3f} is less than a third of what the earliest timestep adds, so "
+            "the denoised one would lose more structure than noise; compared by Eq. 7"
+        )
+    yield Decision("visual target", features.visual_target, because)
 
 
 def kept_features(features: FeaturePlan) -> str:

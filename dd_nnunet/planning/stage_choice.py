@@ -95,3 +95,17 @@ def choose_timesteps(noise_sd: float, n_timesteps: int) -> tuple[int, int]:
     low, high = (round(share * n_timesteps) for share in FIRST_RANGE)
     first = min(max(nearest, low), high)
     return first, round(SECOND_FACTOR * first)
+
+
+def denoising_helps(noise_sd: float, n_timesteps: int) -> bool:
+    """Whether data are noisy enough for their x0-prediction to lose more noise than structure.
+
+    Not where even the earliest timestep of `choose_timesteps` adds more than 3 times the measured noise: what is
+    fainter than the added noise fades in the prediction, and there is little noise to win.
+
+    Args:
+        noise_sd: of the data, in units of its [0,1] range.
+        n_timesteps: length T of the schedule.
+    """
+    earliest = round(FIRST_RANGE[0] * n_timesteps)
+    return NOISE_FACTOR * noise_sd >= float(added_noise_sd(n_timesteps)[earliest])

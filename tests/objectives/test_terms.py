@@ -89,3 +89,17 @@ def test_the_plan_says_which_invariance() -> None:
     plan = dataclasses.replace(PLAN, invariance="masks")
     assert float(discovery_loss(half, half, [h], h, plan).invariance) == pytest.approx(0.5, abs=1e-5)
     assert float(discovery_loss(half, half, [h], h, PLAN).invariance) == pytest.approx(0, abs=1e-5)
+
+
+def test_invariance_asked_in_every_fourth_step_is_the_same_in_the_mean() -> None:
+    h = represent_voxels(torch.tensor([0.0, 0.0, 1.0, 3.0]).reshape(1, 1, 1, 1, 4))
+    first = torch.tensor([1.0, 1.0, 0.0, 0.0])
+    masks = torch.stack((first, 1 - first)).reshape(1, 2, 1, 1, 4)
+    changed = masks.flip(1)
+    every = dataclasses.replace(PLAN, invariance_interval=1)
+    fourth = dataclasses.replace(PLAN, invariance_interval=4)
+    # wholly exchanged masks: L_inv = 1, asked once in four steps with weight 4
+    steps = [discovery_loss(masks, twin, [h], h, fourth) for twin in (changed, None, None, None)]
+    assert [float(step.invariance) for step in steps] == pytest.approx([4, 0, 0, 0], abs=1e-5)
+    always = discovery_loss(masks, changed, [h], h, every)
+    assert sum(float(step.total) for step in steps) / 4 == pytest.approx(float(always.total), abs=1e-5)

@@ -5,6 +5,7 @@ from dd_nnunet.planning.stage_choice import (
     cell_size_mm,
     choose_stages,
     choose_timesteps,
+    denoising_helps,
     diameter_of_level,
     noise_after_averaging,
 )
@@ -58,3 +59,9 @@ def test_averaging_leaves_the_noise_below_the_new_cut_off():
     assert noise_after_averaging(0.1, -1.0, 2.0) == pytest.approx(0.05)
     assert noise_after_averaging(0.1, -4.0, 2.0) == 0.1
     assert noise_after_averaging(0.1, 0.0, 1.0) == 0.1
+
+
+@pytest.mark.parametrize(("noise_sd", "helps"), [(0.0, False), (0.0292, False), (0.0298, True), (0.3, True)])
+def test_denoising_helps_from_a_third_of_what_the_earliest_timestep_adds(noise_sd, helps):
+    # t = 25 of 250 adds noise of sd 0.088 in units of [0,1]: a third is 0.0295
+    assert denoising_helps(noise_sd, 250) == helps

@@ -63,16 +63,14 @@ def test_no_more_than_so_many_voxels(wished, batch_voxels, most, iterations):
     assert bounded(wished, batch_voxels, most) == iterations
 
 
-def test_without_fast_bfloat16_large_patches_are_trained_on_for_less_and_the_plan_says_so():
+def test_without_fast_bfloat16_patches_are_smaller_and_steps_fewer_and_the_plan_says_so():
     plan, reasons = planned(10, 64, "fast", fast_bf16=False)
-    assert plan.patch_size_zyx == (64, 64, 64)
-    # 200 000 000 voxels in batches of two patches, 60 000 000 in 16 epochs of single ones
-    assert (plan.diffusion.batch_size, plan.diffusion.iterations) == (2, 381)
-    assert (plan.segmenter.epochs, plan.segmenter.batch_size, plan.segmenter.iterations_per_epoch) == (
-        16,
-        1,
-        14,
-    )
+    assert sorted(plan.patch_size_zyx) == [40, 40, 48]
+    # batches of two patches of 76 800 voxels: 150 000 000 voxels in all, 90 000 000 in 16 epochs
+    assert (plan.diffusion.batch_size, plan.diffusion.iterations) == (2, 976)
+    segmenter = plan.segmenter
+    assert (segmenter.epochs, segmenter.batch_size, segmenter.iterations_per_epoch) == (16, 2, 36)
+    assert "shrunk to the 76800 voxels of preset fast without fast bfloat16" in reasons["patch size"]
     assert reasons["diffusion training"] == "preset fast; 1500 would take long without fast bfloat16"
     assert reasons["segmenter training"] == (
         "preset fast; 50 would take long without fast bfloat16; twice its epochs, as levels nest; "
@@ -83,10 +81,11 @@ def test_without_fast_bfloat16_large_patches_are_trained_on_for_less_and_the_pla
     )
 
 
-@pytest.mark.parametrize("fast_bf16", [True, False])
-def test_small_patches_are_trained_on_for_the_presets_length_everywhere(fast_bf16):
+@pytest.mark.parametrize(("fast_bf16", "iterations"), [(True, 1500), (False, 1144)])
+def test_small_patches_keep_their_batches_everywhere(fast_bf16, iterations):
     plan, _ = planned(10, 32, "fast", fast_bf16=fast_bf16)
-    assert (plan.diffusion.batch_size, plan.diffusion.iterations) == (4, 1500)
+    # 150 000 000 voxels in batches of four patches of 32 768
+    assert (plan.diffusion.batch_size, plan.diffusion.iterations) == (4, iterations)
     assert (plan.segmenter.batch_size, plan.segmenter.iterations_per_epoch) == (2, 50)
 
 

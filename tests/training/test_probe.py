@@ -30,6 +30,20 @@ def test_what_is_counted(setup, counted, monkeypatch):
     assert expected == ExpectedTime(iterations, 4 * 1 / 2, 2 * 4 * (3 + 4 + 12), 2 * 2 * 8)
 
 
+def test_steps_with_and_without_the_photometric_twin_are_told_apart(setup, monkeypatch):
+    """By a clock by which a step takes as many seconds as its batch has volumes."""
+    monkeypatch.setattr(probe, "SHORT_SECONDS", 0.0)
+    monkeypatch.setattr(probe, "_training_step", lambda network, batch, *_: float(len(batch)))
+    monkeypatch.setattr(probe, "_pass", lambda *_: 0.0)
+    monkeypatch.setattr(probe, "_seconds", lambda work, budget_s: work)
+    for interval, seconds in ((1, 4.0), (4, (4 + 3 * 2) / 4)):
+        segmenter = replace(CONFIGURATION.segmenter, batch_size=2, invariance_interval=interval)
+        changed = replace(setup, configuration=replace(CONFIGURATION, segmenter=segmenter))
+        expected = expect_time(changed, CONFIGURATION.groups[:1], with_diffusion=False)
+        # 4 epochs of 3 steps
+        assert expected.levels == pytest.approx(4 * 3 * seconds)
+
+
 def test_what_is_left_out(setup, counted, monkeypatch):
     monkeypatch.setattr(probe, "SHORT_SECONDS", 0.0)
     only_levels = expect_time(setup, CONFIGURATION.groups[:1], with_diffusion=False)

@@ -87,6 +87,26 @@ def test_an_anchor_keeps_the_pseudo_labels_beside_the_losses(trained: Path, tmp_
         assert (last["cross_entropy"] is not None) == beside
 
 
+def test_the_photometric_twin_is_seen_in_every_so_manieth_step_only(trained: Path, tmp_path: Path) -> None:
+    setup = make_setup(trained / "prepared")
+    segmenter = dataclasses.replace(CONFIGURATION.segmenter, invariance_interval=2)
+    setup = dataclasses.replace(setup, configuration=dataclasses.replace(CONFIGURATION, segmenter=segmenter))
+    train_diffusion(setup, tmp_path)
+    group = CONFIGURATION.groups[1]
+    train_level(setup, tmp_path, group.levels[0])
+    cache = FeatureCache(tmp_path / "features", setup, (1, 2))
+    trainer = segmenter_module._SegmenterTrainer(setup, group, cache)
+    seen: list[int] = []
+    trainer.network.register_forward_pre_hook(lambda _, given: seen.append(len(given[0])))
+    first = segmenter.warm_start_epochs * segmenter.iterations_per_epoch
+    batches = trainer.batches(first)
+    invariances = [float(trainer.loss(next(batches))[1]["invariance"]) for _ in range(4)]
+    batches.close()
+    asked = [(first + step) % 2 == 0 for step in range(4)]
+    assert seen == [segmenter.batch_size * (2 if twin else 1) for twin in asked]
+    assert [value > 0 for value in invariances] == asked
+
+
 def test_what_resumes_behind_the_warm_start_fits_none_and_ends_alike(
     trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
