@@ -20,6 +20,11 @@ OF_THE_MACHINE = (
     "diffusion training",
     "segmenter training",
 )
+# what follows from the patch, or the start of its name
+OF_THE_PATCH = (
+    "configurations", "patch size", "median shape", "down-samplings", "stage of level", "target spacing",
+    "diffusion channels", "segmenter channels", "segmenter batch size", "parent of each part",
+)  # fmt: skip
 # of what was measured, for people
 NAMES: Mapping[str, str] = {
     "n_cases": "volumes",
@@ -83,13 +88,37 @@ def is_older(row: Mapping[str, Any]) -> bool:
 
 def planned_otherwise(row: Mapping[str, Any], golden: Mapping[str, Any]) -> Iterator[str]:
     """Decisions that differ, came or went, besides those of the machine."""
-    now, before = (decided(plan["decisions"]) for plan in (golden, row["plan"]))
+    now, before = comparable(golden, row["plan"])
     for key in {**before, **now}:
         configuration, name = key
         # names alone, while there is one configuration
         several = len({where for where, _ in now if where}) > 1 and configuration
         title = f"{name} of {configuration}" if several else name
         yield from _changed(title, now.get(key), before.get(key))
+
+
+Decided = dict[tuple[str, str], str]
+
+
+def comparable(*plans: Mapping[str, Any]) -> tuple[Decided, ...]:
+    """`decided` of plans, as far as they may be compared.
+
+    In preset `fast` the number format bounds the patch: of plans in several formats, what follows from the patch is
+    left out, and configurations that not all of them have.
+    """
+    found = tuple(decided(plan["decisions"]) for plan in plans)
+    formats = {d["value"] for plan in plans for d in plan["decisions"] if d["name"] == "precision"}
+    if len(formats) < 2:
+        return found
+    everywhere = set.intersection(*({where for where, _ in of_plan} for of_plan in found))
+    return tuple(
+        {
+            (where, name): value
+            for (where, name), value in of_plan.items()
+            if where in everywhere and not name.startswith(OF_THE_PATCH)
+        }
+        for of_plan in found
+    )
 
 
 def decided(decisions: Sequence[Mapping[str, str]]) -> dict[tuple[str, str], str]:

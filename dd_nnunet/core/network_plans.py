@@ -206,8 +206,6 @@ class SegmenterPlan:
         feature_weight: λ_f of Eq. 4; no weight is below 0.
         visual_weight: λ_v of Eq. 4.
         invariance_weight: λ_inv of Eq. 4.
-        invariance_interval: L_inv of Eq. 4 is asked in every so many steps and weighs so many times as much there:
-            the same in the mean, and the other steps need no second pass. 1 = in every step.
         scale_free: divide each consistency by the variance of its representation.
         gamma_range: γ of the photometric transformation is uniform in it; above 0.
         anchor_weight: of the warm start's pseudo-labels beside the losses, where they are k-means parts; 0 = the
@@ -226,6 +224,8 @@ class SegmenterPlan:
         dropout: share of channels dropped while training.
         nested: one network for all levels of a configuration, in which each part lies in one of the level before;
             otherwise one network per level, which know nothing of each other.
+        invariance_interval: L_inv of Eq. 4 is asked in every so many steps and weighs so many times as much there:
+            the same in the mean, and the other steps need no second pass. 1 = in every step.
     """
 
     features_per_stage: tuple[int, ...]

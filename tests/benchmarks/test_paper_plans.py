@@ -79,11 +79,11 @@ def test_each_step_of_the_ladder_changes_one_thing(tmp_path):
 
 
 # of the paper's settings: what both networks are trained with, beside the cells that were planned at 50³
-SMALL = ([16, 32, 64, 128], 2, 569, 3e-4), ([16, 32, 64, 128], 1, 8, 21, 1e-3)
+SMALL = ([16, 32, 64, 128], 2, 976, 3e-4), ([16, 32, 64, 128], 2, 8, 36, 3e-3)
 STANDARD = ([32, 64, 128, 256], 4, 20_000, 2e-4), ([32, 64, 128, 256], 2, 50, 100, 3e-4)
 PAPERS_OWN = ([64, 128, 256, 512], 4, 50_000, 1e-4), ([32, 64, 128, 256], 2, 100, 40, 3e-4)
 # and of ours, whose network of all levels is trained for twice as many epochs
-OURS_SMALL = ([16, 32, 64, 128], 2, 569, 3e-4), ([16, 32, 64, 128], 1, 16, 21, 1e-3)
+OURS_SMALL = ([16, 32, 64, 128], 2, 976, 3e-4), ([16, 32, 64, 128], 2, 16, 36, 3e-3)
 OURS_STANDARD = ([32, 64, 128, 256], 4, 20_000, 2e-4), ([32, 64, 128, 256], 2, 100, 100, 3e-4)
 OURS_FULL = ([64, 128, 256, 512], 4, 50_000, 1e-4), ([32, 64, 128, 256], 2, 200, 100, 3e-4)
 
@@ -161,7 +161,7 @@ def test_a_plan_that_was_not_edited_to_its_end_is_made_again(bench, monkeypatch,
     monkeypatch.setattr(paper_plans, "edit_plan", edit_plan)
     assert make_plan(bench, REGULAR32, variant)
     made = read_record(Plan, folders.plans_json(variant.name))
-    assert made.plans_name == variant.name and made.configuration("3d_fullres").diffusion.iterations == 569
+    assert made.plans_name == variant.name and made.configuration("3d_fullres").diffusion.iterations == 976
     assert not list(folders.preprocessed.glob("draft-*"))
 
 
