@@ -38,7 +38,7 @@ def make_plan(bench: Bench, data: Cells | Real, variant: Variant) -> bool:
     ours, target = folders.plans_json(OURS), folders.plans_json(variant.name)
     if not ours.exists():
         draft = _draft(bench, folders, OURS, "--preset", bench.effort.preset)
-        _put_in_place(draft, ours, bench.effort.lengths or {})
+        _put_in_place(draft, ours, {**(bench.effort.lengths or {}), **(data.lengths or {})})
     if not variant.flags and (lacking := missing_part(ours, variant.edits or {})):
         print(f"{data.name}: {variant.name} is left out: our plan of these data has no {lacking}")
         return False

@@ -250,7 +250,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     bench = Bench(args.work or Path(), args.effort, args.real, args.rows)
     for table in TABLES:
         if table.key in args.tables and not args.page_only:
-            make_table(bench, table, args.seeds or bench.effort.seeds)
+            make_table(bench, table, args.seeds or bench.effort.seeds_of(table.key))
             _write_page(bench)
     _write_page(bench)
 
