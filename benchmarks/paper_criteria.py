@@ -68,7 +68,7 @@ def _large_groups(folder: Path) -> dict[str, list[Scored]]:
 def _criteria(run: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, float]]]:
     """Level -> criteria of its kept epoch; nothing of rivals, which have none."""
     for name, finished in run.get("finished", {}).items():
-        ends = finished.get("levels") or {name.removeprefix("level"): finished}
+        ends = finished.get("levels") or {name.rpartition("/")[2].removeprefix("level"): finished}
         for level, end in ends.items():
             if end.get("criteria"):
                 entropy = -sum(share * math.log(share) for share in end["part_shares"] if share > 0)

@@ -181,7 +181,8 @@ def _minutes(runs: Sequence[Row]) -> Iterator[str]:
         yield f"{mean(run['seconds'] for run in runs) / 60:.1f} min a run"
         return
     segmenters = [
-        sum(end["seconds"] for name, end in run["finished"].items() if name != "diffusion") for run in trained
+        sum(end["seconds"] for name, end in run["finished"].items() if not name.endswith("diffusion"))
+        for run in trained
     ]
     yield f"segmenter {mean(segmenters) / 60:.1f} min"
     diffusion = [seconds for run in trained if (seconds := run["diffusion_seconds"]) is not None]

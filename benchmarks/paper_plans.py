@@ -14,7 +14,6 @@ from dd_nnunet.storage.atomic import read_json, read_record, write_json
 from dd_nnunet.storage.case_store import sha256_of_record
 from dd_nnunet.storage.workspace import DatasetFolders
 
-CONFIGURATION = "3d_fullres"
 # what the paper's settings take over from ours, so that both spend the same effort
 LENGTHS = (
     ("diffusion", "channels"),
@@ -47,7 +46,8 @@ def make_plan(bench: Bench, data: Cells | Real, variant: Variant) -> bool:
         _put_in_place(draft, target, lengths_of(bench.effort, ours, draft))
     elif not target.exists():
         edit_plan(ours, target, variant.edits or {})
-    if not (folders.prepared(variant.name, CONFIGURATION) / "manifest.json").exists():
+    configurations = read_json(target)["configurations"]
+    if not all((folders.prepared(variant.name, c) / "manifest.json").exists() for c in configurations):
         which = ("-d", data.folder, "-plans_name", variant.name)
         bench.commands(0).run("plan_and_preprocess", *which, "-np", "2", function="main_preprocess")
     return True
@@ -80,42 +80,45 @@ def lengths_of(effort: Effort, ours: Path, other: Path) -> dict[tuple[str, str],
 
 def missing_part(path: Path, edits: Edits) -> str | None:
     """A part that the edits change a value of and that a plan does not have."""
-    configuration = _configuration(read_json(path), path)
-    return next((part for part, key in edits if key and configuration[part] is None), None)
+    planned = read_json(path)["configurations"].values()
+    return next((part for part, key in edits if key and all(its[part] is None for its in planned)), None)
 
 
 def edit_plan(source: Path, target: Path, edits: Edits) -> None:
-    """Write a plan with other values in its one configuration, named after its file.
+    """Write a plan with other values in its configurations, named after its file.
 
     Raises:
         UserError: it would be no plan; nothing is written.
     """
     plan = read_json(source)
-    configuration = _configuration(plan, source)
-    # all from the plan as it was
-    values = {place: edit(configuration) if callable(edit) else edit for place, edit in edits.items()}
-    for (part, key), value in values.items():
-        if key:
-            configuration[part][key] = value
-        else:
-            configuration[part] = value
+    for configuration in plan["configurations"].values():
+        # all from the plan as it was
+        values = {place: edit(configuration) if callable(edit) else edit for place, edit in edits.items()}
+        for (part, key), value in values.items():
+            if key:
+                configuration[part][key] = value
+            else:
+                configuration[part] = value
     plan["plans_name"] = target.stem
     write_json(target, record_from_json(Plan, record_to_json(plan), target))
 
 
 def plan_sha256(path: Path) -> str:
-    """Of what a plan's configuration trains.
+    """Of what a plan's configurations train.
 
     Left out are the estimate of memory, which nothing follows, and defaults, so that it stays where plans have learnt
     to say more since.
     """
-    planned = read_record(Plan, path).configuration(CONFIGURATION)
-    chosen = record_to_json(planned, without_defaults=True)
-    return sha256_of_record({key: chosen[key] for key in sorted(chosen) if key != "estimated_gpu_memory_gb"})
+    chosen = []
+    for planned in read_record(Plan, path).configurations.values():
+        its = record_to_json(planned, without_defaults=True)
+        chosen.append({key: its[key] for key in sorted(its) if key != "estimated_gpu_memory_gb"})
+    return sha256_of_record(*chosen) if len(chosen) == 1 else sha256_of_record(chosen)
 
 
 def _configuration(plan: Mapping[str, Any], path: Path) -> dict[str, Any]:
-    if list(plan["configurations"]) != [CONFIGURATION]:
+    """The only one of a plan, as the paper's settings have it."""
+    if len(plan["configurations"]) > 1:
         raise SystemExit(f"{path}: has configurations {', '.join(plan['configurations'])}")
-    found: dict[str, Any] = plan["configurations"][CONFIGURATION]
-    return found
+    (found,) = plan["configurations"].values()
+    return dict(found)

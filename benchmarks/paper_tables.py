@@ -22,7 +22,7 @@ from paper_bench import ROWS, Bench, make_data
 from paper_criteria import SCALES
 from paper_data import EFFORTS, Cells, Real
 from paper_page import page
-from paper_plans import CONFIGURATION, make_plan, plan_sha256
+from paper_plans import make_plan, plan_sha256
 from paper_rows import ON_FEATURES, OURS, TABLES, Table, Variant
 
 from dd_nnunet.core.plan import Plan
@@ -70,15 +70,20 @@ class Run:
         return self.bench.folders(self.data, self.seed).plans_json(self.plans_name)
 
     @property
-    def planned(self) -> dict[str, Any]:
-        """The plan's configuration."""
-        found: dict[str, Any] = read_json(self.plan)["configurations"][CONFIGURATION]
+    def planned(self) -> dict[str, dict[str, Any]]:
+        """The plan's configurations."""
+        found: dict[str, dict[str, Any]] = read_json(self.plan)["configurations"]
         return found
 
-    @property
-    def shared_diffusion(self) -> Path:
+    def place(self, configuration: str) -> Path:
+        """The folder of the trained fold."""
+        return self.bench.folders(self.data, self.seed).model(self.plans_name, configuration) / (
+            f"fold_{self.fold}"
+        )
+
+    def shared_diffusion(self, configuration: str) -> Path:
         """A checkpoint, of the same name for lines that train the same diffusion model."""
-        planned = self.planned
+        planned = self.planned[configuration]
         what = json.dumps({key: planned.get(key) for key in OF_A_DIFFUSION_MODEL}, sort_keys=True)
         key = sha256_of_record((self.data.name, self.seed, self.fold, what))[:16]
         return self.bench.work / "diffusion" / f"{key}.pth"
@@ -116,33 +121,46 @@ def train_line(bench: Bench, data: Cells | Real, variant: Variant, seed: int) ->
         run = Run(bench, data, variant, variant.name, seed, fold)
         if run.is_kept():
             continue
-        place = bench.folders(data, seed).model(variant.name, CONFIGURATION) / f"fold_{fold}"
-        shared = run.shared_diffusion
-        given = ("-pretrained_diffusion", str(shared)) if shared.exists() else ()
-        if not given and (place / "diffusion").exists():
-            print(f"{place}: goes on")
-        seconds = bench.commands(seed).run(
-            "train", data.folder, CONFIGURATION, fold, "-p", variant.name, "--seed", str(seed), *given
-        )
-        _keep_trained(run, place, seconds)
-        if not shared.exists():
-            _share_diffusion(place, shared)
-        if variant.name != OURS:
-            shutil.rmtree(place / "features", ignore_errors=True)
+        seconds = sum(_train_configuration(run, configuration) for configuration in run.planned)
+        _keep_trained(run, seconds)
+        for configuration in run.planned:
+            shared = run.shared_diffusion(configuration)
+            if not shared.exists():
+                _share_diffusion(run.place(configuration), shared)
+            if variant.name != OURS:
+                shutil.rmtree(run.place(configuration) / "features", ignore_errors=True)
 
 
-def _keep_trained(run: Run, place: Path, seconds: float) -> None:
-    finished = {path.parent.name: read_json(path) for path in sorted(place.glob("*/finished.json"))}
-    debug = read_json(next(place.glob("*/debug.json")))
-    features = run.planned["features"]
+def _train_configuration(run: Run, configuration: str) -> float:
+    """Seconds that it took, with a diffusion model of another line where there is one."""
+    shared = run.shared_diffusion(configuration)
+    given = ("-pretrained_diffusion", str(shared)) if shared.exists() else ()
+    if not given and (run.place(configuration) / "diffusion").exists():
+        print(f"{run.place(configuration)}: goes on")
+    which = (run.data.folder, configuration, run.fold, "-p", run.plans_name, "--seed", str(run.seed))
+    return run.bench.commands(run.seed).run("train", *which, *given)
+
+
+def _keep_trained(run: Run, seconds: float) -> None:
+    """One record of all configurations; their networks are told apart by name where there are several."""
+    levels, finished, versions, diffusion = {}, {}, {}, []
+    for configuration in run.planned:
+        place = run.place(configuration)
+        own = {path.parent.name: read_json(path) for path in sorted(place.glob("*/finished.json"))}
+        versions = read_json(next(place.glob("*/debug.json")))["starts"][-1]["versions"]
+        diffusion.append(diffusion_seconds(own["diffusion"], run.shared_diffusion(configuration)))
+        levels |= _scores(place)
+        several = f"{configuration}/" if len(run.planned) > 1 else ""
+        finished |= {several + name: end for name, end in own.items()}
+    features = run.planned[next(iter(run.planned))]["features"]
     found = {
-        "levels": _scores(place),
+        "levels": levels,
         "seconds": seconds,
-        "diffusion_seconds": diffusion_seconds(finished["diffusion"], run.shared_diffusion),
+        "diffusion_seconds": None if None in diffusion else sum(filter(None, diffusion)),
         "features": {key: features[key] for key in SCALES},
         "finished": finished,
         "collapsed": collapsed_levels(finished),
-        "versions": debug["starts"][-1]["versions"],
+        "versions": versions,
     }
     run.keep(found, *(end["device"] for end in finished.values()))
 
@@ -170,20 +188,25 @@ def _share_diffusion(place: Path, shared: Path) -> None:
 
 def run_baseline(bench: Bench, data: Cells | Real, method: str, seed: int) -> None:
     """Score a rival on the same cases; those without training know no seed."""
-    ours = read_record(Plan, bench.folders(data, seed).plans_json(OURS)).configuration(CONFIGURATION)
-    if method not in methods_for(ours):
+    ours = read_record(Plan, bench.folders(data, seed).plans_json(OURS))
+    wanted = [name for name, its in ours.configurations.items() if method in methods_for(its)]
+    if not wanted:
         print(f"{data.name}: {method} is left out: our plan of these data has no objects")
         return
     for fold in data.folds:
         run = Run(bench, data, Variant(method, method), OURS, seed, fold)
         if run.is_kept():
             continue
-        which = ("-d", data.folder, "-p", OURS, "-c", CONFIGURATION, "--method", method, "-f", fold)
-        seconds = bench.commands(seed).run("baseline", *which)
-        place = bench.folders(data, seed).baseline(method, OURS, CONFIGURATION) / f"fold_{fold}"
+        seconds, levels = 0.0, {}
+        for configuration in wanted:
+            which = ("-d", data.folder, "-p", OURS, "-c", configuration, "--method", method, "-f", fold)
+            seconds += bench.commands(seed).run("baseline", *which)
+            levels |= _scores(
+                bench.folders(data, seed).baseline(method, OURS, configuration) / f"fold_{fold}"
+            )
         # the others compute on the CPU
         devices = (list_devices()[0].kind,) if method in ON_FEATURES else ()
-        run.keep({"levels": _scores(place), "seconds": seconds}, *devices)
+        run.keep({"levels": levels, "seconds": seconds}, *devices)
 
 
 def _scores(place: Path) -> dict[str, Any]:

@@ -161,7 +161,9 @@ def test_a_plan_that_was_not_edited_to_its_end_is_made_again(bench, monkeypatch,
     monkeypatch.setattr(paper_plans, "edit_plan", edit_plan)
     assert make_plan(bench, REGULAR32, variant)
     made = read_record(Plan, folders.plans_json(variant.name))
-    assert made.plans_name == variant.name and made.configuration("3d_fullres").diffusion.iterations == 976
+    assert (
+        made.plans_name == variant.name and made.configuration("3d_fullres").diffusion.iterations == 976 // 2
+    )
     assert not list(folders.preprocessed.glob("draft-*"))
 
 

@@ -53,11 +53,11 @@ def test_a_run_of_another_plan_is_refused_and_its_file_named(run):
 
 
 def test_lines_that_train_the_same_diffusion_model_share_it(run):
-    shared = run.shared_diffusion
+    shared = run.shared_diffusion("3d_fullres")
     edit_plan(GOLDEN, run.plan, {("segmenter", "epochs"): 17})
-    assert run.shared_diffusion == shared
+    assert run.shared_diffusion("3d_fullres") == shared
     edit_plan(GOLDEN, run.plan, {("diffusion", "iterations"): 17})
-    assert run.shared_diffusion != shared
+    assert run.shared_diffusion("3d_fullres") != shared
 
 
 def test_a_shared_diffusion_model_is_whole_and_keeps_its_seconds(tmp_path):
