@@ -88,8 +88,7 @@ def _criteria_tables(rows: Path, effort: Effort) -> Iterator[str]:
 
 def _lines(folder: Path, table: Table) -> dict[str, Row]:
     """The lines that there are, by what they say."""
-    named = {**{variant.name: variant.about for variant in table.variants}, **{b: b for b in table.baselines}}
-    found = {about: folder / f"{name}.json" for name, about in named.items()}
+    found = {about: folder / f"{name}.json" for name, about in table.lines.items()}
     return {about: read_json(path) for about, path in found.items() if path.exists()}
 
 

@@ -19,12 +19,14 @@ class Variant:
         about: what the line says.
         flags: of the planner; empty = our plan, edited.
         edits: (part of the configuration, key or "" for the part itself) -> new value.
+        teacher: the line whose parts of the training cases are its labels.
     """
 
     name: str
     about: str
     flags: tuple[str, ...] = ()
     edits: Edits | None = None
+    teacher: str = ""
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,7 @@ class Table:
         data: "main", "ablation" or "real": which data of the effort.
         variants: lines that are trained.
         baselines: lines that `dd_baseline` gives.
+        ensemble: of a line, its networks of all seeds averaged; "" = none.
     """
 
     key: str
@@ -46,6 +49,20 @@ class Table:
     data: str
     variants: tuple[Variant, ...]
     baselines: tuple[str, ...] = ()
+    ensemble: str = ""
+
+    @property
+    def lines(self) -> dict[str, str]:
+        """Name -> what the line says, in their order."""
+        found = {variant.name: variant.about for variant in self.variants}
+        if self.ensemble:
+            found[ensemble_name(self.ensemble)] = f"{found[self.ensemble]}, all seeds averaged"
+        return found | {method: method for method in self.baselines}
+
+
+def ensemble_name(line: str) -> str:
+    """Of the line that averages another one's seeds."""
+    return f"{line}-ensemble"
 
 
 def _from_scratch(kept: str) -> dict[tuple[str, str], Edit]:
@@ -128,6 +145,7 @@ TABLES = (
         "main",
         (AS_PLANNED,),
         (*TRAINING_FREE, *ON_FEATURES),
+        ensemble=OURS,
     ),
     Table(
         "ladder",
@@ -170,6 +188,15 @@ TABLES = (
         "What the losses add to the labels that levels start from, and whitened features.",
         "ablation",
         OTHERWISE,
+    ),
+    Table(
+        "student",
+        "Students and ensembles",
+        "A second network that learns what the first one says after its second pass, instead of the objects that the "
+        "first one learnt from; and the first ones of all seeds, averaged.",
+        "ablation",
+        (AS_PLANNED, Variant("student", "a student of it", teacher=OURS)),
+        ensemble=OURS,
     ),
     Table(
         "times",

@@ -11,8 +11,9 @@ has now is refused, not mixed with others.
 import argparse
 import json
 import shutil
+import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,11 @@ from measuring import machine
 from paper_bench import ROWS, Bench, make_data
 from paper_criteria import SCALES
 from paper_data import EFFORTS, Cells, Real
+from paper_ensemble import ensemble_summaries
 from paper_page import page
 from paper_plans import make_plan, plan_sha256
-from paper_rows import ON_FEATURES, OURS, TABLES, Table, Variant
+from paper_rows import ON_FEATURES, OURS, TABLES, Table, Variant, ensemble_name
+from paper_student import teach, train_cases
 
 from dd_nnunet.core.plan import Plan
 from dd_nnunet.networks.checkpoint import load_checkpoint, save_checkpoint
@@ -45,6 +48,7 @@ class Run:
         plans_name: of the line's plan; rivals have ours.
         seed: of training.
         fold: of the data set.
+        averaged: all seeds, where several networks are averaged.
     """
 
     bench: Bench
@@ -53,11 +57,13 @@ class Run:
     plans_name: str
     seed: int
     fold: str
+    averaged: tuple[int, ...] = ()
 
     @property
     def name(self) -> str:
         """Its key in the row."""
-        return f"seed {self.seed}, fold {self.fold}"
+        seeds = self.averaged or (self.seed,)
+        return f"seed {' '.join(map(str, seeds))}, fold {self.fold}"
 
     @property
     def row(self) -> Path:
@@ -121,6 +127,8 @@ def train_line(bench: Bench, data: Cells | Real, variant: Variant, seed: int) ->
         run = Run(bench, data, variant, variant.name, seed, fold)
         if run.is_kept():
             continue
+        if variant.teacher:
+            _teach(run, replace(run, plans_name=variant.teacher))
         seconds = sum(_train_configuration(run, configuration) for configuration in run.planned)
         _keep_trained(run, seconds)
         for configuration in run.planned:
@@ -139,6 +147,15 @@ def _train_configuration(run: Run, configuration: str) -> float:
         print(f"{run.place(configuration)}: goes on")
     which = (run.data.folder, configuration, run.fold, "-p", run.plans_name, "--seed", str(run.seed))
     return run.bench.commands(run.seed).run("train", *which, *given)
+
+
+def _teach(run: Run, teacher: Run) -> None:
+    folders = run.bench.folders(run.data, run.seed)
+    train = train_cases(folders.splits_json, run.fold)
+    for configuration in run.planned:
+        prepared = folders.prepared(teacher.plans_name, configuration)
+        models = (folders.model(name, configuration) for name in (teacher.plans_name, run.plans_name))
+        teach(*models, prepared, run.fold, train)
 
 
 def _keep_trained(run: Run, seconds: float) -> None:
@@ -209,21 +226,48 @@ def run_baseline(bench: Bench, data: Cells | Real, method: str, seed: int) -> No
         run.keep({"levels": levels, "seconds": seconds}, *devices)
 
 
+def average_seeds(bench: Bench, data: Cells | Real, line: str, seeds: Sequence[int]) -> None:
+    """Score the mean of a line's networks of several seeds, unless that is kept already."""
+    folders = [bench.folders(data, seed) for seed in seeds]
+    assert folders[0].raw is not None
+    (configuration,) = read_json(folders[0].plans_json(line))["configurations"]
+    for fold in data.folds:
+        variant = Variant(ensemble_name(line), f"{line}, seeds averaged")
+        run = Run(bench, data, variant, line, seeds[0], fold, tuple(seeds))
+        if run.is_kept():
+            continue
+        split = read_json(folders[0].splits_json)[int(fold)]
+        prepared, raw = folders[0].prepared(line, configuration), folders[0].raw
+        started = time.monotonic()
+        summaries = ensemble_summaries(
+            [its.model(line, configuration) for its in folders],
+            prepared,
+            fold,
+            split["train"],
+            split["val"],
+            raw / "labelsTr",
+        )
+        levels = {str(level): scores_of(summary) for level, summary in summaries.items()}
+        run.keep({"levels": levels, "seconds": round(time.monotonic() - started, 1)})
+
+
 def _scores(place: Path) -> dict[str, Any]:
-    """Level -> both protocols, the scores of every image, and how often parts leave the part they lie in."""
-    found = {}
-    for path in sorted(place.glob("level*/validation/summary.json")):
-        summary = read_json(path)
-        hsu, strict = summary["protocols"]["hsu"], summary["protocols"]["strict"]
-        found[str(summary["level"])] = {
-            "hsu": hsu["dice"],
-            "strict": strict["dice"],
-            "foreground": strict["foreground"],
-            "hd95_mm": strict["hd95_mm"],
-            "violation_rate": (summary.get("nesting") or {}).get("violation_rate"),
-            "per_image": {entry["case"]: _of_image(entry) for entry in summary["metric_per_case"]},
-        }
-    return found
+    """Level -> what a row keeps of the summary of the validation cases."""
+    paths = sorted(place.glob("level*/validation/summary.json"))
+    return {str(summary["level"]): scores_of(summary) for summary in map(read_json, paths)}
+
+
+def scores_of(summary: Mapping[str, Any]) -> dict[str, Any]:
+    """Both protocols, the scores of every image, and how often parts leave the part they lie in."""
+    hsu, strict = summary["protocols"]["hsu"], summary["protocols"]["strict"]
+    return {
+        "hsu": hsu["dice"],
+        "strict": strict["dice"],
+        "foreground": strict["foreground"],
+        "hd95_mm": strict["hd95_mm"],
+        "violation_rate": (summary.get("nesting") or {}).get("violation_rate"),
+        "per_image": {entry["case"]: _of_image(entry) for entry in summary["metric_per_case"]},
+    }
 
 
 def _of_image(entry: dict[str, Any]) -> dict[str, Any]:
@@ -244,6 +288,8 @@ def make_table(bench: Bench, table: Table, seeds: Sequence[int]) -> None:
             for method in table.baselines:
                 if method in ON_FEATURES or seed == seeds[0]:
                     run_baseline(bench, data, method, seed)
+        if table.ensemble and len(seeds) > 1:
+            average_seeds(bench, data, table.ensemble, seeds)
 
 
 def _at_hand(bench: Bench, table: Table) -> Iterator[Cells | Real]:

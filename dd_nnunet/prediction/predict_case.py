@@ -117,7 +117,7 @@ class FoldEnsemble:
             kept = np.empty((self.tree.n_channels, *case.properties.prepared_shape_zyx), dtype=np.float16)
             # the labels are made of what is averaged, not of its half precision
             slices = _copying(slices, kept)
-        restored = restore_slices(self._second_pass(slices, case), self.tree, case.properties)
+        restored = restore_slices(self.after_second_pass(slices, case), self.tree, case.properties)
         if self.settings.save_probabilities:
             # a coarser raw grid may not need the last ones
             for _ in slices:
@@ -132,7 +132,7 @@ class FoldEnsemble:
             found[level] = labels
         return found
 
-    def _second_pass(self, slices: Iterator[FloatArray], case: PreparedCase) -> Iterator[FloatArray]:
+    def after_second_pass(self, slices: Iterator[FloatArray], case: PreparedCase) -> Iterator[FloatArray]:
         """The slices as they are, or, if so planned, one-hot ones of the parts after a second pass.
 
         It is made at the finest level that gets one; coarser levels follow from it, finer ones choose anew among the
