@@ -77,6 +77,8 @@ def _tables(rows: Path, effort: Effort) -> Iterator[str]:
                 continue
             yield f"## {table.title}: {data.about}\n\n{table.about}\n"
             yield _scores(lines, _published(table, data))
+            if isinstance(data, Real):
+                yield _case_by_case(lines)
             yield _facts(lines)
 
 
@@ -157,6 +159,34 @@ def _of_images(row: Row, level: str, protocol: str) -> Any:
             values = [scores["hsu"]] if protocol == "hsu" else list(scores["strict"].values())
             images.setdefault(case, []).append([np.nan if value is None else value for value in values])
     return np.array([np.mean(seeds, axis=0) for seeds in images.values()], dtype=np.float64)
+
+
+def _case_by_case(lines: Mapping[str, Row]) -> str:
+    """Of the one true class: Dice of the matched part case by case, with means of Dice and HD95, as Markdown."""
+    cases = sorted({case for row in lines.values() for _, images in _by_level(row) for case in images})
+    text = [
+        f"| level | {' | '.join(cases)} | mean Dice | mean HD95 mm |",
+        f"|---|{'---:|' * (len(cases) + 2)}",
+    ]
+    for about, row in lines.items():
+        for level, images in _by_level(row):
+            dice = [mean(images[case]["strict"]) for case in cases]
+            distance = mean(mm for case in cases for mm in images[case]["hd95_mm"])
+            shown = " | ".join(f"{value:.3f}" for value in [*dice, mean(dice)])
+            text.append(f"| {about}, level {level} | {shown} | {distance:.1f} |")
+    about = "Case by case, `strict`: Dice of the part that matches the class best, and its HD95."
+    return "\n".join([about, "", *text]) + "\n"
+
+
+def _by_level(row: Row) -> Iterator[tuple[str, dict[str, dict[str, list[float]]]]]:
+    """Level, and case -> Dice and HD95 of class 1 of every seed."""
+    for level in sorted({level for run in row["runs"].values() for level in run["levels"]}):
+        images: dict[str, dict[str, list[float]]] = {}
+        for run in row["runs"].values():
+            for case, scores in run["levels"].get(level, {"per_image": {}})["per_image"].items():
+                for key in ("strict", "hd95_mm"):
+                    images.setdefault(case, {}).setdefault(key, []).append(scores[key]["1"])
+        yield level, images
 
 
 def _facts(lines: Mapping[str, Row]) -> str:

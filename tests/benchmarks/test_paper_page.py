@@ -72,3 +72,34 @@ def test_what_criteria_do_not_tell_is_said(tmp_path, monkeypatch):
 def test_seeds_are_averaged_over_folds_by_their_images():
     row = {"runs": {"seed 0, fold 0": run_of((0.9,)), "seed 0, fold 1": run_of((0.6, 0.6))}}
     assert paper_page._by_seed(row, "1", "hsu") == {"seed 0": pytest.approx(0.7)}
+
+
+def test_tumours_are_told_case_by_case(tmp_path):
+    def level_of(dice):
+        images = {
+            case: {"hsu": 0.5, "strict": {"0": 1.0, "1": value}, "hd95_mm": {"1": 10 * value}}
+            for case, value in zip("ab", dice, strict=True)
+        }
+        return {
+            "hsu": 0.5,
+            "strict": 0.5,
+            "foreground": 0.5,
+            "hd95_mm": 2.0,
+            "violation_rate": None,
+            "per_image": images,
+        }
+
+    machine = {"cpu": "a CPU", "threads": 2, "torch": "2.13.0"}
+    runs = {
+        f"seed {seed}, fold 0": {
+            "levels": {"1": level_of(dice), "2": level_of((0.1, 0.3))},
+            "seconds": 60.0,
+            "machine": machine,
+        }
+        for seed, dice in enumerate([(0.8, 0.4), (0.6, 0.4)])
+    }
+    write_json(tmp_path / "flair" / "otsu.json", {"runs": runs})
+    page = paper_page.page(tmp_path, "cpu-small")
+    assert "| level | a | b | mean Dice | mean HD95 mm |" in page
+    assert "| otsu, level 1 | 0.700 | 0.400 | 0.550 | 5.5 |" in page
+    assert "| otsu, level 2 | 0.100 | 0.300 | 0.200 | 2.0 |" in page

@@ -90,12 +90,12 @@ def test_a_table_is_made_and_goes_on_where_it_stopped(tmp_path, monkeypatch, cap
         ("segmenter", "warm_start_epochs"): 1,
     }
     effort = replace(
-        EFFORTS["cpu-small"], main=(tiny,), ablation=(tiny,), real=(), seeds=(0,), lengths=lengths
+        EFFORTS["cpu-small"], main=(tiny,), ablation=(tiny,), real=(), seeds=(0, 1), lengths=lengths
     )
     for module in (paper_bench, paper_tables, paper_page):
         monkeypatch.setattr(module, "EFFORTS", {"tiny": effort})
-    lines = (VARIANTS["paper"], VARIANTS["ours"], VARIANTS["released_no_squares"])
-    table = Table("ladder", "A table", "Asked.", "ablation", lines, ("kmeans", "feat-kmeans"))
+    lines = (VARIANTS["paper"], VARIANTS["ours"], VARIANTS["released_no_squares"], VARIANTS["student"])
+    table = Table("ladder", "A table", "Asked.", "ablation", lines, ("kmeans", "feat-kmeans"), "ours")
     for module in (paper_tables, paper_page):
         monkeypatch.setattr(module, "TABLES", (table,))
     arguments = ["--work", str(tmp_path / "work"), "--effort", "tiny", "--rows", str(tmp_path / "rows")]
@@ -105,17 +105,23 @@ def test_a_table_is_made_and_goes_on_where_it_stopped(tmp_path, monkeypatch, cap
     assert sorted(run["levels"]) == ["1", "2", "3"] and len(run["levels"]["1"]["per_image"]) == 2
     assert 0 < run["levels"]["1"]["hsu"] <= 1
     assert run["features"] == {"visual_target": "denoised", "scaling": "standardise", "n_components": 32}
-    # paper and its departure share a diffusion model
-    assert len(list((tmp_path / "work" / "diffusion").glob("*.pth"))) == 2
+    # of each seed; paper and its departure share a diffusion model, and the student has its teacher's
+    assert len(list((tmp_path / "work" / "diffusion").glob("*.pth"))) == 4
     rows = (tmp_path / "rows" / "tiny" / "regular24" / f"{line.name}.json" for line in lines)
-    paper, _, released = (read_json(path)["runs"]["seed 0, fold 0"] for path in rows)
+    paper, _, released, student = (read_json(path)["runs"]["seed 0, fold 0"] for path in rows)
     assert "seconds" in paper["finished"]["diffusion"] and "seconds" not in released["finished"]["diffusion"]
     assert paper["diffusion_seconds"] == released["diffusion_seconds"]
     text = (tmp_path / "rows" / "tiny.md").read_text(encoding="utf-8")
     assert all(f"| {line.about} |" in text for line in lines) and "| feat-kmeans |" in text
-    capfd.readouterr()
+    assert student["levels"] != run["levels"]
+    averaged = read_json(tmp_path / "rows" / "tiny" / "regular24" / "ours-ensemble.json")["runs"]
+    assert list(averaged) == ["seed 0 1, fold 0"]
+    assert sorted(averaged["seed 0 1, fold 0"]["levels"]) == ["1", "2", "3"]
+    assert "| dd_nnunet, as planned, all seeds averaged |" in text
+    said = capfd.readouterr().out
+    assert said.count("labels changed by the teacher") == 2
     paper_tables.main(arguments)
-    assert "diffusion" not in capfd.readouterr().out
+    assert "diffusion" not in (said := capfd.readouterr().out) and "changed by the teacher" not in said
     assert read_json(tmp_path / "rows" / "tiny" / "regular24" / "ours.json") == row
 
 
