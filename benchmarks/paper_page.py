@@ -1,5 +1,6 @@
 """The tables of an effort as Markdown, made from its rows; no number is made here."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import mean, stdev
@@ -82,6 +83,25 @@ def _tables(rows: Path, effort: Effort) -> Iterator[str]:
             yield _facts(lines)
 
 
+def fill(text: str, results: Path) -> str:
+    """A document with its short tables made anew from the rows.
+
+    Between `<!-- table: EFFORT TABLE DATA -->` and `<!-- end -->` stand means over seeds, the best of a column bold.
+
+    Args:
+        text: of the document.
+        results: folder with a folder per effort.
+    """
+
+    def filled(found: re.Match[str]) -> str:
+        effort, key, data = found[1].split()
+        table = next(table for table in TABLES if table.key == key)
+        lines = _lines(results / effort / data, table)
+        return f"<!-- table: {found[1]} -->\n\n{_scores(lines, {}, brief=True)}\n<!-- end -->"
+
+    return re.sub(r"<!-- table: (.+?) -->\n.*?<!-- end -->", filled, text, flags=re.DOTALL)
+
+
 def _criteria_tables(rows: Path, effort: Effort) -> Iterator[str]:
     for data in {data.name: data for table in TABLES for data in effort.data(table.data)}.values():
         if text := criteria_table(rows / data.name):
@@ -94,7 +114,7 @@ def _lines(folder: Path, table: Table) -> dict[str, Row]:
     return {about: read_json(path) for about, path in found.items() if path.exists()}
 
 
-def _scores(lines: Mapping[str, Row], published: Mapping[str, Sequence[float]]) -> str:
+def _scores(lines: Mapping[str, Row], published: Mapping[str, Sequence[float]], brief: bool = False) -> str:
     levels = sorted(
         {level for row in lines.values() for run in row["runs"].values() for level in run["levels"]}
     )
@@ -106,7 +126,7 @@ def _scores(lines: Mapping[str, Row], published: Mapping[str, Sequence[float]]) 
         for column in columns
     }
     for about, row in lines.items():
-        cells = [_cell(row, *column, best[column]) for column in columns]
+        cells = [_cell(row, *column, best[column], brief) for column in columns]
         text.append(f"| {about} | {' | '.join(cells)} | {len(_by_seed(row, *columns[0]))} |")
     for method, values in published.items():
         cells = [f"{value:.3f}" for value in values[: len(levels)]] + ["–"] * len(levels)
@@ -122,13 +142,15 @@ def _published(table: Table, data: Cells | Real) -> Mapping[str, Sequence[float]
     return PUBLISHED.get(data.variant, {})
 
 
-def _cell(row: Row, level: str, protocol: str, best: float) -> str:
+def _cell(row: Row, level: str, protocol: str, best: float, brief: bool) -> str:
     of_seeds = list(_by_seed(row, level, protocol).values())
     if not of_seeds:
         return "–"
     shown = f"{mean(of_seeds):.3f}"
     shown = f"**{shown}**" if mean(of_seeds) >= best - 5e-4 else shown
     spread = f" ± {stdev(of_seeds):.3f}" if len(of_seeds) > 1 else ""
+    if brief:
+        return shown + spread
     interval = bootstrap_interval(_of_images(row, level, protocol))
     between = f" [{interval[0]:.3f}, {interval[1]:.3f}]" if interval else ""
     return shown + spread + between

@@ -2,7 +2,8 @@
 
     python benchmarks/paper_tables.py --work DIR --effort cpu-small [--real DIR] [--tables methods ladder …]
 
-trains what is missing, keeps every line in benchmarks/results/paper_tables/EFFORT/ and writes EFFORT.md beside them.
+trains what is missing, keeps every line in benchmarks/results/paper_tables/EFFORT/, writes EFFORT.md beside them and
+fills the tables of documentation/explanation/results.md.
 Only the commands of dd_nnunet are called; a line of a table is a plan, made by the planner and changed as
 paper_rows.py says. Lines with the same diffusion model share it. A run that was made with another plan than the line
 has now is refused, not mixed with others.
@@ -23,7 +24,7 @@ from paper_bench import ROWS, Bench, make_data
 from paper_criteria import SCALES
 from paper_data import EFFORTS, Cells, Real
 from paper_ensemble import ensemble_summaries
-from paper_page import page
+from paper_page import fill, page
 from paper_plans import make_plan, plan_sha256
 from paper_rows import ON_FEATURES, OURS, TABLES, Table, Variant, ensemble_name
 from paper_student import teach, train_cases
@@ -34,6 +35,7 @@ from dd_nnunet.networks.device import list_devices
 from dd_nnunet.storage.atomic import read_json, read_record, write_json, write_text
 from dd_nnunet.storage.case_store import sha256_of_record
 
+RESULTS_PAGE = Path(__file__).parents[1] / "documentation" / "explanation" / "results.md"
 OF_A_DIFFUSION_MODEL = ("diffusion", "patch_size_zyx", "spacing_zyx_mm", "normalization", "crop", "precision")
 
 
@@ -141,9 +143,14 @@ def train_line(bench: Bench, data: Cells | Real, variant: Variant, seed: int) ->
 
 def _train_configuration(run: Run, configuration: str) -> float:
     """Seconds that it took, with a diffusion model of another line where there is one."""
-    shared = run.shared_diffusion(configuration)
-    given = ("-pretrained_diffusion", str(shared)) if shared.exists() else ()
-    if not given and (run.place(configuration) / "diffusion").exists():
+    shared, started = run.shared_diffusion(configuration), run.place(configuration) / "diffusion"
+    if run.line.teacher:
+        # it is laid ready with how it was made
+        takes_over = "pretrained_sha256" in read_json(started / "debug.json")["identity"]
+    else:
+        takes_over = shared.exists()
+    given = ("-pretrained_diffusion", str(shared)) if takes_over else ()
+    if not given and started.exists():
         print(f"{run.place(configuration)}: goes on")
     which = (run.data.folder, configuration, run.fold, "-p", run.plans_name, "--seed", str(run.seed))
     return run.bench.commands(run.seed).run("train", *which, *given)
@@ -326,6 +333,8 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def _write_page(bench: Bench) -> None:
     write_text(bench.rows / f"{bench.name}.md", page(bench.rows / bench.name, bench.name))
+    if bench.rows == ROWS:
+        write_text(RESULTS_PAGE, fill(RESULTS_PAGE.read_text(encoding="utf-8"), ROWS))
 
 
 if __name__ == "__main__":

@@ -103,3 +103,12 @@ def test_tumours_are_told_case_by_case(tmp_path):
     assert "| level | a | b | mean Dice | mean HD95 mm |" in page
     assert "| otsu, level 1 | 0.700 | 0.400 | 0.550 | 5.5 |" in page
     assert "| otsu, level 2 | 0.100 | 0.300 | 0.200 | 2.0 |" in page
+
+
+def test_a_document_gets_short_tables_between_its_markers(tmp_path):
+    write_json(tmp_path / "gpu" / "regular50" / "ours.json", {"runs": {"seed 0, fold 0": run_of((0.9, 0.7))}})
+    text = "before\n<!-- table: gpu methods regular50 -->\nold\n<!-- end -->\nafter"
+    filled = paper_page.fill(text, tmp_path)
+    assert "| dd_nnunet, as planned | **0.800** | **0.500** | 1 |" in filled and "published" not in filled
+    assert filled.startswith("before\n") and filled.endswith("\nafter") and "old" not in filled
+    assert paper_page.fill(filled, tmp_path) == filled

@@ -3,9 +3,11 @@ from pathlib import Path
 
 import paper_bench
 import paper_page
+import paper_picture
 import paper_tables
 import pytest
 import torch
+from matplotlib.image import imread
 from paper_bench import Bench
 from paper_data import EFFORTS, REGULAR32, Cells
 from paper_plans import edit_plan, plan_sha256
@@ -92,7 +94,7 @@ def test_a_table_is_made_and_goes_on_where_it_stopped(tmp_path, monkeypatch, cap
     effort = replace(
         EFFORTS["cpu-small"], main=(tiny,), ablation=(tiny,), real=(), seeds=(0, 1), lengths=lengths
     )
-    for module in (paper_bench, paper_tables, paper_page):
+    for module in (paper_bench, paper_tables, paper_page, paper_picture):
         monkeypatch.setattr(module, "EFFORTS", {"tiny": effort})
     lines = (VARIANTS["paper"], VARIANTS["ours"], VARIANTS["released_no_squares"], VARIANTS["student"])
     table = Table("ladder", "A table", "Asked.", "ablation", lines, ("kmeans", "feat-kmeans"), "ours")
@@ -118,6 +120,21 @@ def test_a_table_is_made_and_goes_on_where_it_stopped(tmp_path, monkeypatch, cap
     assert list(averaged) == ["seed 0 1, fold 0"]
     assert sorted(averaged["seed 0 1, fold 0"]["levels"]) == ["1", "2", "3"]
     assert "| dd_nnunet, as planned, all seeds averaged |" in text
+    drawn = [
+        "--effort",
+        "tiny",
+        "--data",
+        "regular24",
+        "--lines",
+        "ours",
+        "kmeans",
+        "--pictures",
+        str(tmp_path),
+    ]
+    paper_picture.main(["--work", str(tmp_path / "work"), *drawn])
+    # a row per level; image, truth and the two lines
+    height, width, _ = imread(tmp_path / "regular24.png").shape
+    assert 1.1 < width / height < 1.4
     said = capfd.readouterr().out
     assert said.count("labels changed by the teacher") == 2
     paper_tables.main(arguments)
