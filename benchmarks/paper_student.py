@@ -55,7 +55,7 @@ def parts_of(model: ModelFolder, fold: str, prepared: Path, case_id: str) -> Par
         [model.segmenter(fold, group, runtime)], PredictionSettings(planned, runtime), group
     )
     case = read_case(prepared, case_id)
-    slices = ensemble.after_second_pass(ensemble.slices(case), case)
+    slices = ensemble.after_second_look(ensemble.slices(case), case)
     per_slice = [np.stack(list(ensemble.tree.decide(probabilities))) for probabilities in slices]
     parts = np.stack(per_slice, axis=1).astype(np.uint8)
     padded, box = pad_to_patch(case.array, planned.patch_size_zyx, planned.volume_multiple_zyx)

@@ -293,8 +293,7 @@ def make_table(bench: Bench, table: Table, seeds: Sequence[int]) -> None:
                 if make_plan(bench, data, variant):
                     train_line(bench, data, variant, seed)
             for method in table.baselines:
-                if method in ON_FEATURES or seed == seeds[0]:
-                    run_baseline(bench, data, method, seed)
+                run_baseline(bench, data, method, seed if method in ON_FEATURES else bench.effort.seeds[0])
         if table.ensemble and len(seeds) > 1:
             average_seeds(bench, data, table.ensemble, seeds)
 

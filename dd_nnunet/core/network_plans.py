@@ -226,6 +226,8 @@ class SegmenterPlan:
             otherwise one network per level, which know nothing of each other.
         invariance_interval: L_inv of Eq. 4 is asked in every so many steps and weighs so many times as much there:
             the same in the mean, and the other steps need no second pass. 1 = in every step.
+        own_means: in each predicted case, parts of levels that start from k-means are decided anew by the case's own
+            mean intensities, with the network's probabilities as prior.
     """
 
     features_per_stage: tuple[int, ...]
@@ -252,6 +254,7 @@ class SegmenterPlan:
     dropout: float = 0.0
     nested: bool = False
     invariance_interval: int = 1
+    own_means: bool = False
 
     def __post_init__(self) -> None:
         self._check_network()

@@ -28,6 +28,7 @@ from dd_nnunet.planning.reasons import (
     explain_nesting,
     explain_networks,
     explain_objects,
+    explain_own_means,
     product,
 )
 from dd_nnunet.planning.resolution import AVERAGED_FROM
@@ -122,6 +123,8 @@ def plan_configuration(
     features = _features(noise_sd, preset)
     planned = _levels(levels, diffusion, task, choices)
     segmenter = _segmenter(nets, preset, task, n_cases, nested)
+    from_objects = len(choices.objects.n_parts) if choices.objects else 0
+    segmenter = replace(segmenter, own_means=preset.own_means and max(levels) > from_objects)
     chosen = f"preset {budget.preset}"
     extent = "cropped to what is not constant" if preset.crop else "whole volumes, as in the paper"
     configuration = ConfigurationPlan(
@@ -149,6 +152,7 @@ def plan_configuration(
             planned, fingerprint.diameters_mm, choices.assumed_mm, diffusion, task.spacing_zyx_mm, budget
         ),
         *explain_objects(choices.objects, choices.objects_because, segmenter),
+        *explain_own_means(segmenter, chosen),
         *explain_nesting(configuration.groups, chosen),
         *explain_effort(diffusion, segmenter, chosen, preset),
     ]

@@ -61,6 +61,7 @@ def _of_configuration(configuration: ConfigurationPlan) -> Stated:
     for level in configuration.levels:
         yield f"stage of level {level.level}", f"{_words(level.stages)} of {diffusion.n_stages}"
     yield "levels from objects", levels_from_objects(configuration.objects)
+    yield "own means", "in each predicted case" if segmenter.own_means else "not looked at"
     yield "warm start", "none"  # unless there is one
     yield from ((decision.name, decision.value) for decision in explain_effort(diffusion, segmenter, ""))
 

@@ -28,6 +28,7 @@ class Preset:
         max_stretch: both trainings take so many times as long at most, to draw as many voxels as the data has.
         objects: the first levels may start from objects within objects; else all start from k-means.
         object_anchor_weight: of those parts beside the losses.
+        own_means: levels that start from k-means are decided anew in each predicted case, by its own means.
         nested: one network for all levels of a configuration; else one per level.
         nested_epochs: where it has several levels, it is trained for so many times the epochs.
         low_resolution: coarse levels of volumes far larger than a patch get a configuration of their own.
@@ -72,6 +73,7 @@ class Preset:
     max_stretch: int = 1
     objects: bool = True
     object_anchor_weight: float = 10.0
+    own_means: bool = True
     nested: bool = True
     nested_epochs: int = 2
     low_resolution: bool = True
@@ -180,6 +182,7 @@ PRESETS = MappingProxyType(
             scale_free=False,
             anchor_weight=0.0,
             objects=False,
+            own_means=False,
             nested=False,
             low_resolution=False,
             recipe="plain",

@@ -210,6 +210,15 @@ def levels_from_objects(objects: ObjectPlan | None) -> str:
     return text + ", looked at again when predicted" * objects.second_pass
 
 
+def explain_own_means(segmenter: SegmenterPlan, chosen: str) -> Iterator[Decision]:
+    """Whether levels from k-means are decided anew in each predicted case; nothing where they are not."""
+    if segmenter.own_means:
+        because = (
+            f"{chosen}; levels from k-means: what is bright differs between cases, and Eq. 7 is of one image"
+        )
+        yield Decision("own means", "in each predicted case", because)
+
+
 def explain_nesting(groups: Sequence[LevelGroup], chosen: str) -> Iterator[Decision]:
     """Which levels one network is trained for, and which part of theirs lies in which."""
     for group in groups:

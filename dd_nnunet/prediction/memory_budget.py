@@ -28,6 +28,8 @@ RESTORED_COPIES = 8
 RESTORING_BYTES = 0.04e9
 # of every prepared voxel: parts, components, the denoised copy, where it is denoised and what is usual there
 SECOND_PASS_BYTES_PER_VOXEL = 20
+# of every prepared voxel: parts, the smoothed first channel, where a part is and its voxels' places
+OWN_MEANS_BYTES_PER_VOXEL = 20
 # of a slab that is denoised, with what it overlaps
 DENOISING_BYTES_PER_VOXEL = 50
 DENOISED_VOXELS = SLAB_VOXELS * 3 // 2
@@ -121,12 +123,18 @@ class MemoryBudget:
 
     def _second_pass_bytes(self, n_voxels: int) -> float:
         configuration = self.settings.configuration
+        # the probabilities twice, while they are stacked
+        own_means = (OWN_MEANS_BYTES_PER_VOXEL + 2 * HALF_PRECISION_BYTES * self.n_parts) * n_voxels
+        own_means += BYTES_PER_VALUE * (len(configuration.normalization) - 1) * n_voxels
+        own_means *= configuration.segmenter.own_means
         if not any(configuration.second_pass(level) for level in configuration.levels):
-            return 0.0
+            return own_means
         # of levels below, what each part would become
         kept = self.n_parts if self.n_levels > 1 else 0
-        return (SECOND_PASS_BYTES_PER_VOXEL + kept) * n_voxels + DENOISING_BYTES_PER_VOXEL * min(
-            n_voxels, DENOISED_VOXELS
+        return (
+            own_means
+            + (SECOND_PASS_BYTES_PER_VOXEL + kept) * n_voxels
+            + DENOISING_BYTES_PER_VOXEL * min(n_voxels, DENOISED_VOXELS)
         )
 
     def _patch_bytes(self) -> float:

@@ -10,14 +10,13 @@ import numpy.typing as npt
 from torch import nn
 
 from dd_nnunet.core.case import FloatArray, PreparedCase
-from dd_nnunet.core.part_tree import chosen_within
 from dd_nnunet.core.plan import ConfigurationPlan, LevelGroup, LevelPlan
 from dd_nnunet.networks.device import Runtime
 from dd_nnunet.prediction.align_parts import align_to_reference, average_folds, overlap_matrix
+from dd_nnunet.prediction.second_look import SecondLook
 from dd_nnunet.prediction.sliding_window import predict_slices
 from dd_nnunet.preprocessing.case import Labels, restore_slices
 from dd_nnunet.preprocessing.pad import pad_to_patch, unpad_slices
-from dd_nnunet.regions.second_pass import second_pass
 from dd_nnunet.storage.case_store import write_array
 from dd_nnunet.storage.volume import write_labels
 
@@ -117,7 +116,7 @@ class FoldEnsemble:
             kept = np.empty((self.tree.n_channels, *case.properties.prepared_shape_zyx), dtype=np.float16)
             # the labels are made of what is averaged, not of its half precision
             slices = _copying(slices, kept)
-        restored = restore_slices(self.after_second_pass(slices, case), self.tree, case.properties)
+        restored = restore_slices(self.after_second_look(slices, case), self.tree, case.properties)
         if self.settings.save_probabilities:
             # a coarser raw grid may not need the last ones
             for _ in slices:
@@ -132,38 +131,9 @@ class FoldEnsemble:
             found[level] = labels
         return found
 
-    def after_second_pass(self, slices: Iterator[FloatArray], case: PreparedCase) -> Iterator[FloatArray]:
-        """The slices as they are, or, if so planned, one-hot ones of the parts after a second pass.
-
-        It is made at the finest level that gets one; coarser levels follow from it, finer ones choose anew among the
-        children of what it found.
-        """
-        configuration = self.settings.configuration
-        planned = [configuration.second_pass(level) for level in self.group.levels]
-        finest = sum(plan is not None for plan in planned) - 1
-        if finest < 0:
-            yield from slices
-            return
-        parts_zyx, best = [], []
-        for probabilities in slices:
-            parts_zyx.append(self._parts(probabilities)[finest])
-            best.append(
-                [
-                    self.tree.best_within(probabilities[self.tree.channels[level]], level)
-                    for level in range(finest + 1, self.tree.n_levels)
-                ]
-            )
-        plan, number = planned[finest], self.group.levels[finest].level
-        assert plan is not None
-        parts = np.stack(parts_zyx).astype(np.uint8)
-        spacing = case.properties.prepared_spacing_zyx_mm
-        for parts_yx, finer in zip(
-            second_pass(parts, case.array[0], plan, number, spacing), best, strict=True
-        ):
-            levels = [*self.tree.coarser(parts_yx, finest), parts_yx]
-            for best_of_level in finer:
-                levels.append(chosen_within(best_of_level, levels[-1]))
-            yield self.tree.one_hot(levels)
+    def after_second_look(self, slices: Iterator[FloatArray], case: PreparedCase) -> Iterator[FloatArray]:
+        """The slices as they are, or, if so planned, one-hot ones of what is found with the whole case in sight."""
+        return SecondLook(self.settings.configuration, self.group).slices(slices, case)
 
     def _parts(self, probabilities: FloatArray) -> list[Labels]:
         """Of a slice [parts of all levels,Y,X]: [Y,X] per level."""

@@ -15,7 +15,7 @@ def test_the_page_by_hand(tmp_path):
     kmeans = run_of((0.7, 0.7), collapsed=["level1"])
     write_json(tmp_path / "regular50" / "kmeans.json", {"runs": {"seed 0, fold 0": kmeans}})
     page = paper_page.page(tmp_path, "cpu-small")
-    assert "regular, 50³, 80 training and 20 test cells" in page and "irregular" not in page
+    assert "regular, 50³, 24 training and 20 test cells" in page and "irregular" not in page
     # means 0.85 and 0.75; images 0.85 and 0.75 over the seeds
     assert "| dd_nnunet, as planned | **0.800** ± 0.071 [0.750, 0.850] | **0.500**" in page
     assert "| kmeans | 0.700 [0.700, 0.700] |" in page

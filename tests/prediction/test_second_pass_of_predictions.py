@@ -11,7 +11,7 @@ from dd_nnunet.core.case import CaseProperties, Geometry, PreparedCase
 from dd_nnunet.core.level_plan import LevelPlan, ObjectPlan
 from dd_nnunet.core.plan import LevelGroup
 from dd_nnunet.networks.device import choose_runtime
-from dd_nnunet.prediction import predict_case
+from dd_nnunet.prediction import second_look
 from dd_nnunet.prediction.predict_case import FoldEnsemble, PredictionSettings
 from dd_nnunet.storage.case_store import read_array
 
@@ -46,7 +46,7 @@ def passes(monkeypatch):
         calls.append((volume.shape, plan, level, spacing))
         return np.minimum(parts, 1)
 
-    monkeypatch.setattr(predict_case, "second_pass", second_pass_of)
+    monkeypatch.setattr(second_look, "second_pass", second_pass_of)
     return calls
 
 

@@ -1,0 +1,103 @@
+"""What deciding by the case's own means does to a trained fold's predictions: scores with it and without.
+
+    python benchmarks/own_means.py --work DIR -d ID -f 0 [-p ddPlans] [-c 3d_fullres]
+
+adds to benchmarks/results/own_means.json. DIR holds raw/ and preprocessed/, and results/ with the fold trained; its
+held-out cases are predicted. Nothing is trained here, and nothing is written into DIR.
+"""
+
+import argparse
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from gallery_rows import commit
+from measuring import RESULTS, machine, write_result
+
+from dd_nnunet.core.plan import ConfigurationPlan
+from dd_nnunet.evaluation.folder import EvaluationRules, evaluate_levels
+from dd_nnunet.networks.device import choose_runtime
+from dd_nnunet.prediction.model_folder import ModelFolder
+from dd_nnunet.prediction.predict_case import FoldEnsemble, PredictionSettings
+from dd_nnunet.storage.atomic import read_json
+from dd_nnunet.storage.case_store import read_case
+from dd_nnunet.storage.workspace import DatasetFolders, Workspace
+
+
+def main() -> None:
+    """Predict and score."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--work", type=Path, required=True, help="holds raw/, preprocessed/ and results/")
+    parser.add_argument("--results", type=Path, help="instead of results/ in it")
+    parser.add_argument("-d", required=True, metavar="ID", help="data set")
+    parser.add_argument("-f", default="0", metavar="FOLD", help="default: 0")
+    parser.add_argument("-p", default="ddPlans", metavar="PLANS", help="default: ddPlans")
+    parser.add_argument("-c", default="3d_fullres", metavar="CONFIGURATION", help="default: 3d_fullres")
+    args = parser.parse_args()
+    results = args.results or args.work / "results"
+    folders = Workspace(args.work / "raw", args.work / "preprocessed", results).dataset(args.d)
+    model = ModelFolder.open(folders.model(args.p, args.c))
+    kept = RESULTS / "own_means.json"
+    rows = read_json(kept)["rows"] if kept.exists() else {}
+    rows[f"{folders.name} {args.p} {args.c} fold {args.f}"] = {
+        "levels": score(model, folders, args.p, args.f),
+        "machine": machine(),
+        "commit": commit(),
+    }
+    command = "python benchmarks/own_means.py --work DIR -d ID -f FOLD -p PLANS -c CONFIGURATION"
+    write_result("own_means", {"command": command, "rows": dict(sorted(rows.items()))})
+
+
+def score(model: ModelFolder, folders: DatasetFolders, plans: str, fold: str) -> dict[str, Any]:
+    """Level -> way -> protocol -> Dice, and HD95 of foreground classes."""
+    planned = model.configuration
+    prepared = folders.prepared(plans, model.configuration_name)
+    test = read_json(folders.splits_json)[int(fold)]["val"]
+    found: dict[str, Any] = {}
+    for way, own_means in (("network", False), ("own means", True)):
+        segmenter = replace(planned.segmenter, own_means=own_means)
+        with tempfile.TemporaryDirectory() as temporary:
+            homes = predict(
+                model, replace(planned, segmenter=segmenter), prepared, fold, test, Path(temporary)
+            )
+            summaries = evaluate_levels(
+                homes,
+                folders.labels_tr,
+                model.description,
+                {level.level: level.n_parts for level in planned.levels},
+                EvaluationRules(tuple(test)),
+            )
+        for number, summary in summaries.items():
+            protocols = summary["protocols"]
+            row = {protocol: round(protocols[protocol]["dice"], 4) for protocol in ("hsu", "strict")}
+            row["per_class"] = {
+                name: round(dice, 3) for name, dice in protocols["strict"]["per_class"].items()
+            }
+            row["hd95_mm"] = protocols["strict"]["hd95_mm"]
+            found.setdefault(f"level{number}", {})[way] = row
+            print(number, way, row, flush=True)
+    return found
+
+
+def predict(
+    model: ModelFolder, planned: ConfigurationPlan, prepared: Path, fold: str, cases: list[str], home: Path
+) -> dict[int, Path]:
+    """Write the parts of some cases at every level; level -> folder."""
+    homes = {level: home / f"level{level.level}" for level in planned.levels}
+    runtime = choose_runtime("cpu", planned.precision)
+    for group in planned.groups:
+        networks = [model.segmenter(fold, group, runtime)]
+        ensemble = FoldEnsemble(networks, PredictionSettings(planned, runtime), group)
+        for case_id in cases:
+            paths = {
+                level: homes[level] / f"{case_id}{model.description.file_ending}" for level in group.levels
+            }
+            ensemble.write(read_case(prepared, case_id), paths)
+    return {level.level: path for level, path in homes.items()}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,76 @@
+"""What is decided once the probabilities of a whole case are there: a second pass, and the case's own means."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from dd_nnunet.core.case import FloatArray, PreparedCase
+from dd_nnunet.core.part_tree import Labels, chosen_within
+from dd_nnunet.core.plan import ConfigurationPlan, LevelGroup
+from dd_nnunet.regions.own_means import divide_by_own_means, seen_smoothly
+from dd_nnunet.regions.second_pass import second_pass
+
+
+class SecondLook:
+    """Of the levels of one network.
+
+    Levels that start from objects get a second pass by the rules they start from, at the finest of them; coarser
+    ones follow from it. Finer levels choose anew among the children of what was found: the most probable one, or,
+    where the plan says so, by the case's own means.
+
+    Args:
+        configuration: which levels get what.
+        group: the levels.
+    """
+
+    def __init__(self, configuration: ConfigurationPlan, group: LevelGroup) -> None:
+        self.configuration = configuration
+        self.tree = group.tree
+        self.levels = group.levels
+        planned = [configuration.second_pass(level) for level in group.levels]
+        self.n_passed = sum(plan is not None for plan in planned)
+        self.plan = planned[self.n_passed - 1] if self.n_passed else None
+        self.own_means = self.n_passed < len(planned) and configuration.segmenter.own_means
+
+    def slices(self, slices: Iterator[FloatArray], case: PreparedCase) -> Iterator[FloatArray]:
+        """Probabilities [parts of all levels,Y,X] along Z as they are, or one-hot of what was found."""
+        if not (self.plan or self.own_means) or not case.array.any():
+            yield from slices
+            return
+        decided, below = [], []
+        for probabilities in slices:
+            if self.plan is not None:
+                decided.append(list(self.tree.decide(probabilities))[self.n_passed - 1])
+            below.append(self._kept(probabilities))
+        found = []
+        if self.plan is not None:
+            parts, number = np.stack(decided).astype(np.uint8), self.levels[self.n_passed - 1].level
+            spacing = case.properties.prepared_spacing_zyx_mm
+            parts = second_pass(parts, case.array[0], self.plan, number, spacing)
+            found = [*self.tree.coarser(parts, self.n_passed - 1), parts]
+        if self.own_means:
+            found = self._by_own_means(case, below, found)
+        for z in range(case.array.shape[1]):
+            levels = [labels[z] for labels in found]
+            if not self.own_means:
+                for best in below[z]:
+                    levels.append(chosen_within(best, levels[-1]))
+            yield self.tree.one_hot(levels)
+
+    def _kept(self, probabilities: FloatArray) -> list[np.ndarray]:
+        """Of a slice, what finer levels are decided by: probabilities, or of each part above its best child."""
+        finer = range(self.n_passed, self.tree.n_levels)
+        if self.own_means:
+            return [probabilities[self.tree.channels[level]].astype(np.float16) for level in finer]
+        return [self.tree.best_within(probabilities[self.tree.channels[level]], level) for level in finer]
+
+    def _by_own_means(
+        self, case: PreparedCase, below: list[list[np.ndarray]], found: list[Labels]
+    ) -> list[Labels]:
+        """Parts [Z,Y,X] of all levels; what is kept of the slices is emptied on the way."""
+        smooth = seen_smoothly(case.array)
+        for level in range(self.n_passed, self.tree.n_levels):
+            prior = np.stack([kept.pop(0) for kept in below], axis=1)
+            parents = self.tree.parents[level - 1] if level else (0,) * self.tree.n_parts[0]
+            found = [*found, divide_by_own_means(smooth, prior, found[-1] if found else None, parents)]
+        return found
