@@ -279,10 +279,15 @@ def scores_of(summary: Mapping[str, Any]) -> dict[str, Any]:
 
 def _of_image(entry: dict[str, Any]) -> dict[str, Any]:
     return {
-        "hsu": entry["hsu"],
-        "strict": {key: found["Dice"] for key, found in entry["metrics"].items()},
-        "hd95_mm": {key: found["HD95"] for key, found in entry["metrics"].items()},
+        "hsu": _short(entry["hsu"]),
+        "strict": {key: _short(found["Dice"]) for key, found in entry["metrics"].items()},
+        "hd95_mm": {key: _short(found["HD95"]) for key, found in entry["metrics"].items()},
     }
+
+
+def _short(value: float | None) -> float | None:
+    """Four decimals: of every class of every image there are many."""
+    return None if value is None else round(value, 4)
 
 
 def make_table(bench: Bench, table: Table, seeds: Sequence[int]) -> None:
