@@ -15,6 +15,7 @@ from dd_nnunet.planning.resolution import resampled_shape
 from dd_nnunet.prediction.predict_case import FoldEnsemble, PredictionSettings
 from dd_nnunet.preprocessing.case_memory import bytes_to_preprocess
 from dd_nnunet.regions.denoising import SLAB_VOXELS
+from dd_nnunet.regions.own_means import FIT_VOXELS
 from dd_nnunet.storage.volume import read_geometry
 
 # unlike a worker that prepares cases, this process has torch loaded: 0.42 GB resident with its CPU build
@@ -28,8 +29,10 @@ RESTORED_COPIES = 8
 RESTORING_BYTES = 0.04e9
 # of every prepared voxel: parts, components, the denoised copy, where it is denoised and what is usual there
 SECOND_PASS_BYTES_PER_VOXEL = 20
-# of every prepared voxel: parts, the smoothed first channel, where a part is and its voxels' places
-OWN_MEANS_BYTES_PER_VOXEL = 20
+# of every prepared voxel: parts, where a part is and its voxels' places
+OWN_MEANS_BYTES_PER_VOXEL = 16
+# in double precision, of the voxels that means are fitted to
+FITTED_COPIES = 6
 # of a slab that is denoised, with what it overlaps
 DENOISING_BYTES_PER_VOXEL = 50
 DENOISED_VOXELS = SLAB_VOXELS * 3 // 2
@@ -117,25 +120,32 @@ class MemoryBudget:
             + BYTES_PER_VALUE * (n_voxels + self.n_folds * row + restored)
             + (LABEL_BYTES_PER_VOXEL + self.n_levels - 1) * math.prod(raw_zyx)
             + self._second_pass_bytes(math.prod(prepared_zyx))
+            + self._own_means_bytes(math.prod(prepared_zyx))
             # twice: the array and its compressed copy, which may be no smaller
             + 2 * kept * self.settings.save_probabilities
         )  # fmt: skip
 
     def _second_pass_bytes(self, n_voxels: int) -> float:
         configuration = self.settings.configuration
-        # the probabilities twice, while they are stacked
-        own_means = (OWN_MEANS_BYTES_PER_VOXEL + 2 * HALF_PRECISION_BYTES * self.n_parts) * n_voxels
-        own_means += BYTES_PER_VALUE * (len(configuration.normalization) - 1) * n_voxels
-        own_means *= configuration.segmenter.own_means
         if not any(configuration.second_pass(level) for level in configuration.levels):
-            return own_means
+            return 0.0
         # of levels below, what each part would become
         kept = self.n_parts if self.n_levels > 1 else 0
-        return (
-            own_means
-            + (SECOND_PASS_BYTES_PER_VOXEL + kept) * n_voxels
-            + DENOISING_BYTES_PER_VOXEL * min(n_voxels, DENOISED_VOXELS)
+        return (SECOND_PASS_BYTES_PER_VOXEL + kept) * n_voxels + DENOISING_BYTES_PER_VOXEL * min(
+            n_voxels, DENOISED_VOXELS
         )
+
+    def _own_means_bytes(self, n_voxels: int) -> float:
+        configuration = self.settings.configuration
+        if not configuration.segmenter.own_means:
+            return 0.0
+        n_channels = len(configuration.normalization)
+        # the probabilities twice, while they are stacked
+        per_voxel = (
+            OWN_MEANS_BYTES_PER_VOXEL + BYTES_PER_VALUE * n_channels + 2 * HALF_PRECISION_BYTES * self.n_parts
+        )
+        fitted = FITTED_COPIES * 2 * BYTES_PER_VALUE * min(n_voxels, FIT_VOXELS)
+        return per_voxel * n_voxels + fitted * (self.n_parts + n_channels)
 
     def _patch_bytes(self) -> float:
         configuration = self.settings.configuration

@@ -106,10 +106,11 @@ def divide_by_own_means(
             labels[inside] = children[0]
             continue
         sample = np.flatnonzero(inside)[:: max(int(inside.sum()) // FIT_VOXELS, 1)]
-        drawn = [values.reshape(len(values), -1)[:, sample] for values in (volume, prior[children])]
-        fitted = OwnMeans.fit(*(values.astype(np.float64) for values in drawn))
+        values = np.stack([channel.ravel()[sample] for channel in volume]).astype(np.float64)
+        drawn = np.stack([prior[part].ravel()[sample] for part in children]).astype(np.float64)
+        fitted = OwnMeans.fit(values, drawn)
         # slice by slice, so that no more than one is held in full precision
-        for z, voxels in enumerate(inside):
-            scores = fitted.scores(volume[:, z, voxels], prior[children, z][:, voxels].astype(np.float32))
-            labels[z, voxels] = np.array(children, labels.dtype)[scores.argmax(axis=0)]
+        for z, here in enumerate(inside):
+            scores = fitted.scores(volume[:, z, here], prior[children, z][:, here].astype(np.float32))
+            labels[z, here] = np.array(children, labels.dtype)[scores.argmax(axis=0)]
     return labels

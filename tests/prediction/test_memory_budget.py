@@ -1,5 +1,9 @@
 """The estimate of a prediction, term by term."""
 
+import dataclasses
+import tracemalloc
+
+import numpy as np
 import pytest
 import torch
 from small_plan import CONFIGURATION
@@ -8,6 +12,7 @@ from dd_nnunet.core.plan import LevelGroup, LevelPlan
 from dd_nnunet.networks.device import Runtime
 from dd_nnunet.prediction.memory_budget import MemoryBudget
 from dd_nnunet.prediction.predict_case import FoldEnsemble, PredictionSettings
+from dd_nnunet.regions.own_means import divide_by_own_means
 
 CPU = Runtime(torch.device("cpu"), False, "")
 
@@ -54,3 +59,24 @@ def test_what_lies_on_a_gpu_does_not_count():
     one_patch = 4 * (9 * (8 * patch + 16 * patch / 8) + 8 * 3 * patch)
     gpu = Runtime(torch.device("cuda"), False, "")
     assert needed() - needed(device=gpu) == pytest.approx(one_patch + 4 * 2 * 2000)
+
+
+def test_own_means_of_a_case_by_hand_and_measured():
+    segmenter = dataclasses.replace(CONFIGURATION.segmenter, own_means=True)
+    before, voxels = budget(), 20 * 14 * 16
+    planned = dataclasses.replace(CONFIGURATION, segmenter=segmenter)
+    after = dataclasses.replace(before, settings=dataclasses.replace(before.settings, configuration=planned))
+    found = after.bytes_to_predict((20, 14, 16), (40, 28, 32)) - before.bytes_to_predict(
+        (20, 14, 16), (40, 28, 32)
+    )
+    # the smoothed copy, the half-precision probabilities of 3 parts twice, and what is fitted: 3 parts, one channel
+    assert found == (16 + 4 + 2 * 2 * 3 + 6 * 8 * 4) * voxels
+    random = np.random.default_rng(0)
+    volume, prior = random.random((1, 64, 64, 64), dtype=np.float32), random.random((3, 64, 64, 64))
+    prior = prior.astype(np.float16)
+    tracemalloc.start()
+    divide_by_own_means(volume, prior, None, (0, 0, 0))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    # the copy and the probabilities lie outside
+    assert peak < (16 + 6 * 8 * 4) * 64**3
