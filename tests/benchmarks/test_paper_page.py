@@ -1,7 +1,9 @@
 import paper_page
 import pytest
+from paper_bench import ROWS
 from paper_criteria import FEWEST_RUNS
 from paper_row import run_of, trained
+from paper_tables import RESULTS_PAGE
 
 from dd_nnunet.storage.atomic import write_json
 
@@ -112,3 +114,10 @@ def test_a_document_gets_short_tables_between_its_markers(tmp_path):
     assert "| dd_nnunet, as planned | **0.800** | **0.500** | 1 |" in filled and "published" not in filled
     assert filled.startswith("before\n") and filled.endswith("\nafter") and "old" not in filled
     assert paper_page.fill(filled, tmp_path) == filled
+
+
+def test_the_pages_in_the_repository_are_made_of_the_rows():
+    document = RESULTS_PAGE.read_text(encoding="utf-8")
+    assert "<!-- table:" in document and paper_page.fill(document, ROWS) == document
+    for written in ROWS.glob("*.md"):
+        assert written.read_text(encoding="utf-8") == paper_page.page(ROWS / written.stem, written.stem)
