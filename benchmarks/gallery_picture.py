@@ -1,27 +1,24 @@
 """One picture per data set of the gallery: a held-out volume, its truth, and the parts of every level."""
 
-import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
+from panels import Panel, draw_panels
 
 from dd_nnunet.core.part_colours import Rgb, part_colour
 from dd_nnunet.core.plan import Plan
 from dd_nnunet.report.gallery import UNMATCHED, merge_labels
 from dd_nnunet.report.slices import (
     LabelArray,
-    RgbArray,
     cut,
     grey_levels,
     paint,
     richest_position,
     to_body_axes,
 )
-from dd_nnunet.storage.atomic import read_json, write_bytes
+from dd_nnunet.storage.atomic import read_json
 from dd_nnunet.storage.raw_dataset import find_cases, load_description
 from dd_nnunet.storage.volume import read_label_map, read_volume
 from dd_nnunet.storage.workspace import DatasetFolders
@@ -42,20 +39,10 @@ class Layer:
 
 def draw(folders: DatasetFolders, plan: Plan, fold: str, path: Path) -> None:
     """Draw the first held-out case into a PNG: every channel, the truth, the parts of all levels."""
-    panels = dict(_panels(folders, plan, fold))
-    figure = Figure(figsize=(PANEL_INCHES * len(panels), PANEL_INCHES + 0.25), layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.subplots(1, len(panels), squeeze=False)[0]
-    for axis, (title, rgb) in zip(axes, panels.items(), strict=True):
-        axis.imshow(rgb, interpolation="nearest")
-        axis.set_title(title, fontsize=9)
-        axis.set_axis_off()
-    stream = io.BytesIO()
-    figure.savefig(stream, dpi=100, format="png", pil_kwargs={"optimize": True})
-    write_bytes(path, stream.getvalue())
+    draw_panels([list(_panels(folders, plan, fold))], PANEL_INCHES, path)
 
 
-def _panels(folders: DatasetFolders, plan: Plan, fold: str) -> Iterator[tuple[str, RgbArray]]:
+def _panels(folders: DatasetFolders, plan: Plan, fold: str) -> Iterator[Panel]:
     """Title and picture, all cut at the slice that shows most of the truth (of level 1 without one)."""
     found = {
         level.level: folders.model(plan.plans_name, name)

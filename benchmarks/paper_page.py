@@ -11,6 +11,7 @@ from paper_criteria import FEWEST_RUNS, criteria_table
 from paper_data import EFFORTS, Cells, Effort, Real
 from paper_rows import TABLES, Table
 
+from dd_nnunet.core.units import counted
 from dd_nnunet.evaluation.metrics import bootstrap_interval
 from dd_nnunet.storage.atomic import read_json
 
@@ -256,4 +257,4 @@ def _violations(runs: Sequence[Row]) -> Iterator[str]:
 def _machine(run: Mapping[str, Any]) -> str:
     machine = run["machine"]
     gpu = f"{machine['gpu'] or 'a GPU that has no name here'}, " if "gpu" in machine else ""
-    return f"{gpu}{machine['cpu']}, {machine['threads']} threads, torch {machine['torch']}"
+    return f"{gpu}{machine['cpu']}, {counted(machine['threads'], 'thread')}, torch {machine['torch']}"

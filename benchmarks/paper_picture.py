@@ -7,13 +7,11 @@ the colours of the classes that they were matched with, and white where there is
 """
 
 import argparse
-import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
+from panels import Panel, draw_panels
 from paper_bench import Bench
 from paper_data import EFFORTS, Cells, Real
 from paper_rows import OURS, TABLES
@@ -29,7 +27,7 @@ from dd_nnunet.report.slices import (
     richest_position,
     to_body_axes,
 )
-from dd_nnunet.storage.atomic import read_json, write_bytes
+from dd_nnunet.storage.atomic import read_json
 from dd_nnunet.storage.raw_dataset import find_cases, load_description
 from dd_nnunet.storage.volume import read_label_map, read_volume
 
@@ -57,25 +55,10 @@ class Shown:
 def draw(bench: Bench, shown: Shown, path: Path) -> None:
     """Write the PNG."""
     rows = list(_rows(bench, shown))
-    n_columns = 2 + len(shown.lines)
-    figure = Figure(figsize=(PANEL_INCHES * n_columns, PANEL_INCHES * len(rows) + 0.3), layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.subplots(len(rows), n_columns, squeeze=False)
-    for level, (row, panels) in enumerate(zip(axes, rows, strict=True), start=1):
-        for axis, (title, rgb) in zip(row, panels, strict=True):
-            axis.imshow(rgb, interpolation="nearest")
-            axis.set_xticks([])
-            axis.set_yticks([])
-            axis.set_frame_on(False)
-            if level == 1:
-                axis.set_title(title, fontsize=9)
-        row[0].set_ylabel(f"level {level}", fontsize=9)
-    stream = io.BytesIO()
-    figure.savefig(stream, dpi=100, format="png", pil_kwargs={"optimize": True})
-    write_bytes(path, stream.getvalue())
+    draw_panels(rows, PANEL_INCHES, path, [f"level {level}" for level, _ in enumerate(rows, start=1)])
 
 
-def _rows(bench: Bench, shown: Shown) -> Iterator[list[tuple[str, RgbArray]]]:
+def _rows(bench: Bench, shown: Shown) -> Iterator[list[Panel]]:
     """Title and picture of every panel, level by level, cut at the slice that shows most of the finest truth."""
     folders = bench.folders(shown.data, shown.seed)
     description = load_description(folders)

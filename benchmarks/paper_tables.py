@@ -175,6 +175,9 @@ def _keep_trained(run: Run, seconds: float) -> None:
         diffusion.append(diffusion_seconds(own["diffusion"], run.shared_diffusion(configuration)))
         levels |= _scores(place)
         several = f"{configuration}/" if len(run.planned) > 1 else ""
+        if "pretrained" in own["diffusion"]:
+            # the checkpoint's name says which model it is, wherever the work folder lies
+            own["diffusion"]["pretrained"] = run.shared_diffusion(configuration).name
         finished |= {several + name: end for name, end in own.items()}
     features = run.planned[next(iter(run.planned))]["features"]
     found = {

@@ -7,6 +7,7 @@ from dd_nnunet.core.plan import ConfigurationPlan, Decision, Plan, Zyx
 from dd_nnunet.planning.normalization import explain_normalization
 from dd_nnunet.planning.plan_dataset import FULL_RESOLUTION
 from dd_nnunet.planning.reasons import (
+    OWN_MEANS,
     explain_effort,
     explain_reading,
     kept_features,
@@ -61,7 +62,7 @@ def _of_configuration(configuration: ConfigurationPlan) -> Stated:
     for level in configuration.levels:
         yield f"stage of level {level.level}", f"{_words(level.stages)} of {diffusion.n_stages}"
     yield "levels from objects", levels_from_objects(configuration.objects)
-    yield "own means", "in each predicted case" if segmenter.own_means else "not looked at"
+    yield "own means", OWN_MEANS if segmenter.own_means else "not looked at"
     yield "warm start", "none"  # unless there is one
     yield from ((decision.name, decision.value) for decision in explain_effort(diffusion, segmenter, ""))
 

@@ -39,6 +39,7 @@ SCALINGS = {
     "standardise": "each channel to unit variance",
     "whiten": "each component to unit variance",
 }
+OWN_MEANS = "in each predicted case"
 
 
 def product(values: Sequence[float]) -> str:
@@ -216,7 +217,7 @@ def explain_own_means(segmenter: SegmenterPlan, chosen: str) -> Iterator[Decisio
         because = (
             f"{chosen}; levels from k-means: what is bright differs between cases, and Eq. 7 is of one image"
         )
-        yield Decision("own means", "in each predicted case", because)
+        yield Decision("own means", OWN_MEANS, because)
 
 
 def explain_nesting(groups: Sequence[LevelGroup], chosen: str) -> Iterator[Decision]:

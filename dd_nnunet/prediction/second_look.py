@@ -40,7 +40,7 @@ class SecondLook:
         decided, below = [], []
         for probabilities in slices:
             if self.plan is not None:
-                decided.append(list(self.tree.decide(probabilities))[self.n_passed - 1])
+                decided.append(self.tree.decide(probabilities)[self.n_passed - 1])
             below.append(self._kept(probabilities))
         found = []
         if self.plan is not None:

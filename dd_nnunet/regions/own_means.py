@@ -12,6 +12,7 @@ computed in turn. Where noise is large against what parts differ by, σ is, and 
 the intensities do.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -105,7 +106,8 @@ def divide_by_own_means(
         if len(children) == 1 or not inside.any():
             labels[inside] = children[0]
             continue
-        sample = np.flatnonzero(inside)[:: max(int(inside.sum()) // FIT_VOXELS, 1)]
+        places = np.flatnonzero(inside)
+        sample = places[:: math.ceil(len(places) / FIT_VOXELS)]
         values = np.stack([channel.ravel()[sample] for channel in volume]).astype(np.float64)
         drawn = np.stack([prior[part].ravel()[sample] for part in children]).astype(np.float64)
         fitted = OwnMeans.fit(values, drawn)

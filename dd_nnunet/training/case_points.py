@@ -2,13 +2,13 @@
 
 import numpy as np
 import torch
-from scipy.ndimage import gaussian_filter, gaussian_gradient_magnitude
+from scipy.ndimage import gaussian_gradient_magnitude
 from torch import Tensor
 
 from dd_nnunet.core.case import FloatArray
+from dd_nnunet.regions.own_means import SMOOTHING_SD, seen_smoothly
 from dd_nnunet.training.kmeans import assign, lloyd
 
-SMOOTHING_SD = 0.7
 CALM_SHARE = 0.9
 CASE_ITERATIONS = 20
 
@@ -17,7 +17,7 @@ class CasePoints:
     """The voxels of a case as points: `values` [N,C], and which of them are `calm` [N]."""
 
     def __init__(self, target: FloatArray) -> None:
-        smooth = np.stack([gaussian_filter(channel, SMOOTHING_SD) for channel in target])
+        smooth = seen_smoothly(target)
         steepness = sum(gaussian_gradient_magnitude(channel, SMOOTHING_SD) for channel in smooth)
         self.values = torch.from_numpy(smooth.reshape(len(target), -1).T.copy())
         self.calm = torch.from_numpy((steepness <= np.quantile(steepness, CALM_SHARE)).ravel())
