@@ -1,4 +1,4 @@
-"""What deciding by the case's own means does to a trained fold's predictions: scores with it and without.
+"""What deciding by the case's own means, and leaving out small components, does to a trained fold's predictions.
 
     python benchmarks/own_means.py --work DIR -d ID -f 0 [-p ddPlans] [-c 3d_fullres]
 
@@ -23,6 +23,17 @@ from dd_nnunet.prediction.predict_case import FoldEnsemble, PredictionSettings
 from dd_nnunet.storage.atomic import read_json
 from dd_nnunet.storage.case_store import read_case
 from dd_nnunet.storage.workspace import DatasetFolders, Workspace
+
+# the share of bright-cluster's source
+COMPONENTS = 0.3
+WAYS: dict[str, dict[str, Any]] = {
+    "network": {"own_means": False},
+    "own means": {"own_means": True},
+    f"own means, components of {COMPONENTS:g} of the largest": {
+        "own_means": True,
+        "smallest_component": COMPONENTS,
+    },
+}
 
 
 def main() -> None:
@@ -57,8 +68,8 @@ def score(model: ModelFolder, folders: DatasetFolders, plans: str, fold: str) ->
     prepared = folders.prepared(plans, model.configuration_name)
     test = read_json(folders.splits_json)[int(fold)]["val"]
     found: dict[str, Any] = {}
-    for way, own_means in (("network", False), ("own means", True)):
-        segmenter = replace(planned.segmenter, own_means=own_means)
+    for way, of_the_segmenter in WAYS.items():
+        segmenter = replace(planned.segmenter, **of_the_segmenter)
         with tempfile.TemporaryDirectory() as temporary:
             homes = predict(
                 model, replace(planned, segmenter=segmenter), prepared, fold, test, Path(temporary)

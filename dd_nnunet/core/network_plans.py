@@ -228,6 +228,8 @@ class SegmenterPlan:
             the same in the mean, and the other steps need no second pass. 1 = in every step.
         own_means: in each predicted case, parts of levels that start from k-means are decided anew by the case's own
             mean intensities, with the network's probabilities as prior.
+        smallest_component: in each predicted case, connected components of such parts that have fewer voxels than this
+            share of their part's largest one go to what lies around them; 0 to 1, 0 = all stay.
     """
 
     features_per_stage: tuple[int, ...]
@@ -255,12 +257,15 @@ class SegmenterPlan:
     nested: bool = False
     invariance_interval: int = 1
     own_means: bool = False
+    smallest_component: float = 0.0
 
     def __post_init__(self) -> None:
         self._check_network()
         check_at_least(self, 1, "batch_size", "epochs", "iterations_per_epoch", "invariance_interval")
         check_above_0(self, "learning_rate")
         check_at_least(self, 0, "feature_weight", "visual_weight", "invariance_weight", "anchor_weight")
+        if not 0 <= self.smallest_component <= 1:
+            raise ValueError(f"smallest_component is {self.smallest_component:g}; 0 to 1")
         if not 0 <= self.warm_start_epochs <= self.epochs:
             raise ValueError(
                 f"warm_start_epochs is {self.warm_start_epochs}; at least 0, at most epochs = {self.epochs}"

@@ -84,11 +84,17 @@ class PartTree:
         Returns:
             Per level […] uint8, or uint16 where a level has more than 256 parts.
         """
-        found: list[Labels] = [probabilities[self.channels[0]].argmax(axis=0).astype(self._number_type)]
-        for level in range(1, self.n_levels):
-            best = self.best_within(probabilities[self.channels[level]], level)
-            found.append(chosen_within(best, found[-1]))
+        found: list[Labels] = []
+        for level, channels in enumerate(self.channels):
+            found.append(self.decide_level(probabilities[channels], level, found[-1] if found else None))
         return found
+
+    def decide_level(self, probabilities: Numbers, level: int, above: Labels | None) -> Labels:
+        """The most probable part […] of a level (0 = first) by its probabilities [K,…], in the part above if any."""
+        if above is None:
+            first: Labels = probabilities.argmax(axis=0).astype(self._number_type)
+            return first
+        return chosen_within(self.best_within(probabilities, level), above)
 
     def best_within(self, probabilities: Numbers, level: int) -> Labels:
         """For every part of the level before: which of its children is the most probable one.

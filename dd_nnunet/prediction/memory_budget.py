@@ -31,6 +31,8 @@ RESTORING_BYTES = 0.04e9
 SECOND_PASS_BYTES_PER_VOXEL = 20
 # of every prepared voxel: parts, where a part is and its voxels' places
 OWN_MEANS_BYTES_PER_VOXEL = 16
+# of every prepared voxel: parts, components and where the nearest other voxel lies
+SMALL_COMPONENTS_BYTES_PER_VOXEL = 48
 # in double precision, of the voxels that means are fitted to
 FITTED_COPIES = 6
 # of a slab that is denoised, with what it overlaps
@@ -120,7 +122,7 @@ class MemoryBudget:
             + BYTES_PER_VALUE * (n_voxels + self.n_folds * row + restored)
             + (LABEL_BYTES_PER_VOXEL + self.n_levels - 1) * math.prod(raw_zyx)
             + self._second_pass_bytes(math.prod(prepared_zyx))
-            + self._own_means_bytes(math.prod(prepared_zyx))
+            + self._divided_bytes(math.prod(prepared_zyx))
             # twice: the array and its compressed copy, which may be no smaller
             + 2 * kept * self.settings.save_probabilities
         )  # fmt: skip
@@ -135,17 +137,18 @@ class MemoryBudget:
             n_voxels, DENOISED_VOXELS
         )
 
-    def _own_means_bytes(self, n_voxels: int) -> float:
+    def _divided_bytes(self, n_voxels: int) -> float:
+        """Of levels from k-means that are decided with the whole case in sight."""
         configuration = self.settings.configuration
-        if not configuration.segmenter.own_means:
+        segmenter, n_channels = configuration.segmenter, len(configuration.normalization)
+        if not (segmenter.own_means or segmenter.smallest_component):
             return 0.0
-        n_channels = len(configuration.normalization)
         # the probabilities twice, while they are stacked
-        per_voxel = (
-            OWN_MEANS_BYTES_PER_VOXEL + BYTES_PER_VALUE * n_channels + 2 * HALF_PRECISION_BYTES * self.n_parts
-        )
-        fitted = FITTED_COPIES * 2 * BYTES_PER_VALUE * min(n_voxels, FIT_VOXELS)
-        return per_voxel * n_voxels + fitted * (self.n_parts + n_channels)
+        kept = 2 * HALF_PRECISION_BYTES * self.n_parts * n_voxels
+        fitted = FITTED_COPIES * 2 * BYTES_PER_VALUE * min(n_voxels, FIT_VOXELS) * (self.n_parts + n_channels)
+        smooth = (OWN_MEANS_BYTES_PER_VOXEL + BYTES_PER_VALUE * n_channels) * n_voxels
+        components = SMALL_COMPONENTS_BYTES_PER_VOXEL * n_voxels * (segmenter.smallest_component > 0)
+        return kept + (smooth + fitted) * segmenter.own_means + components
 
     def _patch_bytes(self) -> float:
         configuration = self.settings.configuration

@@ -9,6 +9,7 @@ from dd_nnunet.core.part_tree import Labels, chosen_within
 from dd_nnunet.core.plan import ConfigurationPlan, LevelGroup
 from dd_nnunet.regions.own_means import divide_by_own_means, seen_smoothly
 from dd_nnunet.regions.second_pass import second_pass
+from dd_nnunet.regions.small_components import absorb_small_components
 
 
 class SecondLook:
@@ -16,7 +17,7 @@ class SecondLook:
 
     Levels that start from objects get a second pass by the rules they start from, at the finest of them; coarser
     ones follow from it. Finer levels choose anew among the children of what was found: the most probable one, or,
-    where the plan says so, by the case's own means.
+    where the plan says so, by the case's own means, and without small components.
 
     Args:
         configuration: which levels get what.
@@ -30,11 +31,15 @@ class SecondLook:
         planned = [configuration.second_pass(level) for level in group.levels]
         self.n_passed = sum(plan is not None for plan in planned)
         self.plan = planned[self.n_passed - 1] if self.n_passed else None
-        self.own_means = self.n_passed < len(planned) and configuration.segmenter.own_means
+        segmenter = configuration.segmenter
+        # of finer levels, whether they are decided with the whole case in sight
+        self.divides = self.n_passed < len(planned) and (
+            segmenter.own_means or segmenter.smallest_component > 0
+        )
 
     def slices(self, slices: Iterator[FloatArray], case: PreparedCase) -> Iterator[FloatArray]:
         """Probabilities [parts of all levels,Y,X] along Z as they are, or one-hot of what was found."""
-        if not (self.plan or self.own_means) or not case.array.any():
+        if not (self.plan or self.divides) or not case.array.any():
             yield from slices
             return
         decided, below = [], []
@@ -48,11 +53,11 @@ class SecondLook:
             spacing = case.properties.prepared_spacing_zyx_mm
             parts = second_pass(parts, case.array[0], self.plan, number, spacing)
             found = [*self.tree.coarser(parts, self.n_passed - 1), parts]
-        if self.own_means:
-            found = self._by_own_means(case, below, found)
+        if self.divides:
+            found = self._divided(case, below, found)
         for z in range(case.array.shape[1]):
             levels = [labels[z] for labels in found]
-            if not self.own_means:
+            if not self.divides:
                 for best in below[z]:
                     levels.append(chosen_within(best, levels[-1]))
             yield self.tree.one_hot(levels)
@@ -60,17 +65,25 @@ class SecondLook:
     def _kept(self, probabilities: FloatArray) -> list[np.ndarray]:
         """Of a slice, what finer levels are decided by: probabilities, or of each part above its best child."""
         finer = range(self.n_passed, self.tree.n_levels)
-        if self.own_means:
+        if self.divides:
             return [probabilities[self.tree.channels[level]].astype(np.float16) for level in finer]
         return [self.tree.best_within(probabilities[self.tree.channels[level]], level) for level in finer]
 
-    def _by_own_means(
+    def _divided(
         self, case: PreparedCase, below: list[list[np.ndarray]], found: list[Labels]
     ) -> list[Labels]:
         """Parts [Z,Y,X] of all levels; what is kept of the slices is emptied on the way."""
-        smooth = seen_smoothly(case.array)
+        segmenter, spacing = self.configuration.segmenter, case.properties.prepared_spacing_zyx_mm
+        smooth = seen_smoothly(case.array) if segmenter.own_means else None
         for level in range(self.n_passed, self.tree.n_levels):
             prior = np.stack([kept.pop(0) for kept in below], axis=1)
             parents = self.tree.parents[level - 1] if level else (0,) * self.tree.n_parts[0]
-            found = [*found, divide_by_own_means(smooth, prior, found[-1] if found else None, parents)]
+            above = found[-1] if found else None
+            if smooth is None:
+                parts = self.tree.decide_level(prior, level, above)
+            else:
+                parts = divide_by_own_means(smooth, prior, above, parents)
+            if segmenter.smallest_component > 0:
+                parts = absorb_small_components(parts, above, parents, segmenter.smallest_component, spacing)
+            found = [*found, parts]
         return found

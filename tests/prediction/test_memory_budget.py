@@ -13,6 +13,7 @@ from dd_nnunet.networks.device import Runtime
 from dd_nnunet.prediction.memory_budget import MemoryBudget
 from dd_nnunet.prediction.predict_case import FoldEnsemble, PredictionSettings
 from dd_nnunet.regions.own_means import divide_by_own_means
+from dd_nnunet.regions.small_components import absorb_small_components
 
 CPU = Runtime(torch.device("cpu"), False, "")
 
@@ -61,16 +62,18 @@ def test_what_lies_on_a_gpu_does_not_count():
     assert needed() - needed(device=gpu) == pytest.approx(one_patch + 4 * 2 * 2000)
 
 
-def test_own_means_of_a_case_by_hand_and_measured():
-    segmenter = dataclasses.replace(CONFIGURATION.segmenter, own_means=True)
-    before, voxels = budget(), 20 * 14 * 16
-    planned = dataclasses.replace(CONFIGURATION, segmenter=segmenter)
+def more_with(**of_the_segmenter):
+    """Bytes per voxel."""
+    segmenter = dataclasses.replace(CONFIGURATION.segmenter, **of_the_segmenter)
+    before, planned = budget(), dataclasses.replace(CONFIGURATION, segmenter=segmenter)
     after = dataclasses.replace(before, settings=dataclasses.replace(before.settings, configuration=planned))
-    found = after.bytes_to_predict((20, 14, 16), (40, 28, 32)) - before.bytes_to_predict(
-        (20, 14, 16), (40, 28, 32)
-    )
+    shapes = (20, 14, 16), (40, 28, 32)
+    return (after.bytes_to_predict(*shapes) - before.bytes_to_predict(*shapes)) / (20 * 14 * 16)
+
+
+def test_own_means_of_a_case_by_hand_and_measured():
     # the smoothed copy, the half-precision probabilities of 3 parts twice, and what is fitted: 3 parts, one channel
-    assert found == (16 + 4 + 2 * 2 * 3 + 6 * 8 * 4) * voxels
+    assert more_with(own_means=True) == 16 + 4 + 2 * 2 * 3 + 6 * 8 * 4
     random = np.random.default_rng(0)
     volume, prior = random.random((1, 64, 64, 64), dtype=np.float32), random.random((3, 64, 64, 64))
     prior = prior.astype(np.float16)
@@ -80,3 +83,15 @@ def test_own_means_of_a_case_by_hand_and_measured():
     tracemalloc.stop()
     # the copy and the probabilities lie outside
     assert peak < (16 + 6 * 8 * 4) * 64**3
+
+
+def test_small_components_by_hand_and_measured():
+    assert more_with(smallest_component=0.3) == 2 * 2 * 3 + 48
+    assert more_with(own_means=True, smallest_component=0.3) == more_with(own_means=True) + 48
+    random = np.random.default_rng(0)
+    parts = random.integers(0, 3, (64, 64, 64)).astype(np.uint8)
+    tracemalloc.start()
+    absorb_small_components(parts, None, (0, 0, 0), 0.3, (1.0, 1.0, 1.0))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 48 * 64**3

@@ -3,6 +3,7 @@
 import dataclasses
 
 import numpy as np
+import pytest
 from small_plan import CONFIGURATION
 
 from dd_nnunet.core.case import CaseProperties, Geometry, PreparedCase
@@ -16,8 +17,10 @@ NESTED = LevelGroup(LEVELS, ((0, 1, 1),))
 SHAPE = (2, 8, 8)
 
 
-def planned(objects=None, own_means=True):
-    segmenter = dataclasses.replace(CONFIGURATION.segmenter, own_means=own_means)
+def planned(objects=None, own_means=True, smallest_component=0.0):
+    segmenter = dataclasses.replace(
+        CONFIGURATION.segmenter, own_means=own_means, smallest_component=smallest_component
+    )
     return dataclasses.replace(CONFIGURATION, levels=LEVELS, objects=objects, segmenter=segmenter)
 
 
@@ -85,3 +88,22 @@ def test_a_constant_volume_stays_what_it_was():
     slices = (probabilities[:, z] for z in range(SHAPE[0]))
     kept = np.stack(list(SecondLook(planned(), NESTED).slices(slices, case)), axis=1)
     assert np.array_equal(kept, probabilities)
+
+
+@pytest.mark.parametrize("own_means", [False, True])
+def test_small_components_go_to_their_siblings_and_finer_levels_follow(own_means):
+    columns = image()
+    columns[0, 0, 0] = 0.9
+    case, probabilities = case_of(columns), unsure(columns).astype(np.float32)
+
+    def found(share):
+        slices = (probabilities[:, z] for z in range(SHAPE[0]))
+        look = SecondLook(planned(own_means=own_means, smallest_component=share), NESTED)
+        decided = np.stack(list(look.slices(slices, case)), axis=1)
+        return np.stack([decided[:2].argmax(axis=0), decided[2:].argmax(axis=0)])
+
+    kept, without = found(0.0), found(0.5)
+    assert (kept[:, 0, 0, 0] > 0).all() and (without[:, 0, 0, 0] == 0).all()
+    if own_means:
+        kept[:, 0, 0, 0] = 0
+        assert np.array_equal(kept, without)
