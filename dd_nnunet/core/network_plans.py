@@ -228,8 +228,8 @@ class SegmenterPlan:
             the same in the mean, and the other steps need no second pass. 1 = in every step.
         own_means: in each predicted case, parts of levels that start from k-means are decided anew by the case's own
             mean intensities, with the network's probabilities as prior.
-        smallest_component: in each predicted case, connected components of such parts that have fewer voxels than this
-            share of their part's largest one go to what lies around them; 0 to 1, 0 = all stay.
+        smallest_component: in each predicted case, connected components of such parts go to what lies around them if
+            they have fewer voxels than this share of the part's largest one; 0 to 1, 0 = all stay.
     """
 
     features_per_stage: tuple[int, ...]
