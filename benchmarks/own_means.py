@@ -7,21 +7,16 @@ held-out cases are predicted. Nothing is trained here, and nothing is written in
 """
 
 import argparse
-import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from gallery_rows import commit
 from measuring import RESULTS, machine, write_result
+from predicting import predicted_summaries
 
-from dd_nnunet.core.plan import ConfigurationPlan
-from dd_nnunet.evaluation.folder import EvaluationRules, evaluate_levels
-from dd_nnunet.networks.device import choose_runtime
 from dd_nnunet.prediction.model_folder import ModelFolder
-from dd_nnunet.prediction.predict_case import FoldEnsemble, PredictionSettings
 from dd_nnunet.storage.atomic import read_json
-from dd_nnunet.storage.case_store import read_case
 from dd_nnunet.storage.workspace import DatasetFolders, Workspace
 
 # the share of bright-cluster's source
@@ -66,22 +61,10 @@ def score(model: ModelFolder, folders: DatasetFolders, plans: str, fold: str) ->
     """Level -> way -> protocol -> Dice, and HD95 of foreground classes."""
     planned = model.configuration
     prepared = folders.prepared(plans, model.configuration_name)
-    test = read_json(folders.splits_json)[int(fold)]["val"]
     found: dict[str, Any] = {}
     for way, of_the_segmenter in WAYS.items():
-        segmenter = replace(planned.segmenter, **of_the_segmenter)
-        with tempfile.TemporaryDirectory() as temporary:
-            homes = predict(
-                model, replace(planned, segmenter=segmenter), prepared, fold, test, Path(temporary)
-            )
-            summaries = evaluate_levels(
-                homes,
-                folders.labels_tr,
-                model.description,
-                {level.level: level.n_parts for level in planned.levels},
-                EvaluationRules(tuple(test)),
-            )
-        for number, summary in summaries.items():
+        changed = replace(planned, segmenter=replace(planned.segmenter, **of_the_segmenter))
+        for number, summary in predicted_summaries([model], changed, folders, prepared, fold).items():
             protocols = summary["protocols"]
             row = {protocol: round(protocols[protocol]["dice"], 4) for protocol in ("hsu", "strict")}
             row["per_class"] = {
@@ -91,23 +74,6 @@ def score(model: ModelFolder, folders: DatasetFolders, plans: str, fold: str) ->
             found.setdefault(f"level{number}", {})[way] = row
             print(number, way, row, flush=True)
     return found
-
-
-def predict(
-    model: ModelFolder, planned: ConfigurationPlan, prepared: Path, fold: str, cases: list[str], home: Path
-) -> dict[int, Path]:
-    """Write the parts of some cases at every level; level -> folder."""
-    homes = {level: home / f"level{level.level}" for level in planned.levels}
-    runtime = choose_runtime("cpu", planned.precision)
-    for group in planned.groups:
-        networks = [model.segmenter(fold, group, runtime)]
-        ensemble = FoldEnsemble(networks, PredictionSettings(planned, runtime), group)
-        for case_id in cases:
-            paths = {
-                level: homes[level] / f"{case_id}{model.description.file_ending}" for level in group.levels
-            }
-            ensemble.write(read_case(prepared, case_id), paths)
-    return {level.level: path for level, path in homes.items()}
 
 
 if __name__ == "__main__":

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 from paper_data import Edit, Edits, same_steps
 
+from dd_nnunet.evaluation.baselines.bright_cluster import SMALLEST_SHARE
+
 OURS, PAPER = "ours", "paper"
 TRAINING_FREE = ("kmeans", "denoise-kmeans", "objects")
 ON_FEATURES = ("feat-kmeans", "feat-gmm")
@@ -20,6 +22,7 @@ class Variant:
         flags: of the planner; empty = our plan, edited.
         edits: (part of the configuration, key or "" for the part itself) -> new value.
         teacher: the line whose parts of the training cases are its labels.
+        networks_of: the line, before it in its table, whose networks it predicts with; nothing is trained.
     """
 
     name: str
@@ -27,6 +30,7 @@ class Variant:
     flags: tuple[str, ...] = ()
     edits: Edits | None = None
     teacher: str = ""
+    networks_of: str = ""
 
 
 @dataclass(frozen=True)
@@ -114,6 +118,9 @@ LADDER = (
 OTHERWISE = (
     AS_PLANNED,
     Variant("whitened", "features whitened", edits={("features", "scaling"): "whiten"}),
+    Variant(
+        "every-step", "Eq. 8 in every step, weighed once", edits={("segmenter", "invariance_interval"): 1}
+    ),
     Variant("no-feature", "λ_f = 0", edits={("segmenter", "feature_weight"): 0.0}),
     Variant("no-visual", "λ_v = 0", edits={("segmenter", "visual_weight"): 0.0}),
     Variant("no-invariance", "λ_inv = 0", edits={("segmenter", "invariance_weight"): 0.0}),
@@ -208,9 +215,18 @@ TABLES = (
     Table(
         "flair",
         "Whole tumours in FLAIR (the paper's Table 3)",
-        "Every case held out once; the part that matches the whole tumour best.",
+        "Every case held out once; the part that matches the whole tumour best. Small components are left out by the "
+        f"share of `bright-cluster`, {SMALLEST_SHARE:g} of the largest.",
         "real",
-        (AS_PLANNED,),
+        (
+            AS_PLANNED,
+            Variant(
+                "components",
+                "small components left out",
+                edits={("segmenter", "smallest_component"): SMALLEST_SHARE},
+                networks_of=OURS,
+            ),
+        ),
         ("kmeans", "denoise-kmeans", *RULES),
     ),
 )

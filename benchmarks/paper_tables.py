@@ -23,15 +23,16 @@ from measuring import machine
 from paper_bench import ROWS, Bench, make_data
 from paper_criteria import SCALES
 from paper_data import EFFORTS, Cells, Real
-from paper_ensemble import ensemble_summaries
 from paper_page import fill, page
 from paper_plans import make_plan, plan_sha256
 from paper_rows import ON_FEATURES, OURS, TABLES, Table, Variant, ensemble_name
 from paper_student import teach, train_cases
+from predicting import predicted_summaries
 
 from dd_nnunet.core.plan import Plan
 from dd_nnunet.networks.checkpoint import load_checkpoint, save_checkpoint
 from dd_nnunet.networks.device import list_devices
+from dd_nnunet.prediction.model_folder import ModelFolder
 from dd_nnunet.storage.atomic import read_json, read_record, write_json, write_text
 from dd_nnunet.storage.case_store import sha256_of_record
 
@@ -238,27 +239,32 @@ def run_baseline(bench: Bench, data: Cells | Real, method: str, seed: int) -> No
 
 def average_seeds(bench: Bench, data: Cells | Real, line: str, seeds: Sequence[int]) -> None:
     """Score the mean of a line's networks of several seeds, unless that is kept already."""
-    folders = [bench.folders(data, seed) for seed in seeds]
-    assert folders[0].raw is not None
-    (configuration,) = read_json(folders[0].plans_json(line))["configurations"]
     for fold in data.folds:
         variant = Variant(ensemble_name(line), f"{line}, seeds averaged")
         run = Run(bench, data, variant, line, seeds[0], fold, tuple(seeds))
-        if run.is_kept():
-            continue
-        split = read_json(folders[0].splits_json)[int(fold)]
-        prepared, raw = folders[0].prepared(line, configuration), folders[0].raw
-        started = time.monotonic()
-        summaries = ensemble_summaries(
-            [its.model(line, configuration) for its in folders],
-            prepared,
-            fold,
-            split["train"],
-            split["val"],
-            raw / "labelsTr",
-        )
-        levels = {str(level): scores_of(summary) for level, summary in summaries.items()}
-        run.keep({"levels": levels, "seconds": round(time.monotonic() - started, 1)})
+        if not run.is_kept():
+            _predict(run, line)
+
+
+def predict_line(bench: Bench, data: Cells | Real, variant: Variant, seed: int) -> None:
+    """Score every fold of what another line's networks say with this line's plan, unless that is kept already."""
+    for fold in data.folds:
+        run = Run(bench, data, variant, variant.name, seed, fold)
+        if not run.is_kept():
+            _predict(run, variant.networks_of)
+
+
+def _predict(run: Run, networks_of: str) -> None:
+    """With the networks of a line, of all seeds if they are averaged."""
+    started, levels = time.monotonic(), {}
+    plan = read_record(Plan, run.plan)
+    for configuration, planned in plan.configurations.items():
+        all_folders = [run.bench.folders(run.data, seed) for seed in run.averaged or (run.seed,)]
+        models = [ModelFolder.open(folders.model(networks_of, configuration)) for folders in all_folders]
+        prepared = all_folders[0].prepared(networks_of, configuration)
+        summaries = predicted_summaries(models, planned, all_folders[0], prepared, run.fold)
+        levels |= {str(level): scores_of(summary) for level, summary in summaries.items()}
+    run.keep({"levels": levels, "seconds": round(time.monotonic() - started, 1)})
 
 
 def _scores(place: Path) -> dict[str, Any]:
@@ -299,7 +305,8 @@ def make_table(bench: Bench, table: Table, seeds: Sequence[int]) -> None:
         for seed in seeds:
             for variant in table.variants:
                 if make_plan(bench, data, variant):
-                    train_line(bench, data, variant, seed)
+                    make_line = predict_line if variant.networks_of else train_line
+                    make_line(bench, data, variant, seed)
             for method in table.baselines:
                 run_baseline(bench, data, method, seed if method in ON_FEATURES else bench.effort.seeds[0])
         if table.ensemble and len(seeds) > 1:

@@ -11,7 +11,7 @@ from matplotlib.image import imread
 from paper_bench import Bench
 from paper_data import EFFORTS, REGULAR32, Cells
 from paper_plans import edit_plan, plan_sha256
-from paper_rows import TABLES, Table
+from paper_rows import TABLES, Table, Variant
 from paper_tables import Run
 
 from dd_nnunet.networks.checkpoint import load_checkpoint, save_checkpoint
@@ -96,7 +96,9 @@ def test_a_table_is_made_and_goes_on_where_it_stopped(tmp_path, monkeypatch, cap
     )
     for module in (paper_bench, paper_tables, paper_page, paper_picture):
         monkeypatch.setattr(module, "EFFORTS", {"tiny": effort})
-    lines = (VARIANTS["paper"], VARIANTS["ours"], VARIANTS["released_no_squares"], VARIANTS["student"])
+    others = (VARIANTS["released_no_squares"], VARIANTS["student"])
+    once = Variant("once", "no second pass", edits={("objects", "second_pass"): False}, networks_of="ours")
+    lines = (VARIANTS["paper"], VARIANTS["ours"], *others, once)
     table = Table("ladder", "A table", "Asked.", "ablation", lines, ("kmeans", "feat-kmeans"), "ours")
     for module in (paper_tables, paper_page):
         monkeypatch.setattr(module, "TABLES", (table,))
@@ -110,12 +112,13 @@ def test_a_table_is_made_and_goes_on_where_it_stopped(tmp_path, monkeypatch, cap
     # of each seed; paper and its departure share a diffusion model, and the student has its teacher's
     assert len(list((tmp_path / "work" / "diffusion").glob("*.pth"))) == 4
     rows = (tmp_path / "rows" / "tiny" / "regular24" / f"{line.name}.json" for line in lines)
-    paper, _, released, student = (read_json(path)["runs"]["seed 0, fold 0"] for path in rows)
+    paper, _, released, student, once_row = (read_json(path)["runs"]["seed 0, fold 0"] for path in rows)
     assert "seconds" in paper["finished"]["diffusion"] and "seconds" not in released["finished"]["diffusion"]
     assert paper["diffusion_seconds"] == released["diffusion_seconds"]
     text = (tmp_path / "rows" / "tiny.md").read_text(encoding="utf-8")
     assert all(f"| {line.about} |" in text for line in lines) and "| feat-kmeans |" in text
-    assert student["levels"] != run["levels"]
+    assert student["levels"] != run["levels"] != once_row["levels"]
+    assert "finished" not in once_row and len(once_row["levels"]["1"]["per_image"]) == 2
     averaged = read_json(tmp_path / "rows" / "tiny" / "regular24" / "ours-ensemble.json")["runs"]
     assert list(averaged) == ["seed 0 1, fold 0"]
     assert sorted(averaged["seed 0 1, fold 0"]["levels"]) == ["1", "2", "3"]
