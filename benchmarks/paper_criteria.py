@@ -11,7 +11,7 @@ from dd_nnunet.storage.atomic import read_json
 
 FEWEST_RUNS = 8
 # of a run's features: where these differ, so do the scales of explained variances
-SCALES = ("visual_target", "scaling", "n_components")
+SCALES = ("visual_target", "scaling", "n_components", "timesteps", "n_draws")
 # criteria and Dice of each run
 Scored = list[tuple[dict[str, float], float]]
 NAMES: Mapping[str, str] = {
@@ -28,7 +28,8 @@ NAMES: Mapping[str, str] = {
 def criteria_table(folder: Path) -> str:
     """Spearman's rank correlation of each criterion with strict Dice, as Markdown.
 
-    Within groups of runs whose criteria are on one scale: of one visual target, scaling and number of components.
+    Within groups of runs whose criteria are on one scale: of the same features and visual target. Runs with the same
+    criteria are of the same network, predicted in other ways: it counts once.
 
     Args:
         folder: of the data set, a JSON file per line.
@@ -52,15 +53,16 @@ def criteria_table(folder: Path) -> str:
 
 def _large_groups(folder: Path) -> dict[str, list[Scored]]:
     """Level -> groups of at least eight runs, each run with its criteria and Dice, where it has one."""
-    found: dict[str, dict[tuple[Any, ...], Scored]] = {}
+    found: dict[str, dict[str, dict[str, tuple[dict[str, float], float]]]] = {}
     for path in sorted(folder.glob("*.json")):
         for run in read_json(path)["runs"].values():
             for level, criteria in _criteria(run):
                 if (dice := run["levels"][level]["strict"]) is not None:
-                    group = tuple(run["features"][key] for key in SCALES)
-                    found.setdefault(level, {}).setdefault(group, []).append((criteria, dice))
+                    told = [run["features"][key] for key in SCALES] + run["features"]["stages"][level]
+                    network = str(sorted(criteria.items()))
+                    found.setdefault(level, {}).setdefault(str(told), {})[network] = (criteria, dice)
     return {
-        level: [group for group in groups.values() if len(group) >= FEWEST_RUNS]
+        level: [list(group.values()) for group in groups.values() if len(group) >= FEWEST_RUNS]
         for level, groups in found.items()
     }
 

@@ -1,6 +1,6 @@
 """What the tables of the paper are made with: data sets, and how much is spent on them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,6 +69,7 @@ class Effort:
         main, ablation, real: data of the tables.
         seeds: of training.
         one_seed: tables that are made with the first of them alone.
+        left_out: tables that are not made.
     """
 
     because: str
@@ -78,12 +79,17 @@ class Effort:
     real: tuple[Real, ...]
     seeds: tuple[int, ...] = (0, 1, 2)
     one_seed: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
     lengths: Edits | None = None
     own_lengths: bool = False
 
     def seeds_of(self, table: str) -> tuple[int, ...]:
         """Of a table, by its key."""
         return self.seeds[:1] if table in self.one_seed else self.seeds
+
+    def tables(self, keys: Iterable[str]) -> tuple[str, ...]:
+        """Which of some tables are made."""
+        return tuple(key for key in keys if key not in self.left_out)
 
     def data(self, which: str) -> tuple[Cells | Real, ...]:
         """Of a table, by its `data`."""
@@ -104,6 +110,15 @@ def same_steps(configuration: Configuration) -> int:
 def hundred_epochs(configuration: Configuration) -> int:
     """The paper's, per level."""
     return 100 * _times_longer(configuration)
+
+
+def two_stages(configuration: Configuration) -> list[dict[str, Any]]:
+    """The levels, each fed by its stage and the next finer one."""
+    n_stages = len(configuration["diffusion"]["kernel_sizes_zyx"])
+    return [
+        level | {"stages": sorted({*level["stages"], min(max(level["stages"]) + 1, n_stages)})}
+        for level in configuration["levels"]
+    ]
 
 
 def half(part: str, key: str) -> Callable[[Configuration], int]:
@@ -135,6 +150,7 @@ EFFORTS: Mapping[str, Effort] = {
         ablation=(REGULAR32,),
         real=(FLAIR,),
         one_seed=("stages", "released", "times", "flair"),
+        left_out=("flair-losses",),
     ),
     "gpu": Effort(
         because="one GPU of 24 GB or more",

@@ -43,7 +43,8 @@ def make_plan(bench: Bench, data: Cells | Real, variant: Variant) -> bool:
         return False
     if not target.exists() and variant.flags:
         draft = _draft(bench, folders, variant.name, *variant.flags)
-        _put_in_place(draft, target, lengths_of(bench.effort, ours, draft))
+        edits = {**lengths_of(bench.effort, ours, draft), **(variant.edits or {})}
+        _put_in_place(draft, target, edits)
     elif not target.exists():
         edit_plan(ours, target, variant.edits or {})
     configurations = read_json(target)["configurations"]

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from paper_data import Edit, Edits, same_steps
+from paper_data import Edit, Edits, same_steps, two_stages
 
 from dd_nnunet.evaluation.baselines.bright_cluster import SMALLEST_SHARE
 
@@ -19,8 +19,8 @@ class Variant:
     Args:
         name: of its plan.
         about: what the line says.
-        flags: of the planner; empty = our plan, edited.
-        edits: (part of the configuration, key or "" for the part itself) -> new value.
+        flags: of the planner; empty = our plan.
+        edits: of that plan, (part of the configuration, key or "" for the part itself) -> new value.
         teacher: the line whose parts of the training cases are its labels.
         networks_of: the line, before it in its table, whose networks it predicts with; nothing is trained.
     """
@@ -91,8 +91,12 @@ def _from_scratch(kept: str) -> dict[tuple[str, str], Edit]:
     return edits
 
 
-PAPER_SETTINGS = Variant(PAPER, "the paper's settings (`-pl paper`)", ("-pl", "paper"))
+PAPER_SETTINGS = Variant(
+    PAPER, "the paper's settings (`-pl paper`), with our sizes and rates", ("-pl", "paper")
+)
 AS_PLANNED = Variant(OURS, "dd_nnunet, as planned")
+ON_FLAIR = ("-pl", "paper", "--parts", "3", "--stages", "2")
+PAPER_ON_FLAIR = Variant("paper-flair", "the paper's settings for FLAIR, with our sizes and rates", ON_FLAIR)
 LADDER = (
     PAPER_SETTINGS,
     Variant(
@@ -118,6 +122,7 @@ LADDER = (
 OTHERWISE = (
     AS_PLANNED,
     Variant("whitened", "features whitened", edits={("features", "scaling"): "whiten"}),
+    Variant("two-stages", "levels fed by the next finer stage too", edits={("levels", ""): two_stages}),
     Variant(
         "every-step", "Eq. 8 in every step, weighed once", edits={("segmenter", "invariance_interval"): 1}
     ),
@@ -142,15 +147,21 @@ TIMES = tuple(
         edits={**WARM_STARTED, ("features", "timesteps"): (timestep,)},
     )
     for timestep in (25, 50, 100, 140)
+) + (
+    Variant(
+        "t100-one-draw",
+        "t = 100, one draw",
+        edits={**WARM_STARTED, ("features", "timesteps"): (100,), ("features", "n_draws"): 1},
+    ),
 )
 
 TABLES = (
     Table(
         "methods",
         "Methods (the paper's Table 1)",
-        "Everything from the untouched plan, beside the rivals on the same test cells.",
+        "Everything from the untouched plan, beside the paper's settings and the rivals on the same test cells.",
         "main",
-        (AS_PLANNED,),
+        (AS_PLANNED, PAPER_SETTINGS),
         (*TRAINING_FREE, *ON_FEATURES),
         ensemble=OURS,
     ),
@@ -227,6 +238,23 @@ TABLES = (
                 networks_of=OURS,
             ),
         ),
-        ("kmeans", "denoise-kmeans", *RULES),
+        ("kmeans", "denoise-kmeans", *RULES, *ON_FEATURES),
+    ),
+    Table(
+        "flair-losses",
+        "Losses left out on FLAIR (ablation rows of the paper's Table 3)",
+        "The paper's settings with K = 3 by stage 2, and with one λ = 0 at a time.",
+        "real",
+        (
+            PAPER_ON_FLAIR,
+            *(
+                Variant(f"paper-no-{loss}", f"λ of the {loss} loss = 0", ON_FLAIR, {("segmenter", key): 0.0})
+                for loss, key in (
+                    ("invariance", "invariance_weight"),
+                    ("feature", "feature_weight"),
+                    ("visual", "visual_weight"),
+                )
+            ),
+        ),
     ),
 )

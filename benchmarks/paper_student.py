@@ -50,7 +50,7 @@ def parts_of(model: ModelFolder, fold: str, prepared: Path, case_id: str) -> Par
     """Parts [level,Z,Y,X] after the second pass, padded to a patch as the training labels are: by mirroring."""
     planned = model.configuration
     (group,) = planned.groups
-    runtime = choose_runtime("cpu", planned.precision)
+    runtime = choose_runtime("auto", planned.precision)
     ensemble = FoldEnsemble(
         [model.segmenter(fold, group, runtime)], PredictionSettings(planned, runtime), group
     )

@@ -31,7 +31,7 @@ from predicting import predicted_summaries
 
 from dd_nnunet.core.plan import Plan
 from dd_nnunet.networks.checkpoint import load_checkpoint, save_checkpoint
-from dd_nnunet.networks.device import list_devices
+from dd_nnunet.networks.device import choose_runtime, list_devices
 from dd_nnunet.prediction.model_folder import ModelFolder
 from dd_nnunet.storage.atomic import read_json, read_record, write_json, write_text
 from dd_nnunet.storage.case_store import sha256_of_record
@@ -132,8 +132,9 @@ def train_line(bench: Bench, data: Cells | Real, variant: Variant, seed: int) ->
             continue
         if variant.teacher:
             _teach(run, replace(run, plans_name=variant.teacher))
-        seconds = sum(_train_configuration(run, configuration) for configuration in run.planned)
-        _keep_trained(run, seconds)
+        for configuration in run.planned:
+            _train_configuration(run, configuration)
+        _keep_trained(run)
         for configuration in run.planned:
             shared = run.shared_diffusion(configuration)
             if not shared.exists():
@@ -142,8 +143,8 @@ def train_line(bench: Bench, data: Cells | Real, variant: Variant, seed: int) ->
                 shutil.rmtree(run.place(configuration) / "features", ignore_errors=True)
 
 
-def _train_configuration(run: Run, configuration: str) -> float:
-    """Seconds that it took, with a diffusion model of another line where there is one."""
+def _train_configuration(run: Run, configuration: str) -> None:
+    """With a diffusion model of another line where there is one."""
     shared, started = run.shared_diffusion(configuration), run.place(configuration) / "diffusion"
     if run.line.teacher:
         # it is laid ready with how it was made
@@ -154,7 +155,7 @@ def _train_configuration(run: Run, configuration: str) -> float:
     if not given and started.exists():
         print(f"{run.place(configuration)}: goes on")
     which = (run.data.folder, configuration, run.fold, "-p", run.plans_name, "--seed", str(run.seed))
-    return run.bench.commands(run.seed).run("train", *which, *given)
+    run.bench.commands(run.seed).run("train", *which, *given)
 
 
 def _teach(run: Run, teacher: Run) -> None:
@@ -166,7 +167,7 @@ def _teach(run: Run, teacher: Run) -> None:
         teach(*models, prepared, run.fold, train)
 
 
-def _keep_trained(run: Run, seconds: float) -> None:
+def _keep_trained(run: Run) -> None:
     """One record of all configurations; their networks are told apart by name where there are several."""
     levels, finished, versions, diffusion = {}, {}, {}, []
     for configuration in run.planned:
@@ -180,17 +181,22 @@ def _keep_trained(run: Run, seconds: float) -> None:
             # the checkpoint's name says which model it is, wherever the work folder lies
             own["diffusion"]["pretrained"] = run.shared_diffusion(configuration).name
         finished |= {several + name: end for name, end in own.items()}
-    features = run.planned[next(iter(run.planned))]["features"]
     found = {
         "levels": levels,
-        "seconds": seconds,
         "diffusion_seconds": None if None in diffusion else sum(filter(None, diffusion)),
-        "features": {key: features[key] for key in SCALES},
+        "features": read_features(run.planned),
         "finished": finished,
         "collapsed": collapsed_levels(finished),
         "versions": versions,
     }
     run.keep(found, *(end["device"] for end in finished.values()))
+
+
+def read_features(planned: Mapping[str, Any]) -> dict[str, Any]:
+    """What the losses compared with, as far as criteria depend on it: of all levels, and the stages of each."""
+    of_all = next(iter(planned.values()))["features"]
+    stages = {str(level["level"]): level["stages"] for its in planned.values() for level in its["levels"]}
+    return {key: of_all[key] for key in SCALES} | {"stages": dict(sorted(stages.items()))}
 
 
 def diffusion_seconds(finished: Mapping[str, Any], shared: Path) -> float | None:
@@ -264,7 +270,8 @@ def _predict(run: Run, networks_of: str) -> None:
         prepared = all_folders[0].prepared(networks_of, configuration)
         summaries = predicted_summaries(models, planned, all_folders[0], prepared, run.fold)
         levels |= {str(level): scores_of(summary) for level, summary in summaries.items()}
-    run.keep({"levels": levels, "seconds": round(time.monotonic() - started, 1)})
+    device = choose_runtime("auto", next(iter(plan.configurations.values())).precision).because
+    run.keep({"levels": levels, "seconds": round(time.monotonic() - started, 1)}, device)
 
 
 def _scores(place: Path) -> dict[str, Any]:
@@ -329,7 +336,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--work", type=Path, help="raw, prepared and trained data go there")
     parser.add_argument("--effort", choices=tuple(EFFORTS), default="cpu-small", help="default: cpu-small")
-    parser.add_argument("--tables", nargs="+", choices=keys, default=keys, help="default: all")
+    parser.add_argument("--tables", nargs="+", choices=keys, help="default: those of the effort")
     parser.add_argument("--seeds", nargs="+", type=int, help="default: those of the effort")
     parser.add_argument("--real", type=Path, help="folder with Dataset901_TinyFLAIR")
     parser.add_argument("--rows", type=Path, default=ROWS, help="where results lie")
@@ -339,7 +346,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         parser.error("--work is needed")
     bench = Bench(args.work or Path(), args.effort, args.real, args.rows)
     for table in TABLES:
-        if table.key in args.tables and not args.page_only:
+        if table.key in (args.tables or bench.effort.tables(keys)) and not args.page_only:
             make_table(bench, table, args.seeds or bench.effort.seeds_of(table.key))
             _write_page(bench)
     _write_page(bench)

@@ -36,7 +36,7 @@ def predicted_summaries(
     """
     split = read_json(folders.splits_json)[int(fold)]
     description = models[0].description
-    runtime = choose_runtime("cpu", planned.precision)
+    runtime = choose_runtime("auto", planned.precision)
     with tempfile.TemporaryDirectory() as temporary:
         homes = {level: Path(temporary) / f"level{level.level}" for level in planned.levels}
         for group in planned.groups:

@@ -84,6 +84,8 @@ class ConfigurationPlan:
             return
         if len(self.normalization) > 1:
             raise ValueError(f"objects goes with one channel, not {len(self.normalization)}")
+        if not self.segmenter.warm_start_epochs:
+            raise ValueError("objects goes with a warm start; segmenter.warm_start_epochs from 1")
         for level in self.levels:
             if self.starts_from_objects(level) and level.n_parts != self.objects.n_parts[level.level - 1]:
                 raise ValueError(

@@ -201,7 +201,8 @@ class SegmenterPlan:
         batch_size: patches per iteration.
         epochs: all epochs, the warm start included.
         iterations_per_epoch: optimizer steps per epoch.
-        warm_start_epochs: epochs of cross-entropy on k-means pseudo-labels before the losses; at most `epochs`.
+        warm_start_epochs: epochs that copy the starting labels alone (objects or k-means parts; Dice and
+            cross-entropy) before the losses; at most `epochs`.
         learning_rate: of Adam; above 0.
         feature_weight: λ_f of Eq. 4; no weight is below 0.
         visual_weight: λ_v of Eq. 4.
@@ -213,8 +214,8 @@ class SegmenterPlan:
         recipe: "full": the rate falls with a cosine, gradients are clipped, patches are mirrored and changed
             photometrically, mirrored copies are averaged in prediction, dead parts are seeded again; "plain": nothing
             of that.
-        kept_epoch: "alive": the most living parts come first, then certainty (mean largest part probability of up to
-            16 training cases); "certain": certainty alone, of all training cases.
+        kept_epoch: "alive": the most living parts come first, then the losses before the warm start, then certainty
+            (mean largest part probability of up to 16 training cases); "certain": certainty alone, of all of them.
         invariance: the denominator of Eq. 8 sums "squares", or the "masks" themselves.
         feature_grid: where cells stand when features are up-sampled: in the "centres" of the voxels they cover, or
             spread such that the outermost ones stand on the "corners" of the volume.
@@ -266,6 +267,10 @@ class SegmenterPlan:
         check_at_least(self, 0, "feature_weight", "visual_weight", "invariance_weight", "anchor_weight")
         if not 0 <= self.smallest_component <= 1:
             raise ValueError(f"smallest_component is {self.smallest_component:g}; 0 to 1")
+        if self.anchor_weight and not self.warm_start_epochs:
+            raise ValueError(
+                f"anchor_weight is {self.anchor_weight:g} without a warm start; 0, or warm_start_epochs from 1"
+            )
         if not 0 <= self.warm_start_epochs <= self.epochs:
             raise ValueError(
                 f"warm_start_epochs is {self.warm_start_epochs}; at least 0, at most epochs = {self.epochs}"

@@ -27,7 +27,7 @@ def nested_consistency(masks: Tensor, parents: Sequence[int], h: Representation,
         masks: [B,K,Z,Y,X] of the children of all parts, summing to 1 over K.
         parents: of each child, the part it lies in.
         h: the representation.
-        scale_free: divide each by V_p. Otherwise it is what these parts contribute to Eq. 5.
+        scale_free: divide each by V_p. Otherwise it is what these parts contribute to Eq. 5, of cells to its bound.
 
     Returns:
         [B] per image; with `scale_free` in [0,1]. Parts of less than a voxel, and parts with one child, do not count.

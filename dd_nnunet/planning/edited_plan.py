@@ -9,6 +9,7 @@ from dd_nnunet.planning.plan_dataset import FULL_RESOLUTION
 from dd_nnunet.planning.reasons import (
     OWN_MEANS,
     explain_effort,
+    explain_nesting,
     explain_reading,
     kept_features,
     levels_from_objects,
@@ -63,6 +64,9 @@ def _of_configuration(configuration: ConfigurationPlan) -> Stated:
         yield f"stage of level {level.level}", f"{_words(level.stages)} of {diffusion.n_stages}"
     yield "levels from objects", levels_from_objects(configuration.objects)
     yield "own means", OWN_MEANS if segmenter.own_means else "not looked at"
+    yield "recipe", segmenter.recipe
+    yield "parent of each part", "none: a network per level"  # unless levels nest
+    yield from ((decision.name, decision.value) for decision in explain_nesting(configuration.groups, ""))
     yield "warm start", "none"  # unless there is one
     yield from ((decision.name, decision.value) for decision in explain_effort(diffusion, segmenter, ""))
 

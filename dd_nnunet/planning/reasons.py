@@ -40,6 +40,10 @@ SCALINGS = {
     "whiten": "each component to unit variance",
 }
 OWN_MEANS = "in each predicted case"
+KEPT_EPOCHS = {
+    "alive": "the epoch with the most living parts, of equal ones the surest",
+    "certain": "the surest epoch",
+}
 
 
 def product(values: Sequence[float]) -> str:
@@ -70,7 +74,8 @@ def explain_networks(nets: Networks, task: Task, preset: Preset, budget: Budget)
     yield Decision(
         "down-samplings",
         f"{_halvings(nets.segmenter)} (diffusion {_halvings(nets.diffusion)})",
-        "an axis is halved while it has 8 cells and is not twice as coarse as the finest; "
+        _by_axis(nets.segmenter)
+        + "an axis is halved while it has 8 cells and is not twice as coarse as the finest; "
         f"the diffusion U-Net has at most {MAX_DIFFUSION_RESOLUTIONS} resolutions, as in the paper",
     )
     narrowed = f", divided by {nets.channel_divisor} to fit {memory}" if nets.channel_divisor > 1 else ""
@@ -101,6 +106,20 @@ def explain_networks(nets: Networks, task: Task, preset: Preset, budget: Budget)
 
 def _halvings(shape: UNetShape) -> int:
     return sum(math.prod(stride) > 1 for stride in shape.strides_zyx)
+
+
+def _by_axis(shape: UNetShape) -> str:
+    """How often each axis is halved, and where convolutions are flat, if axes differ."""
+    halved = [sum(stride[axis] > 1 for stride in shape.strides_zyx) for axis in range(3)]
+    flat = [sum(kernel[axis] == 1 for kernel in shape.kernel_sizes_zyx) for axis in range(3)]
+    told = (
+        [f"{axis} {n} times" for axis, n in zip("zyx", halved, strict=True)] if len(set(halved)) > 1 else []
+    )
+    text = f"{', '.join(told)}; " if told else ""
+    for axis, n in zip("zyx", flat, strict=True):
+        if n:
+            text += f"convolutions do not reach along {axis} at the finest {counted(n, 'resolution')}; "
+    return text
 
 
 def _why_this_patch(nets: Networks, task: Task, preset: Preset, budget: Budget) -> str:
@@ -255,7 +274,7 @@ def explain_effort(
         f"{segmenter.epochs} epochs x {segmenter.iterations_per_epoch}, rate {segmenter.learning_rate:g}",
         f"{chosen}{_how_long(segmenter.iterations_per_epoch, per_epoch)}"
         f"{_more_epochs(segmenter, preset)}; "
-        f"{segmenter.warm_start_epochs} of the epochs are warm start",
+        f"{segmenter.warm_start_epochs} of the epochs are warm start; kept is {KEPT_EPOCHS[segmenter.kept_epoch]}",
     )
     if segmenter.warm_start_epochs:
         yield Decision(
@@ -266,7 +285,10 @@ def explain_effort(
         )
     weights = (segmenter.feature_weight, segmenter.visual_weight, segmenter.invariance_weight)
     scale = "divided by its own variance" if segmenter.scale_free else "in its own units"
-    yield Decision("loss weights", " ".join(f"{w:g}" for w in weights), f"{chosen}; each consistency {scale}")
+    often = segmenter.invariance_interval
+    seldom = f"; Eq. 8 once in {often} steps, times {often}" if often > 1 else ""
+    because = f"{chosen}; of Eq. 6, 7 and 8; each consistency {scale}{seldom}"
+    yield Decision("loss weights", " ".join(f"{w:g}" for w in weights), because)
 
 
 def _more_epochs(segmenter: SegmenterPlan, preset: Preset | None) -> str:

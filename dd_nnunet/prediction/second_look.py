@@ -28,12 +28,12 @@ class SecondLook:
         self.configuration = configuration
         self.tree = group.tree
         self.levels = group.levels
-        planned = [configuration.second_pass(level) for level in group.levels]
-        self.n_passed = sum(plan is not None for plan in planned)
-        self.plan = planned[self.n_passed - 1] if self.n_passed else None
+        self.n_from_objects = sum(map(configuration.starts_from_objects, group.levels))
+        finest = group.levels[self.n_from_objects - 1]
+        self.plan = configuration.second_pass(finest) if self.n_from_objects else None
         segmenter = configuration.segmenter
         # of finer levels, whether they are decided with the whole case in sight
-        self.divides = self.n_passed < len(planned) and (
+        self.divides = self.n_from_objects < len(group.levels) and (
             segmenter.own_means or segmenter.smallest_component > 0
         )
 
@@ -44,15 +44,10 @@ class SecondLook:
             return
         decided, below = [], []
         for probabilities in slices:
-            if self.plan is not None:
-                decided.append(self.tree.decide(probabilities)[self.n_passed - 1])
+            if self.n_from_objects:
+                decided.append(self.tree.decide(probabilities)[self.n_from_objects - 1])
             below.append(self._kept(probabilities))
-        found = []
-        if self.plan is not None:
-            parts, number = np.stack(decided).astype(np.uint8), self.levels[self.n_passed - 1].level
-            spacing = case.properties.prepared_spacing_zyx_mm
-            parts = second_pass(parts, case.array[0], self.plan, number, spacing)
-            found = [*self.tree.coarser(parts, self.n_passed - 1), parts]
+        found = self._from_objects(np.stack(decided).astype(np.uint8), case) if decided else []
         if self.divides:
             found = self._divided(case, below, found)
         for z in range(case.array.shape[1]):
@@ -62,9 +57,17 @@ class SecondLook:
                     levels.append(chosen_within(best, levels[-1]))
             yield self.tree.one_hot(levels)
 
+    def _from_objects(self, parts: Labels, case: PreparedCase) -> list[Labels]:
+        """Parts [Z,Y,X] of the levels from objects, given those of the finest of them."""
+        finest = self.n_from_objects - 1
+        if self.plan is not None:
+            spacing = case.properties.prepared_spacing_zyx_mm
+            parts = second_pass(parts, case.array[0], self.plan, self.levels[finest].level, spacing)
+        return [*self.tree.coarser(parts, finest), parts]
+
     def _kept(self, probabilities: FloatArray) -> list[np.ndarray]:
         """Of a slice, what finer levels are decided by: probabilities, or of each part above its best child."""
-        finer = range(self.n_passed, self.tree.n_levels)
+        finer = range(self.n_from_objects, self.tree.n_levels)
         if self.divides:
             return [probabilities[self.tree.channels[level]].astype(np.float16) for level in finer]
         return [self.tree.best_within(probabilities[self.tree.channels[level]], level) for level in finer]
@@ -75,7 +78,7 @@ class SecondLook:
         """Parts [Z,Y,X] of all levels; what is kept of the slices is emptied on the way."""
         segmenter, spacing = self.configuration.segmenter, case.properties.prepared_spacing_zyx_mm
         smooth = seen_smoothly(case.array) if segmenter.own_means else None
-        for level in range(self.n_passed, self.tree.n_levels):
+        for level in range(self.n_from_objects, self.tree.n_levels):
             prior = np.stack([kept.pop(0) for kept in below], axis=1)
             parents = self.tree.parents[level - 1] if level else (0,) * self.tree.n_parts[0]
             above = found[-1] if found else None

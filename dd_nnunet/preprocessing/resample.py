@@ -22,7 +22,8 @@ def coarse_axis(spacing_zyx_mm: Sequence[float]) -> int | None:
     """The axis whose spacing is over 3 times that of every other axis, or None.
 
     Such an axis is resampled apart, by the nearest slice: between slices this far apart an interpolation
-    would invent structure (nnU-Net's rule, Isensee et al. 2021, doi 10.1038/s41592-020-01008-z).
+    would invent structure (after nnU-Net, Isensee et al. 2021, doi 10.1038/s41592-020-01008-z: its comparison is
+    that for the target spacing, with all other axes, not only with the finest).
     """
     axis = int(np.argmax(spacing_zyx_mm))
     others = [s for i, s in enumerate(spacing_zyx_mm) if i != axis]

@@ -33,6 +33,7 @@ FIT_VOXELS = 2**18
 SMOOTHING_SD = 0.7
 SMALLEST_SD = 1e-3
 SMALLEST_PROBABILITY = 1e-4
+FEWEST_VOXELS = 1.0
 
 
 @dataclass(frozen=True)
@@ -55,8 +56,9 @@ class OwnMeans:
             values: [C,N] intensities; N at least 1.
             prior: [K,N] probabilities of the network; they need not sum to 1.
         """
-        shares = prior / np.maximum(prior.sum(axis=0), SMALLEST_PROBABILITY)
-        found = cls._of(values, shares)
+        # alike where the network excludes all of them
+        shares = prior + SMALLEST_PROBABILITY
+        found = cls._of(values, shares / shares.sum(axis=0))
         for _ in range(ROUNDS):
             scores = found.scores(values, prior)
             shares = np.exp(scores - scores.max(axis=0))
@@ -81,7 +83,7 @@ class OwnMeans:
 
 
 def seen_smoothly(volume: FloatArray) -> FloatArray:
-    """The volume [C,Z,Y,X] as the labels of levels that start from intensities are made of it."""
+    """The volume [C,Z,Y,X], smoothed as the visual target is that labels of levels from k-means are made of."""
     return np.stack([ndimage.gaussian_filter(channel, SMOOTHING_SD) for channel in volume])
 
 
@@ -89,6 +91,8 @@ def divide_by_own_means(
     volume: FloatArray, prior: npt.NDArray[np.float16], above: Labels | None, parents: Sequence[int]
 ) -> Labels:
     """Parts of a level: of the voxels of each part above, which of its children they are.
+
+    Children that the network gives less than a voxel there have no mean to speak of, and get none.
 
     Args:
         volume: [C,Z,Y,X], `seen_smoothly`.
@@ -110,6 +114,9 @@ def divide_by_own_means(
         sample = places[:: math.ceil(len(places) / FIT_VOXELS)]
         values = np.stack([channel.ravel()[sample] for channel in volume]).astype(np.float64)
         drawn = np.stack([prior[part].ravel()[sample] for part in children]).astype(np.float64)
+        given = drawn.sum(axis=1)
+        alive = np.flatnonzero(given >= min(FEWEST_VOXELS, given.max()))
+        children, drawn = [children[k] for k in alive], drawn[alive]
         fitted = OwnMeans.fit(values, drawn)
         # slice by slice, so that no more than one is held in full precision
         for z, here in enumerate(inside):

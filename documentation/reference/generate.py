@@ -99,7 +99,7 @@ Without the three folder flags, the folders are taken from the environment:
 
 | variable | what lies there |
 |---|---|
-| `dd_raw`, else `nnUNet_raw` | raw datasets; only the converters write here |
+| `dd_raw`, else `nnUNet_raw` | raw datasets; only the converters write here, and only to `dd_raw` |
 | `dd_preprocessed` | fingerprints, plans, folds, prepared cases |
 | `dd_results` | trained models, baselines and their scores |
 

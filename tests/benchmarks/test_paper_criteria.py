@@ -4,8 +4,11 @@ from paper_row import run_of
 
 from dd_nnunet.storage.atomic import write_json
 
-OURS = {"visual_target": "denoised", "scaling": "standardise", "n_components": 32}
-PAPERS = {"visual_target": "image", "scaling": "none", "n_components": 0}
+OURS = {
+    "visual_target": "denoised", "scaling": "standardise", "n_components": 32, "timesteps": [50, 75], "n_draws": 4,
+    "stages": {"1": [1]},
+}  # fmt: skip
+PAPERS = OURS | {"visual_target": "image", "scaling": "none", "n_components": 0}
 
 
 def end(certainty, contrast):
@@ -50,6 +53,21 @@ def test_criteria_on_another_scale_are_ranked_apart(tmp_path):
     assert "| level 1 (20 runs, groups: 2) |" in table
     # (12 · 1 − 8 · 1) / 20
     assert "| contrast across outlines | 0.20 |" in table
+
+
+@pytest.mark.parametrize("other", [{"timesteps": [25]}, {"n_draws": 1}, {"stages": {"1": [2]}}])
+def test_features_of_another_stage_or_timestep_are_on_another_scale(tmp_path, other):
+    for number in range(8):
+        keep(tmp_path, f"ours{number}", end(0.5, number), number / 10)
+    keep(tmp_path, "other", end(0.5, -1), 1.0, OURS | other)
+    assert "| level 1 (8 runs, groups: 1) |" in criteria_table(tmp_path)
+
+
+def test_a_network_that_two_lines_predict_with_counts_once(tmp_path):
+    for number in range(8):
+        keep(tmp_path, f"line{number}", end(0.5, number), number / 10)
+    keep(tmp_path, "once-more", end(0.5, 7), 0.9)
+    assert "| level 1 (8 runs, groups: 1) |" in criteria_table(tmp_path)
 
 
 @pytest.mark.parametrize("n", [8, 9])

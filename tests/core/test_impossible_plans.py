@@ -54,6 +54,9 @@ SEGMENTER = [
     ("gamma_range", [0, 1.1], "gamma_range is [0.0, 1.1]; must be above 0 and not fall"),
     ("gamma_range", [1.1, 0.9], "gamma_range is [1.1, 0.9]; must be above 0 and not fall"),
     ("dropout", 1, "dropout is 1; at least 0 and below 1"),
+    ("invariance_interval", 0, "invariance_interval is 0; at least 1"),
+    ("smallest_component", -0.1, "smallest_component is -0.1; 0 to 1"),
+    ("smallest_component", 1.1, "smallest_component is 1.1; 0 to 1"),
 ]
 RISING = "1 to 3 rising numbers, the first is 2"
 OBJECTS = [
@@ -92,6 +95,7 @@ EDITS = [
         {"n_parts": [2, 4], "smallest_mm": [5, 2], "anchor_weight": 10},
         "n_parts of level 2 is 3, objects.n_parts has 4; they must agree",
     ),
+    (HERE, ("levels",), [], "levels is empty; at least one"),
     # the schedule has T values, the first after one noising step
     (HERE, ("features", "timesteps"), [50, 250], "features.timesteps has 250; allowed: 0–249"),
     (HERE, ("features", "timesteps"), [-1], "features.timesteps has -1; allowed: 0–249"),
@@ -122,6 +126,7 @@ def test_an_impossible_value_is_refused_with_its_place(place, keys, value, words
         ("segmenter", {"warm_start_epochs": 0}),
         ("segmenter", {"warm_start_epochs": 2}),
         ("segmenter", {"gamma_range": [1, 1]}),
+        ("segmenter", {"smallest_component": 1, "invariance_interval": 1}),
         ("segmenter", {"feature_weight": 0, "anchor_weight": 0}),
         ("segmenter", {"kernel_sizes_zyx": [[1, 3, 5], [3, 3, 3]]}),
     ],
@@ -131,6 +136,33 @@ def test_the_last_values_that_are_possible(part, change):
     configuration = data["configurations"]["3d_fullres"]
     configuration[part] = (configuration[part] or {}) | change
     record_from_json(Plan, data, "ddPlans.json")
+
+
+def test_labels_beside_the_losses_want_a_warm_start():
+    # the epochs in which they are learnt alone; without them they are not made
+    alone = edited(("configurations", "3d_fullres", "segmenter", "warm_start_epochs"), 0)
+    alone["configurations"]["3d_fullres"]["segmenter"]["anchor_weight"] = 1
+    words = "anchor_weight is 1 without a warm start; 0, or warm_start_epochs from 1"
+    assert refused(alone).reason == f"{HERE}.segmenter: {words}"
+    objects = edited(("configurations", "3d_fullres", "segmenter", "warm_start_epochs"), 0)
+    objects["configurations"]["3d_fullres"]["objects"] = {
+        "n_parts": [2],
+        "smallest_mm": [5],
+        "anchor_weight": 10,
+    }
+    assert (
+        refused(objects).reason
+        == f"{HERE}: objects goes with a warm start; segmenter.warm_start_epochs from 1"
+    )
+
+
+def test_objects_are_of_one_channel():
+    data = edited(
+        ("configurations", "3d_fullres", "objects"), {"n_parts": [2], "smallest_mm": [5], "anchor_weight": 10}
+    )
+    planned = data["configurations"]["3d_fullres"]
+    planned["normalization"] = planned["normalization"] * 2
+    assert refused(data).reason == f"{HERE}: objects goes with one channel, not 2"
 
 
 @pytest.mark.parametrize("value", [math.inf, math.nan])

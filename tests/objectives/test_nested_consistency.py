@@ -68,6 +68,21 @@ def test_at_low_resolution_it_is_that_of_the_cells():
     assert bool(((found >= 0) & (found <= 1)).all())
 
 
+@pytest.mark.parametrize("cell", [2, 4])
+def test_of_cells_it_is_never_below_that_of_the_features_at_voxels(cell):
+    """The sum of squares is that of the cells: a bound of that of the up-sampled features."""
+    masks = random_masks(6, (4, 4, 4))
+    n_cells = (4 // cell,) * 3
+    cells = torch.randn(2, 3, *n_cells, dtype=torch.float64)
+    matrices = tuple(
+        m.double().expand(2, -1, -1) for m in axis_matrices((4, 4, 4), n_cells, (cell,) * 3, (0, 0, 0))
+    )
+    features = torch.einsum("bcpqr,bzp,byq,bxr->bczyx", cells, *matrices)
+    bound = nested_consistency(masks, PARENTS, represent_cells(cells, matrices), False)
+    exact = slowly(masks, PARENTS, features, False)
+    assert bool((bound >= exact - 1e-12).all())
+
+
 def test_a_small_part_counts_as_much_as_a_large_one():
     """Part 1 of 60 voxels and part 2 of 4, each half explained: the mean of 0.5 and 0.5, and of 1 and 0."""
     parent = torch.tensor([1] * 60 + [2] * 4)

@@ -50,9 +50,10 @@ def test_total_is_the_weighted_sum() -> None:
     h = represent_voxels(torch.tensor([0.0, 0.0, 1.0, 3.0]).reshape(1, 1, 1, 1, 4))
     first = torch.tensor([1.0, 1.0, 0.0, 0.0])
     masks = torch.stack((first, 1 - first)).reshape(1, 2, 1, 1, 4)
-    loss = discovery_loss(masks, masks, [h, h], h, PLAN)
-    # both consistencies are 0.5 (see test_consistency), invariance 0: 2 · 0.5 + 3 · 0.5
-    assert float(loss.total) == pytest.approx(2.5, abs=1e-5)
+    twice = represent_voxels(torch.tensor([0.0, 0.0, 2.0, 6.0]).reshape(1, 1, 1, 1, 4))
+    loss = discovery_loss(masks, masks, [h, twice], h, PLAN)
+    # of h it is 0.5 (see test_consistency), of twice h 2, of both stages 1.25; invariance 0: 2 · 1.25 + 3 · 0.5
+    assert float(loss.total) == pytest.approx(4, abs=1e-5)
     assert float(loss.named()["visual"]) == pytest.approx(0.5)
     free = discovery_loss(masks, masks, [h], h, dataclasses.replace(PLAN, scale_free=True))
     assert float(free.feature) == pytest.approx(1 / 3, abs=1e-6)

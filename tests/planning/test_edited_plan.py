@@ -31,9 +31,9 @@ def test_an_edited_value_is_told_beside_its_decision():
     first, second = plan.configurations["3d_fullres"].levels
     edited = edit(
         plan,
-        segmenter={"epochs": 9, "warm_start_epochs": 0, "batch_size": 7},
-        features={"timesteps": (10, 20)},
         objects=None,
+        segmenter={"epochs": 9, "warm_start_epochs": 0, "anchor_weight": 0.0, "batch_size": 7},
+        features={"timesteps": (10, 20)},
         levels=(replace(first, stages=(1, 2)), replace(second, n_parts=9, children=())),
     )
     found = {decision.name: value for decision, value in edited_values(edited).items()}
@@ -47,7 +47,15 @@ def test_an_edited_value_is_told_beside_its_decision():
         "segmenter training": f"9 epochs x {segmenter.iterations_per_epoch}, rate {segmenter.learning_rate:g}",
         "levels from objects": "none; k-means",
         "warm start": "none",
+        "parent of each part": "level 2: 0 1 1 1 1 1 1 1 1",
     }
+
+
+def test_levels_that_no_longer_nest_are_told():
+    plan = planned("cells_fast")
+    edited = edit(plan, segmenter={"nested": False})
+    found = {decision.name: value for decision, value in edited_values(edited).items()}
+    assert found == {"parent of each part": "none: a network per level"}
 
 
 def test_an_edited_value_is_told_of_its_configuration_alone():

@@ -96,6 +96,20 @@ def test_parts_without_overlap_keep_their_numbers() -> None:
     assert aligned(np.zeros((3, 3))) == (0, 1, 2)
 
 
+def test_siblings_of_three_levels_are_found_again_within_their_parents() -> None:
+    tree = PartTree((2, 3, 5), ((0, 1, 1), (0, 1, 1, 2, 2)))
+    finest = np.array([0, 0, 0, 1, 1, 2, 3, 3, 3, 4])
+    reference = [*tree.coarser(finest, 2), finest]
+    # another fold has parts 1 and 2 of level 2 exchanged, and the children of the latter too
+    exchanged = np.array([0, 3, 4, 2, 1])[finest]
+    other = [*tree.coarser(exchanged, 2), exchanged]
+    overlaps = [overlap_matrix(a, b, n) for a, b, n in zip(reference, other, tree.n_parts, strict=True)]
+    order = align_to_reference(overlaps, tree)
+    assert order == (0, 1, 2 + 0, 2 + 2, 2 + 1, 5 + 0, 5 + 3, 5 + 4, 5 + 2, 5 + 1)
+    averaged = average_folds([tree.one_hot(reference), tree.one_hot(other)], [tuple(range(10)), order])
+    assert np.array_equal(averaged, tree.one_hot(reference))
+
+
 def test_alignment_goes_by_dice_not_by_overlap() -> None:
     # part 1 of the other model covers everything; by overlap alone it would take the large part
     overlaps = np.array([[5.0, 6.0], [0.0, 4.0]])

@@ -45,8 +45,9 @@ def unsure(columns):
     return np.stack([1 - inside, inside, 1 - inside, inside * (1 - share), inside * share])
 
 
-def found_by(configuration, group=NESTED):
-    case, probabilities = case_of(image()), unsure(image()).astype(np.float32)
+def found_by(configuration, group=NESTED, probabilities=None):
+    case = case_of(image())
+    probabilities = (unsure(image()) if probabilities is None else probabilities).astype(np.float32)
     slices = (probabilities[:, z] for z in range(SHAPE[0]))
     return np.stack(list(SecondLook(configuration, group).slices(slices, case)), axis=1)
 
@@ -56,7 +57,8 @@ def test_a_level_is_divided_by_the_cases_own_means_within_parts():
     assert found.shape == (5, *SHAPE) and set(np.unique(found)) == {0, 1}
     first, second = found[:2].argmax(axis=0), found[2:].argmax(axis=0)
     assert (first[..., :3] == 0).all() and (first[..., 3:] == 1).all()
-    assert (second[..., :3] == 0).all() and (second[..., 3:5] == 1).all() and (second[..., 7:] == 2).all()
+    # the network says 1 in the last column but one, which is as bright as the last
+    assert (second[..., :3] == 0).all() and (second[..., 3:6] == 1).all() and (second[..., 6:] == 2).all()
 
 
 def test_a_plan_without_it_keeps_the_probabilities():
@@ -75,6 +77,16 @@ def test_below_objects_it_divides_what_the_second_pass_found(monkeypatch):
     assert calls == [1]
     # the fourth column is background now, at both levels
     assert (found[0, ..., 3] == 1).all() and (found[2, ..., 3] == 1).all() and (found[1, ..., 4:] == 1).all()
+
+
+@pytest.mark.parametrize(("objects", "expected"), [(None, 1), (ObjectPlan((2,), (6.0,), 10.0, False), 0)])
+def test_levels_from_objects_without_a_second_pass_stay_the_networks(objects, expected):
+    probabilities = unsure(image())
+    # the network takes a middle voxel for background
+    probabilities[:2, 0, 0, 4] = 0.55, 0.45
+    found = found_by(planned(objects), probabilities=probabilities)
+    assert found[:2, 0, 0, 4].argmax() == expected and found[2:, 0, 0, 4].argmax() == expected
+    assert found[2:, 0, 0, 6].argmax() == 2
 
 
 def test_where_all_levels_start_from_objects_nothing_is_left_for_it(monkeypatch):

@@ -4,14 +4,21 @@ import numpy as np
 import pytest
 
 from dd_nnunet.regions import own_means
-from dd_nnunet.regions.own_means import PRIOR_WEIGHT, ROUNDS, OwnMeans, divide_by_own_means
+from dd_nnunet.regions.own_means import (
+    PRIOR_WEIGHT,
+    ROUNDS,
+    SMALLEST_PROBABILITY,
+    OwnMeans,
+    divide_by_own_means,
+)
 
 
 def slowly(values, prior, rounds):
     """The equations, voxel by voxel and part by part."""
     n_parts, (n_channels, n_voxels) = len(prior), values.shape
+    start = [[prior[k][u] + SMALLEST_PROBABILITY for u in range(n_voxels)] for k in range(n_parts)]
     r = [
-        [prior[k][u] / sum(prior[j][u] for j in range(n_parts)) for u in range(n_voxels)]
+        [start[k][u] / sum(start[j][u] for j in range(n_parts)) for u in range(n_voxels)]
         for k in range(n_parts)
     ]
     for step in range(rounds + 1):
@@ -81,6 +88,19 @@ def test_a_part_above_that_is_nowhere_is_passed_over():
     prior = prior_of([1.0, 1.0], [0.5, 0.5], [0.5, 0.5])
     above = np.zeros((1, 1, 2), np.uint8)
     assert divide_by_own_means(volume_of(0.1, 0.2), prior, above, (0, 1, 1)).ravel().tolist() == [0, 0]
+
+
+def test_a_child_that_the_network_never_sees_gets_nothing_however_dark_it_is():
+    volume = volume_of(*[0.0] * 3, *[0.5] * 3, *[0.9] * 3)
+    prior = prior_of([0.0] * 9, [0.6] * 6 + [0.4] * 3, [0.4] * 6 + [0.6] * 3)
+    found = divide_by_own_means(volume, prior, None, (0, 0, 0)).ravel()
+    assert 0 not in found and found[0] == 1 and found[-1] == 2
+
+
+def test_voxels_that_no_child_was_expected_in_go_by_intensity():
+    volume = volume_of(*[0.1] * 4, *[0.9] * 4)
+    prior = prior_of([0.9] * 3 + [0.0] + [0.1] * 3 + [0.0], [0.1] * 3 + [0.0] + [0.9] * 3 + [0.0])
+    assert divide_by_own_means(volume, prior, None, (0, 0)).ravel().tolist() == [0] * 4 + [1] * 4
 
 
 def test_means_are_fitted_to_a_sample_of_large_volumes(monkeypatch):
