@@ -112,13 +112,12 @@ def _by_axis(shape: UNetShape) -> str:
     """How often each axis is halved, and where convolutions are flat, if axes differ."""
     halved = [sum(stride[axis] > 1 for stride in shape.strides_zyx) for axis in range(3)]
     flat = [sum(kernel[axis] == 1 for kernel in shape.kernel_sizes_zyx) for axis in range(3)]
-    told = (
-        [f"{axis} {n} times" for axis, n in zip("zyx", halved, strict=True)] if len(set(halved)) > 1 else []
-    )
-    text = f"{', '.join(told)}; " if told else ""
+    told = [f"along {axis} {n}" for axis, n in zip("zyx", halved, strict=True)]
+    text = f"{', '.join(told)}; " if len(set(halved)) > 1 else ""
     for axis, n in zip("zyx", flat, strict=True):
         if n:
-            text += f"convolutions do not reach along {axis} at the finest {counted(n, 'resolution')}; "
+            where = "the finest resolution" if n == 1 else f"the {n} finest resolutions"
+            text += f"convolutions do not reach along {axis} at {where}; "
     return text
 
 

@@ -12,6 +12,8 @@ from dd_nnunet.planning.training_length import (
     stretched,
 )
 
+KEPT = "kept is the epoch with the most living parts, of equal ones the surest"
+
 
 def test_a_pass_by_hand():
     assert [cases_of_a_fold(n) for n in (1, 4, 5, 10, 11)] == [1, 4, 4, 8, 9]
@@ -52,7 +54,7 @@ def test_large_data_is_trained_on_for_longer_and_the_plan_says_why():
 def test_the_fast_preset_stays_fast():
     plan, reasons = planned(200, 400, "fast", fast_bf16=True)
     assert (plan.diffusion.iterations, plan.segmenter.iterations_per_epoch) == (1500, 50)
-    assert reasons["segmenter training"] == "preset fast; 3 of the epochs are warm start"
+    assert reasons["segmenter training"] == "preset fast; 3 of the epochs are warm start; " + KEPT
 
 
 @pytest.mark.parametrize(
@@ -74,7 +76,7 @@ def test_without_fast_bfloat16_patches_are_smaller_and_steps_fewer_and_the_plan_
     assert reasons["diffusion training"] == "preset fast; 1500 would take long without fast bfloat16"
     assert reasons["segmenter training"] == (
         "preset fast; 50 would take long without fast bfloat16; twice its epochs, as levels nest; "
-        "3 of the epochs are warm start"
+        "3 of the epochs are warm start; " + KEPT
     )
     assert reasons["diffusion batch size"] == (
         "preset fast takes fewer of larger patches, but single float32 volumes are slow on a CPU"
