@@ -40,7 +40,7 @@ OF_PUBLISHED = (
 OF_CRITERIA = (
     "Spearman's rank correlation with `strict` Dice of the test cases, over the lines and seeds above. Where the "
     "visual target or the features (stage, timesteps, draws, scaling, components) are others, so is the scale of "
-    "criteria: each number is the mean over the groups of runs that agree in these, weighted by their runs; groups of "
+    "criteria: each number is the mean over groups of runs that agree in these, weighted by their runs; groups of "
     f"fewer than {FEWEST_RUNS} are left out. A network that two lines predict with in other ways counts once. "
     "The criteria are those of the kept epoch, on training cases. Seeds of a line are not independent of each other, "
     "so that the runs tell less than their number suggests; and nothing is said about choosing an epoch within a run."

@@ -140,14 +140,15 @@ OTHERWISE = (
     ),
 )
 WARM_STARTED = _from_scratch("warm-start")
-TIMES = tuple(
-    Variant(
-        f"t{timestep}",
-        f"t = {timestep}, four draws",
-        edits={**WARM_STARTED, ("features", "timesteps"): (timestep,)},
-    )
-    for timestep in (25, 50, 100, 140)
-) + (
+TIMES = (
+    *(
+        Variant(
+            f"t{timestep}",
+            f"t = {timestep}, four draws",
+            edits={**WARM_STARTED, ("features", "timesteps"): (timestep,)},
+        )
+        for timestep in (25, 50, 100, 140)
+    ),
     Variant(
         "t100-one-draw",
         "t = 100, one draw",

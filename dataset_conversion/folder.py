@@ -84,11 +84,13 @@ def convert_folder(request: FolderRequest, target: Path, show_progress: bool = F
     _check_tiff_spacing(request, cases)
     labels = find_labels(request.labels, cases) if request.labels is not None else {}
     done = _Converted()
-    errors = convert_each(
-        cases,
-        lambda case: _convert_case(case, labels.get(case.name), request, target, done),
-        show_progress,
-    )
+
+    def convert(case: SourceCase) -> None:
+        entry, values = _convert_case(case, labels.get(case.name), request, target)
+        done.cases[case.case_id] = entry
+        done.label_values |= values
+
+    errors = convert_each(cases, convert, show_progress)
     if errors and (not request.skip_bad or not done.cases):
         raise joined(errors)
     write_record(target, done.cases, errors)
@@ -112,9 +114,14 @@ def _find_cases(request: FolderRequest) -> tuple[SourceCase, ...]:
 
 
 def _convert_case(
-    case: SourceCase, label_file: Path | None, request: FolderRequest, target: Path, done: _Converted
-) -> None:
-    """Convert one case; nothing of it is written unless its label map is good too."""
+    case: SourceCase, label_file: Path | None, request: FolderRequest, target: Path
+) -> tuple[dict[str, Any], set[int]]:
+    """Convert one case; nothing of it is written unless its label map is good too.
+
+    Returns:
+        Its entry of conversion.json, and the values of its label map.
+    """
+    label_values: set[int] = set()
     volume = _read(case, request.tiff_spacing_zyx_mm)
     entry: dict[str, Any] = {"name": case.name, "files": origin_of(case.files)}
     if label_file is not None:
@@ -122,14 +129,14 @@ def _convert_case(
         volumes.write_labels(
             target / "labelsTr" / f"{case.case_id}{FILE_ENDING}", labels_zyx, volume.geometry
         )
-        done.label_values |= {0, *map(int, np.unique(labels_zyx))}
+        label_values = {0, *map(int, np.unique(labels_zyx))}
         entry["labels"] = origin_of((label_file,))
     write_channels(target / "imagesTr", case.case_id, channels_of(volume), volume.geometry)
     entry["warnings"] = list(volume.warnings)
     if case.ending in MRC_ENDINGS:
         LOGGER.warning("%s: %s", case.where, ANGSTROM)
         entry["warnings"].append(ANGSTROM)
-    done.cases[case.case_id] = entry
+    return entry, label_values
 
 
 def _read(case: SourceCase, tiff_spacing_zyx_mm: tuple[float, float, float] | None) -> Volume:

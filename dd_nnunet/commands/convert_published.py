@@ -7,6 +7,7 @@ from pathlib import Path
 
 from dd_nnunet.commands import cli
 from dd_nnunet.commands.convert import add_identity, dataset_from, shows_progress
+from dd_nnunet.core.errors import UserError
 from dd_nnunet.core.units import counted
 
 LOGGER = logging.getLogger(__name__)
@@ -82,6 +83,8 @@ def _say_cases(n_training: int, n_test: int) -> None:
 def _run_brats19(args: argparse.Namespace) -> None:
     from dataset_conversion.brats19 import Brats19Request, convert_brats19
 
+    if len(set(args.channels)) < len(args.channels):
+        raise UserError("--channels", f"{' '.join(args.channels)} names one twice", "give each once")
     request = Brats19Request(Path(args.input).expanduser(), tuple(args.channels), args.low_grade)
     with dataset_from(args, request.source, args.name or "BraTS19") as folder:
         _say_cases(*convert_brats19(request, folder, shows_progress(args)))

@@ -56,6 +56,8 @@ def explain_normalization(
             yield Decision(what, f"{low:g} to {high:g} become 0-1", because)
         else:
             because = "a few extreme voxels must not decide the scale; background is left out"
+            if name.casefold() == CT:
+                because = f"no window: in most cases the window's ends are the same; {because}"
             value = f"percentiles {plan.lower_percentile:g}-{plan.upper_percentile:g} become 0-1"
             yield Decision(what, value, because if alike else f"channel {name}: {because}")
         if alike:

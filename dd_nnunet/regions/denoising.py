@@ -25,7 +25,7 @@ def denoise(volume: FloatImage, weight_per_noise_sd: float, noise: float | None 
     Args:
         volume: [Z,Y,X].
         weight_per_noise_sd: strength; about 1 removes what is no larger than the noise.
-        noise: sd of the noise; measured here (`noise_sd`) if not given.
+        noise: sd of the noise; measured here (`laplacian_noise_sd`) if not given.
 
     Returns:
         [Z,Y,X]; the volume itself where it has no noise.
@@ -33,7 +33,7 @@ def denoise(volume: FloatImage, weight_per_noise_sd: float, noise: float | None 
     Source: Chambolle, "An algorithm for total variation minimization and applications", JMIV 20 (2004), as
     implemented in scikit-image.
     """
-    weight = weight_per_noise_sd * (noise_sd(volume) if noise is None else noise)
+    weight = weight_per_noise_sd * (laplacian_noise_sd(volume) if noise is None else noise)
     if weight == 0:
         return volume
     thickness = max(SLAB_VOXELS // volume[0].size, 1)
@@ -45,7 +45,7 @@ def denoise(volume: FloatImage, weight_per_noise_sd: float, noise: float | None 
     return np.asarray(np.concatenate(slabs), dtype=np.float32)
 
 
-def noise_sd(volume: npt.NDArray[np.floating[Any]]) -> float:
+def laplacian_noise_sd(volume: npt.NDArray[np.floating[Any]]) -> float:
     """Robust standard deviation of the voxel-to-voxel noise of a volume [Z,Y,X], in its own units.
 
     The Laplacian (six neighbours minus six times the voxel) of white noise of variance σ² has variance 42 σ²;

@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from dd_nnunet.regions.denoising import COARSE_WEIGHT, SLAB_VOXELS, FloatImage, denoise, noise_sd
+from dd_nnunet.regions.denoising import COARSE_WEIGHT, SLAB_VOXELS, FloatImage, denoise, laplacian_noise_sd
 from dd_nnunet.regions.foreground import Mask, background_constant
 
 # in mean voxel edges: how far an outline moves, how far its two sides are looked at, over what they are averaged
@@ -40,7 +40,7 @@ def sharp_outline(mask: Mask, volume: FloatImage, spacing_zyx_mm: tuple[float, f
     edges = (spacing_zyx_mm[0] / unit, spacing_zyx_mm[1] / unit, spacing_zyx_mm[2] / unit)
     constant = background_constant(volume)
     sharp = mask.copy()
-    noise = noise_sd(volume)
+    noise = laplacian_noise_sd(volume)
     margin = int(np.ceil((SIDES + TRUNCATE * NEIGHBOURHOOD) / edges[0]))
     thickness = max(SLAB_VOXELS // volume[0].size, 1)
     for start in range(0, len(volume), thickness):

@@ -7,7 +7,7 @@ import numpy as np
 from scipy import ndimage
 
 from dd_nnunet.core.level_plan import ObjectPlan
-from dd_nnunet.regions.denoising import FINE_WEIGHT, FloatImage, denoise, noise_sd
+from dd_nnunet.regions.denoising import FINE_WEIGHT, FloatImage, denoise, laplacian_noise_sd
 from dd_nnunet.regions.foreground import Mask
 from dd_nnunet.regions.morphology import Box, components
 from dd_nnunet.regions.nested_parts import Parts, Piece, Spacing, ball_volume, divided, solid, within
@@ -79,7 +79,7 @@ def _denoised_around(volume: FloatImage, boxes: Sequence[Box]) -> tuple[FloatIma
     if sum(volume[box].size for box in read) >= volume.size:
         return denoise(volume, FINE_WEIGHT), np.ones(volume.shape, dtype=bool)
     fine, known = volume.copy(), np.zeros(volume.shape, dtype=bool)
-    noise = noise_sd(volume)
+    noise = laplacian_noise_sd(volume)
     for box, around in zip(boxes, read, strict=True):
         # what lies at the edge of the box that is read lacks its surroundings
         kept = _grown(box, MARGIN // 2)

@@ -106,6 +106,13 @@ def test_channels_and_low_grade(paths, small):
     assert len(ids) == 4
 
 
+def test_a_channel_given_twice_is_refused(paths, small, capsys):
+    add_patients(paths, 3)
+    assert run(paths, "--channels", "flair", "t1", "flair") == 2
+    assert "--channels: flair t1 flair names one twice" in capsys.readouterr().err
+    assert not list(paths[1].glob("Dataset*"))
+
+
 def test_all_missing_files_at_once(paths, small, capsys):
     add_patients(paths, 4)
     for name in ("AA0_1_flair", "AA1_1_seg", "AA2_1_t2"):

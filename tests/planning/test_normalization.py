@@ -17,6 +17,8 @@ def test_each_channel_has_its_own_rule():
 def test_a_ct_without_range_has_no_window():
     flat = make_fingerprint([(9, 9, 9)], [(1.0,) * 3], channels=(make_channel(percentiles=(5.0,) * 5),))
     assert plan_normalization(("CT",), flat) == (PERCENTILE,)
+    (told,) = explain_normalization(("CT",), (PERCENTILE,))
+    assert told.because.startswith("no window: in most cases the window's ends are the same")
 
 
 def test_channels_that_differ_are_told_apart():

@@ -2,19 +2,19 @@ import numpy as np
 import pytest
 
 from dd_nnunet.regions import denoising
-from dd_nnunet.regions.denoising import denoise, noise_sd
+from dd_nnunet.regions.denoising import denoise, laplacian_noise_sd
 
 
 def test_noise_of_white_noise_and_of_a_constant():
     noise = np.random.default_rng(0).normal(0.5, 0.1, (32, 32, 32)).astype(np.float32)
-    assert noise_sd(noise) == pytest.approx(0.1, rel=0.05)
-    assert noise_sd(np.full((4, 4, 4), 0.5, np.float32)) == 0.0
+    assert laplacian_noise_sd(noise) == pytest.approx(0.1, rel=0.05)
+    assert laplacian_noise_sd(np.full((4, 4, 4), 0.5, np.float32)) == 0.0
 
 
 def test_noise_is_measured_beside_a_constant_background():
     image = np.zeros((32, 32, 32), np.float32)
     image[:10] = np.random.default_rng(0).normal(0.5, 0.1, (10, 32, 32))
-    assert noise_sd(image) == pytest.approx(0.1, rel=0.1)
+    assert laplacian_noise_sd(image) == pytest.approx(0.1, rel=0.1)
 
 
 def test_denoising_comes_nearer_to_the_truth():

@@ -45,6 +45,17 @@ def test_outlines_lie_at_half_of_the_height():
     assert 3.8 <= radius <= 4.4
 
 
+def test_a_ball_in_thick_slices_is_found_whole():
+    # radius 8 mm in slices of 4 mm
+    away = np.indices((13, 41, 41)) - np.array([6, 20, 20]).reshape(3, 1, 1, 1)
+    inside = np.sqrt(((away * np.array([4.0, 1.0, 1.0]).reshape(3, 1, 1, 1)) ** 2).sum(axis=0)) <= 8
+    volume = 0.3 + 0.4 * inside + np.random.default_rng(0).normal(0, 0.02, inside.shape)
+    spacing = (4.0, 1.0, 1.0)
+    usual = Usual.of(volume, np.ones(inside.shape, bool), spacing)
+    found = find_sub_objects(volume, usual, 20, spacing) > 0
+    assert 2 * (found & inside).sum() / (found.sum() + inside.sum()) > 0.9
+
+
 @pytest.mark.parametrize("height", [0.3, -0.3])
 def test_cores_bright_and_dark(height):
     shape, whole = (10, 10, 10), (20, 20, 20)
