@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dd_nnunet.commands import cli
-from dd_nnunet.commands.baseline_setup import METHOD_NAMES
+from dd_nnunet.commands.baseline_setup import ALL_METHODS
 from dd_nnunet.core.errors import UserError
 from dd_nnunet.core.plan import plans_flag
 
@@ -33,9 +33,9 @@ def build_parser() -> cli.StrictParser:
     )
     parser.add_argument(
         "--baseline",
-        choices=METHOD_NAMES,
+        choices=ALL_METHODS,
         metavar="METHOD",
-        help=f"the folds of a baseline, {', '.join(METHOD_NAMES)}, instead of the model's",
+        help=f"the folds of a baseline, {', '.join(ALL_METHODS)}, instead of the model's",
     )
     return parser
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 from dd_nnunet.commands import cli
 from dd_nnunet.commands import planning_flags as flags
 from dd_nnunet.commands.baseline_setup import (
-    METHOD_NAMES,
+    ALL_METHODS,
     ON_FEATURES,
     Job,
     find_jobs,
@@ -39,9 +39,9 @@ def build_parser() -> cli.StrictParser:
     parser.add_argument(
         "--method",
         required=True,
-        choices=METHOD_NAMES,
+        choices=ALL_METHODS,
         metavar="METHOD",
-        help=f"the baseline: {', '.join(METHOD_NAMES)}",
+        help=f"the baseline: {', '.join(ALL_METHODS)}",
     )
     parser.add_argument("-f", "--fold", nargs="+", metavar="FOLD", help="0, 1, … or all; default: every fold")
     parser.add_argument(

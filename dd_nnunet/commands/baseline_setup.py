@@ -22,6 +22,9 @@ OBJECTS = "objects"
 # the keys of evaluation.baselines.METHODS and .on_features.METHODS_ON_FEATURES, imported only when a command runs
 ON_FEATURES = ("feat-kmeans", "feat-gmm")
 METHOD_NAMES = ("kmeans", "denoise-kmeans", OBJECTS, "otsu", "bright-cluster", *ON_FEATURES)
+# denoise-kmeans by other denoisers: slow, or by a package that is not ours to install
+OTHER_DENOISERS = ("nlm-kmeans", "bm4d-kmeans")
+ALL_METHODS = METHOD_NAMES + OTHER_DENOISERS
 
 
 @dataclass(frozen=True)

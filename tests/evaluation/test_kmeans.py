@@ -1,12 +1,16 @@
+import sys
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from small_plan import PERCENTILES, make_configuration
 from small_volumes import cell
 
-from dd_nnunet.commands.baseline_setup import METHOD_NAMES, ON_FEATURES
+from dd_nnunet.commands.baseline_setup import ALL_METHODS, ON_FEATURES
+from dd_nnunet.core.errors import UserError
 from dd_nnunet.core.plan import LevelPlan, ObjectPlan
 from dd_nnunet.evaluation.baselines import METHODS
-from dd_nnunet.evaluation.baselines.denoise_kmeans import segment_denoised
+from dd_nnunet.evaluation.baselines.denoise_kmeans import by_bm4d, by_nl_means, segment_denoised
 from dd_nnunet.evaluation.baselines.kmeans import lloyd, segment_by_kmeans
 from dd_nnunet.evaluation.baselines.on_features import METHODS_ON_FEATURES
 from dd_nnunet.regions.nested_parts import nested_parts
@@ -80,6 +84,33 @@ def test_denoising_first_is_nearer_to_the_truth():
     ).mean()
 
 
+def test_non_local_means_too_and_no_noise_is_left_as_it_is():
+    image, truth = noisy((24, 24, 24), 3, sd=0.25)
+    (plain,) = segment_by_kmeans(image[None], (3,))
+    (denoised,) = segment_denoised(image[None], (3,), by_nl_means)
+    assert (denoised == truth).mean() > (plain == truth).mean() + 0.1
+    clean = np.zeros((4, 4, 4), np.float32)
+    assert by_nl_means(clean, 0.0) is clean
+
+
+def test_bm4d_is_taken_where_it_is_installed_and_its_licence_is_told(monkeypatch, caplog):
+    image, _ = noisy((8, 12, 12), 0)
+    calls = []
+
+    def denoise(volume, noise):
+        calls.append((volume.shape, noise))
+        return volume.astype(np.float64)
+
+    monkeypatch.setitem(sys.modules, "bm4d", SimpleNamespace(bm4d=denoise))
+    found = by_bm4d(image, 0.05)
+    assert calls == [(image.shape, 0.05)] and found.dtype == np.float32
+    assert "for non-commercial use only" in caplog.text
+    monkeypatch.setitem(sys.modules, "bm4d", None)
+    with pytest.raises(UserError) as refused:
+        by_bm4d(image, 0.05)
+    assert refused.value.where == "--method bm4d-kmeans" and "pip install bm4d" in refused.value.remedy
+
+
 def test_an_image_without_noise_is_cut_as_it_is():
     image = np.zeros((6, 6, 6), np.float32)
     image[3:] = 1.0
@@ -91,7 +122,9 @@ def test_thin_volumes():
     configuration = make_configuration(
         levels=(LevelPlan(1, 2, (1,)),), normalization=(PERCENTILES,), objects=ObjectPlan((2,), (2.0,), 10.0)
     )
-    for method in METHODS.values():
+    for name, method in METHODS.items():
+        if name == "bm4d-kmeans":
+            continue
         assert method(image, configuration.levels, configuration)[0].shape == (1, 16, 16)
 
 
@@ -110,5 +143,6 @@ def test_objects_are_those_of_the_plan():
 
 
 def test_the_command_offers_every_method():
-    assert (*METHODS, *METHODS_ON_FEATURES) == METHOD_NAMES
+    assert {*METHODS, *METHODS_ON_FEATURES} == set(ALL_METHODS)
+    assert len(ALL_METHODS) == len(set(ALL_METHODS))
     assert tuple(METHODS_ON_FEATURES) == ON_FEATURES

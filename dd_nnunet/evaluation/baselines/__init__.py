@@ -1,10 +1,11 @@
 """Rivals of the trained model, one file per method."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from dd_nnunet.core.plan import ConfigurationPlan, LevelPlan
 from dd_nnunet.evaluation.baselines.bright_cluster import segment_bright_cluster
-from dd_nnunet.evaluation.baselines.denoise_kmeans import segment_denoised
+from dd_nnunet.evaluation.baselines.denoise_kmeans import by_bm4d, by_nl_means, segment_denoised
 from dd_nnunet.evaluation.baselines.kmeans import FloatImage, Parts, segment_by_kmeans
 from dd_nnunet.evaluation.baselines.objects import OBJECTS, segment_objects
 from dd_nnunet.evaluation.baselines.otsu import segment_otsu
@@ -25,4 +26,6 @@ METHODS: dict[str, Segment] = {
     OBJECTS: segment_objects,
     "otsu": _by_numbers(segment_otsu),
     "bright-cluster": _by_numbers(segment_bright_cluster),
+    "nlm-kmeans": _by_numbers(partial(segment_denoised, denoiser=by_nl_means)),
+    "bm4d-kmeans": _by_numbers(partial(segment_denoised, denoiser=by_bm4d)),
 }
