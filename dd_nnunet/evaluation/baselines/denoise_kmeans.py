@@ -60,7 +60,8 @@ def by_nl_means(volume: FloatImage, noise: float) -> FloatImage:
         sigma=noise,
         fast_mode=True,
     )
-    return cast(FloatImage, smooth.astype(np.float32))
+    # of a single slice it leaves out the axis
+    return cast(FloatImage, smooth.astype(np.float32).reshape(volume.shape))
 
 
 def by_bm4d(volume: FloatImage, noise: float) -> FloatImage:
