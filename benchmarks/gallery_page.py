@@ -25,15 +25,15 @@ Row = Mapping[str, Any]
 HEAD = """\
 # Gallery
 
-Data sets of many kinds, each planned by `dd_plan_and_preprocess --preset fast` with nothing edited, and fold 0
-trained from that plan. In the dataset.json of eight of them stands `parts`, the numbers that their truth has; the
-sections tell what the planner would have taken without. What was measured of each is kept in
-[tests/golden](../../tests/golden), with the plan that must follow from it on a machine without bfloat16
-instructions; a test repeats that.
+Twelve data sets of many kinds, each planned by `dd_plan_and_preprocess --preset fast` with nothing edited, and fold 0
+trained from that plan; the commit of each section says by which version. In the dataset.json of eight of them stands
+`parts`, the numbers that their truth has; the sections tell what the planner would have taken without. What was
+measured of each is kept in [tests/golden](../../tests/golden), with the plan that must follow from it on a machine
+without bfloat16 instructions; a test repeats that.
 
 Scores are Dice on the held-out cases of that fold, by the two [protocols](evaluation.md), beside the
 [baselines](../how-to/compare-with-baselines.md) on the same cases; `objects` is one where the plan lets levels start
-from objects. A fold holds out one to two cases in ten, so that the second digit means little. Data of which the truth
+from objects. A fold holds out one or two cases, so that the second digit means little. Data of which the truth
 names one thing only (a tumour, say) are scored at every level against that.
 
 Minutes are those of `dd_train` from start to end, with features and validation; where a section says so, those of the
@@ -41,6 +41,11 @@ networks alone. Where a section says what would be measured or planned today, wh
 
 Made by `benchmarks/gallery.py`; [the rows](../../benchmarks/results/gallery) hold devices, versions and times.
 """
+CAPTION = (
+    "*The first held-out case: an axial slice of each channel, the truth of the finest level, the parts of each level. "
+    "The truth has the colours of the parts of the finest level that it was matched with, white where with none; "
+    "background is not painted.*"
+)
 
 
 def page(rows: Path, pictures: Path, page_folder: Path) -> str:
@@ -109,6 +114,8 @@ def _section(name: str, exhibit: Exhibit, row: Row | None, picture: str | None) 
     if picture is not None:
         lines += [
             f"![{exhibit.title}: a held-out volume, its truth, and the parts of each level]({picture})",
+            "",
+            CAPTION,
             "",
         ]
     return "\n".join([*lines, *_results(name, row)])

@@ -7,6 +7,8 @@ OURS = "dd_nnunet"
 NOT_EXAMINED = "Why was not examined."
 # in Dice: what differs by less is the same
 TIED = 1e-6
+# in Dice of the classes without background: below it, nobody found what was asked for
+NOT_FOUND = 0.1
 # why a baseline wins, by data set: written by people who looked
 REMARKS: Mapping[str, str] = {
     "two-channels": (
@@ -33,6 +35,10 @@ def baselines_that_win(name: str, row: Row) -> str:
     by_distance = [text for level in levels if (text := _ahead_in_distance(row, level))]
     first = "A baseline wins." if by_dice else "No baseline is ahead in `strict` Dice."
     why = [REMARKS.get(name, NOT_EXAMINED)] if by_dice or by_distance else []
+    missed = [_words(level) for level in levels if not _is_found(row, level)]
+    if missed:
+        first = f"No method finds the classes of {', '.join(missed)} (without background, all are below {NOT_FOUND}): "
+        first += "the order of the rows means nothing there."
     return " ".join([first, *by_dice, *by_distance, *why])
 
 
@@ -41,8 +47,17 @@ def ahead(row: Row) -> str:
     if row["run"] is None:
         return "not trained yet"
     levels = row["scores"].get(OURS, {})
-    best = {level.removeprefix("level"): " = ".join(_best(row, level)) for level in levels}
+    best = {
+        level.removeprefix("level"): " = ".join(_best(row, level))
+        if _is_found(row, level)
+        else "none found it"
+        for level in levels
+    }
     return ", ".join(f"{level}: {methods}" for level, methods in best.items()) or "no labels"
+
+
+def _is_found(row: Row, level: str) -> bool:
+    return max(_score(row, method, level, "foreground") or 0.0 for method in row["scores"]) >= NOT_FOUND
 
 
 def _best(row: Row, level: str) -> list[str]:

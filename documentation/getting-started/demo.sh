@@ -20,7 +20,7 @@ for method in kmeans denoise-kmeans objects; do
   say dd_baseline -d 999 --method $method -f 0
   say dd_baseline -d 999 --method $method -i "$raw/imagesTs" -o "$folder/test/$method"
 done
-say dd_evaluate_folder "$folder"/test/{kmeans,denoise-kmeans,objects,dd_nnunet} "$raw/labelsTs" -d 999
+say dd_evaluate_folder "$folder"/test/{kmeans,denoise-kmeans,objects,dd_nnunet} "$raw/labelsTs" -d 999 --parts 2 4 8
 say dd_report -d 999 -f 0 -o "$folder/report.html"
 python "$(dirname "$0")/check_demo.py" "$folder"
 printf '\n%d minutes %d seconds. Open %s\n' $(((SECONDS - started) / 60)) $(((SECONDS - started) % 60)) "$folder/report.html"

@@ -40,6 +40,19 @@ def test_a_lower_hd95_without_a_higher_dice_is_told_and_the_mark_stays_with_dice
     assert ahead(scored) == "1: dd_nnunet = kmeans"
 
 
+def test_a_level_that_nobody_finds_has_no_winner():
+    scored = of((0.5, 2.0), kmeans=(0.4, 2.0))
+    for method in scored["scores"].values():
+        method["level1"]["protocols"]["strict"]["foreground"] = 0.09
+    assert ahead(scored) == "1: none found it"
+    assert baselines_that_win("em", scored) == (
+        "No method finds the classes of level 1 (without background, all are below 0.1): the order of the rows means "
+        "nothing there."
+    )
+    scored["scores"]["kmeans"]["level1"]["protocols"]["strict"]["foreground"] = 0.1
+    assert ahead(scored) == "1: dd_nnunet"
+
+
 def test_all_that_are_ahead_are_named():
     assert ahead(of((0.8, 2.0), kmeans=(0.7, 2.0), otsu=(0.8 + 1e-5, 9.0))) == "1: otsu"
     assert ahead(of((0.8, 2.0), kmeans=(0.7, 2.0), otsu=(0.8 + 1e-9, 9.0))) == "1: dd_nnunet = otsu"
