@@ -42,9 +42,9 @@ networks alone. Where a section says what would be measured or planned today, wh
 Made by `benchmarks/gallery.py`; [the rows](../../benchmarks/results/gallery) hold devices, versions and times.
 """
 CAPTION = (
-    "*The first held-out case: an axial slice of each channel, the truth of the finest level, the parts of each level. "
-    "The truth has the colours of the parts of the finest level that it was matched with, white where with none; "
-    "background is not painted.*"
+    "*The first held-out case: an axial slice of each channel, the truth of the finest level, the parts of each "
+    "level. The truth has the colours of the parts of the finest level that it was matched with, white where with "
+    "none; background is not painted.*"
 )
 
 
