@@ -37,8 +37,10 @@ def baselines_that_win(name: str, row: Row) -> str:
     why = [REMARKS.get(name, NOT_EXAMINED)] if by_dice or by_distance else []
     missed = [_words(level) for level in levels if not _is_found(row, level)]
     if missed:
-        first = f"No method finds the classes of {', '.join(missed)} (without background, all are below {NOT_FOUND}): "
-        first += "the order of the rows means nothing there."
+        first = (
+            f"No method finds the classes of {', '.join(missed)} (without background, all are below {NOT_FOUND}): "
+            "the order of the rows means nothing there."
+        )
     return " ".join([first, *by_dice, *by_distance, *why])
 
 
