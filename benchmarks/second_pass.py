@@ -8,30 +8,36 @@ trained. The cases are fresh synthetic cells, of a seed that no data set has. No
 
 import argparse
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
+from gallery_rows import commit
 from measuring import RESULTS, machine, write_result
 
 from dataset_conversion.synthcell import VARIANTS, make_volume
-from dd_nnunet.core.case import Geometry, PreparedCase, Volume
+from dd_nnunet.core.case import FloatArray, Geometry, PreparedCase, Volume
 from dd_nnunet.core.plan import ConfigurationPlan, LevelPlan
 from dd_nnunet.evaluation.folder import EvaluationRules, evaluate_levels
 from dd_nnunet.networks.device import choose_runtime
 from dd_nnunet.prediction.model_folder import ModelFolder
 from dd_nnunet.prediction.predict_case import FoldEnsemble, PredictionSettings
-from dd_nnunet.preprocessing.case import preprocess_case, restore_labels
+from dd_nnunet.prediction.second_look import SecondLook
+from dd_nnunet.preprocessing.case import preprocess_case, restore_labels, restore_slices
+from dd_nnunet.regions import nested_parts as rules_of_objects
 from dd_nnunet.regions.nested_parts import nested_parts
 from dd_nnunet.storage.atomic import read_json
 from dd_nnunet.storage.volume import write_labels
 from dd_nnunet.storage.workspace import Workspace
 
-PLANS, CONFIGURATION, FOLD = "ddPlans", "3d_fullres", "0"
+FOLD = "0"
 SEED = 4711
-Predictor = Callable[[PreparedCase, Mapping[LevelPlan, Path]], object]
+# parts [Z,Y,X] of each level, of a case and what the network says of it [parts of all levels,Z,Y,X]
+Way = Callable[[PreparedCase, FloatArray], Mapping[LevelPlan, Any]]
 
 
 def main() -> None:
@@ -40,67 +46,78 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--work", type=Path, required=True, help="holds raw/, preprocessed/ and results/")
+    parser.add_argument("--results", type=Path, help="instead of results/ in it")
     parser.add_argument("-d", required=True, metavar="ID", help="data set")
+    parser.add_argument("-p", default="ddPlans", metavar="PLANS", help="default: ddPlans")
     parser.add_argument("--variant", choices=tuple(VARIANTS), default="regular", help="of the fresh cells")
     parser.add_argument("--edge", type=int, default=50, help="of the fresh cells, in voxels")
     parser.add_argument("--cases", type=int, default=20, help="how many fresh cells")
+    parser.add_argument("--seed", type=int, default=SEED, help="of the fresh cells")
     args = parser.parse_args()
-    folders = Workspace(*(args.work / name for name in ("raw", "preprocessed", "results"))).dataset(args.d)
-    model = ModelFolder.open(folders.model(PLANS, CONFIGURATION))
-    rows = score_all(model, args.variant, args.edge, args.cases)
+    results = args.results or args.work / "results"
+    folders = Workspace(args.work / "raw", args.work / "preprocessed", results).dataset(args.d)
+    model = ModelFolder.open(folders.model(args.p, "3d_fullres"))
+    n_training = len(read_json(folders.splits_json)[0]["train"])
+    rows = score_all(model, args.variant, args.edge, range(args.cases), args.seed)
     kept = RESULTS / "second_pass.json"
     every = read_json(kept)["rows"] if kept.exists() else {}
-    every[f"{args.variant} {args.edge}"] = {
+    of_training = read_json(folders.model(args.p, "3d_fullres") / f"fold_{FOLD}" / "levels" / "debug.json")
+    seed = of_training["identity"]["seed"]
+    every[f"{args.variant} {args.edge}, {n_training} training cases, seed {seed}"] = {
         "n_cases": args.cases,
-        "seed": SEED,
-        "n_training": len(read_json(folders.splits_json)[0]["train"]),
+        "seed_of_cases": args.seed,
         "levels": rows,
         "machine": machine(),
+        "commit": commit(),
     }
-    command = "python benchmarks/second_pass.py --work DIR -d ID --variant VARIANT --edge EDGE"
+    command = "python benchmarks/second_pass.py --work DIR -d ID -p PLANS --variant VARIANT --edge EDGE"
     write_result("second_pass", {"command": command, "rows": dict(sorted(every.items()))})
 
 
-def score_all(model: ModelFolder, variant: str, edge: int, n_cases: int) -> dict[str, Any]:
+def score_all(model: ModelFolder, variant: str, edge: int, cases: range, seed: int) -> dict[str, Any]:
     """Level -> way -> protocol -> Dice."""
     planned = model.configuration
     if planned.objects is None:
         raise SystemExit("no level of this plan starts from objects")
+    (group,) = planned.groups
+    runtime = choose_runtime("cpu", planned.precision)
+    settings = PredictionSettings(planned, runtime)
+    ensemble = FoldEnsemble([model.segmenter(FOLD, group, runtime)], settings, group)
     alone = replace(planned, objects=replace(planned.objects, second_pass=False))
+    ways: dict[str, Way] = {
+        "rules": by_rules(planned),
+        "network alone": by_network(alone),
+        "kinds by brightness": by_network(planned, by_brightness),
+        "second pass": by_network(planned),
+    }
+    case_ids = tuple(f"cell_{index:03d}" for index in cases)
     found: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as temporary:
         labels = Path(temporary) / "labels"
-        cases = [fresh_case(planned, variant, edge, index, labels) for index in range(n_cases)]
-        ways = {
-            "rules": by_rules(planned),
-            "network alone": by_network(model, alone),
-            "second pass": by_network(model, planned),
-        }
-        for way, predict in ways.items():
-            homes = {level: Path(temporary) / way / f"level{level.level}" for level in planned.levels}
-            for case in cases:
-                predict(case, {n: home / f"{case.properties.case_id}.nii.gz" for n, home in homes.items()})
-            rules = EvaluationRules(tuple(case.properties.case_id for case in cases))
-            there = {level: home for level, home in homes.items() if home.is_dir()}
-            summaries = evaluate_levels(
-                {level.level: home for level, home in there.items()},
-                labels,
-                model.description,
-                {level.level: level.n_parts for level in there},
-                rules,
-            )
+        for index, case_id in zip(cases, case_ids, strict=True):
+            case = fresh_case(planned, variant, edge, index, seed, labels)
+            said = np.stack(list(ensemble.slices(case)), axis=1)
+            for way, divide in ways.items():
+                for level, parts in divide(case, said).items():
+                    place = Path(temporary) / way / f"level{level.level}" / f"{case_id}.nii.gz"
+                    write_labels(place, parts, case.properties.geometry)
+        for way in ways:
+            homes = {level.level: Path(temporary) / way / f"level{level.level}" for level in planned.levels}
+            there = {number: home for number, home in homes.items() if home.is_dir()}
+            n_parts = {level.level: level.n_parts for level in planned.levels if level.level in there}
+            summaries = evaluate_levels(there, labels, model.description, n_parts, EvaluationRules(case_ids))
             for number, summary in summaries.items():
                 row = found.setdefault(f"level{number}", {})
                 row[way] = {p: round(summary["protocols"][p]["dice"], 4) for p in ("hsu", "strict")}
-                nesting = summary.get("nesting") or {}
-                row[way]["violations"] = nesting.get("violation_rate")
                 print(number, way, row[way], flush=True)
     return found
 
 
-def fresh_case(planned: ConfigurationPlan, variant: str, edge: int, index: int, labels: Path) -> PreparedCase:
+def fresh_case(
+    planned: ConfigurationPlan, variant: str, edge: int, index: int, seed: int, labels: Path
+) -> PreparedCase:
     """A prepared synthetic cell; its labels are written."""
-    cell = make_volume(VARIANTS[variant], SEED, index, edge)
+    cell = make_volume(VARIANTS[variant], seed, index, edge)
     geometry = Geometry((edge,) * 3, (1.0,) * 3, (0.0,) * 3, tuple(np.eye(3).ravel()))
     case_id = f"cell_{index:03d}"
     write_labels(labels / f"{case_id}.nii.gz", cell.labels, geometry)
@@ -109,34 +126,42 @@ def fresh_case(planned: ConfigurationPlan, variant: str, edge: int, index: int, 
     )
 
 
-def by_rules(planned: ConfigurationPlan) -> Predictor:
+def by_rules(planned: ConfigurationPlan) -> Way:
     """What the training of these levels started from, as a prediction."""
 
-    def predict(case: PreparedCase, paths: Mapping[LevelPlan, Path]) -> None:
-        spacing = case.properties.prepared_spacing_zyx_mm
-        found = nested_parts(case.array[0], planned.objects, spacing)
-        for level, path in paths.items():
-            if planned.starts_from_objects(level):
-                labels = restore_labels(found[level.level - 1], case.properties)
-                write_labels(path, labels, case.properties.geometry)
+    def divide(case: PreparedCase, said: FloatArray) -> Mapping[LevelPlan, Any]:
+        assert planned.objects is not None
+        found = nested_parts(case.array[0], planned.objects, case.properties.prepared_spacing_zyx_mm)
+        levels = [level for level in planned.levels if planned.starts_from_objects(level)]
+        return {level: restore_labels(found[level.level - 1], case.properties) for level in levels}
 
-    return predict
+    return divide
 
 
-def by_network(model: ModelFolder, planned: ConfigurationPlan) -> Predictor:
-    """The trained segmenters, with the second pass that is planned."""
-    runtime = choose_runtime("cpu", planned.precision)
-    settings = PredictionSettings(planned, runtime)
-    groups = planned.groups_of(
-        level for level in planned.levels if level.level in model.finished_levels(FOLD)
-    )
-    ensembles = [FoldEnsemble([model.segmenter(FOLD, group, runtime)], settings, group) for group in groups]
+@contextmanager
+def by_brightness() -> Iterator[None]:
+    """Kinds keep the numbers that they have by brightness, whatever the network says."""
+    with mock.patch.object(rules_of_objects, "named", lambda kinds, volumes, said: kinds):
+        yield
 
-    def predict(case: PreparedCase, paths: Mapping[LevelPlan, Path]) -> None:
-        for ensemble in ensembles:
-            ensemble.write(case, paths)
 
-    return predict
+@contextmanager
+def as_it_is() -> Iterator[None]:
+    """Nothing is changed."""
+    yield
+
+
+def by_network(planned: ConfigurationPlan, changed: Callable[[], Any] = as_it_is) -> Way:
+    """What the network says, looked at again as it is planned."""
+    (group,) = planned.groups
+
+    def divide(case: PreparedCase, said: FloatArray) -> Mapping[LevelPlan, Any]:
+        with changed():
+            slices = SecondLook(planned, group).slices((said[:, z] for z in range(said.shape[1])), case)
+            restored = restore_slices(slices, group.tree, case.properties)
+        return dict(zip(group.levels, restored, strict=True))
+
+    return divide
 
 
 if __name__ == "__main__":
