@@ -8,12 +8,10 @@ trained. The cases are fresh synthetic cells, of a seed that no data set has. No
 
 import argparse
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import numpy as np
 from gallery_rows import commit
@@ -28,7 +26,6 @@ from dd_nnunet.prediction.model_folder import ModelFolder
 from dd_nnunet.prediction.predict_case import FoldEnsemble, PredictionSettings
 from dd_nnunet.prediction.second_look import SecondLook
 from dd_nnunet.preprocessing.case import preprocess_case, restore_labels, restore_slices
-from dd_nnunet.regions import nested_parts as rules_of_objects
 from dd_nnunet.regions.nested_parts import nested_parts
 from dd_nnunet.storage.atomic import read_json
 from dd_nnunet.storage.volume import write_labels
@@ -87,7 +84,6 @@ def score_all(model: ModelFolder, variant: str, edge: int, cases: range, seed: i
     ways: dict[str, Way] = {
         "rules": by_rules(planned),
         "network alone": by_network(alone),
-        "kinds by brightness": by_network(planned, by_brightness),
         "second pass": by_network(planned),
     }
     case_ids = tuple(f"cell_{index:03d}" for index in cases)
@@ -138,27 +134,13 @@ def by_rules(planned: ConfigurationPlan) -> Way:
     return divide
 
 
-@contextmanager
-def by_brightness() -> Iterator[None]:
-    """Kinds keep the numbers that they have by brightness, whatever the network says."""
-    with mock.patch.object(rules_of_objects, "named", lambda kinds, volumes, said: kinds):
-        yield
-
-
-@contextmanager
-def as_it_is() -> Iterator[None]:
-    """Nothing is changed."""
-    yield
-
-
-def by_network(planned: ConfigurationPlan, changed: Callable[[], Any] = as_it_is) -> Way:
+def by_network(planned: ConfigurationPlan) -> Way:
     """What the network says, looked at again as it is planned."""
     (group,) = planned.groups
 
     def divide(case: PreparedCase, said: FloatArray) -> Mapping[LevelPlan, Any]:
-        with changed():
-            slices = SecondLook(planned, group).slices((said[:, z] for z in range(said.shape[1])), case)
-            restored = restore_slices(slices, group.tree, case.properties)
+        slices = SecondLook(planned, group).slices((said[:, z] for z in range(said.shape[1])), case)
+        restored = restore_slices(slices, group.tree, case.properties)
         return dict(zip(group.levels, restored, strict=True))
 
     return divide

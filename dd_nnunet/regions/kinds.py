@@ -1,16 +1,13 @@
-"""Which objects are of the same kind, and which kind that is."""
+"""Which objects are of the same kind."""
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import linear_sum_assignment
 
 from dd_nnunet.regions.intensity_classes import best_cuts
 
 Floats = npt.NDArray[np.float64]
 Kinds = npt.NDArray[np.intp]
 MAX_ITERATIONS = 50
-# in Dice: of names that fit alike, kinds keep their own
-OWN_NAME = 1e-9
 
 
 def sort_into_kinds(features: Floats, volumes: Floats, n_kinds: int) -> Kinds:
@@ -39,25 +36,6 @@ def sort_into_kinds(features: Floats, volumes: Floats, n_kinds: int) -> Kinds:
         kinds = moved
     order = np.argsort(_centres(features, volumes, kinds, n_kinds).mean(axis=1), kind="stable")
     return np.asarray(np.argsort(order)[kinds], dtype=np.intp)
-
-
-def named(kinds: Kinds, volumes: Floats, said: Floats) -> Kinds:
-    """The same groups of objects, under the numbers that fit best what was said of the objects before.
-
-    Args:
-        kinds: [n] groups, below k.
-        volumes: [n] voxels of each object.
-        said: [n,k] of them, how many were said to be of each kind.
-
-    Returns:
-        [n] 0 … k-1; the one-to-one renaming that maximises the summed Dice of groups and what was said.
-    """
-    n_kinds = said.shape[1]
-    member = np.eye(n_kinds)[kinds]
-    overlaps, sizes = member.T @ said, (volumes @ member)[:, None] + said.sum(axis=0)
-    dice = np.divide(2 * overlaps, sizes, out=np.zeros_like(sizes), where=sizes > 0)
-    _, names = linear_sum_assignment(dice + OWN_NAME * np.eye(n_kinds), maximize=True)
-    return np.asarray(names[kinds], dtype=np.intp)
 
 
 def _along_principal_axis(features: Floats, volumes: Floats, n_kinds: int) -> Kinds:

@@ -2,8 +2,7 @@
 
 Level 1 is the object and what surrounds it. Level 2 keeps the surroundings (part 0) and the object (part 1) and adds
 one part per kind of sub-object. Level 3 keeps these and adds kinds of what lies in the sub-objects of each kind, so
-the levels nest. Kinds are told apart within a case, by brightness, and numbered likewise, darkest first, unless it
-was said before which is which.
+the levels nest. Kinds are told apart within a case, by brightness, darkest first.
 """
 
 from collections.abc import Sequence
@@ -17,7 +16,7 @@ from dd_nnunet.core.level_plan import ObjectPlan
 from dd_nnunet.regions.denoising import COARSE_WEIGHT, FINE_WEIGHT, FloatImage, denoise
 from dd_nnunet.regions.foreground import Mask, background_constant
 from dd_nnunet.regions.intensity_classes import class_thresholds
-from dd_nnunet.regions.kinds import Kinds, named, sort_into_kinds
+from dd_nnunet.regions.kinds import Kinds, sort_into_kinds
 from dd_nnunet.regions.morphology import Box, components, filled, filled_up_to_faces, without_small
 from dd_nnunet.regions.sub_objects import Usual, find_cores, find_sub_objects
 
@@ -101,23 +100,12 @@ def solid(mask: Mask) -> Mask:
 
 
 def divided(
-    fine: FloatImage,
-    first: Parts,
-    objects: Sequence[Piece],
-    usual: Usual,
-    plan: ObjectPlan,
-    spacing: Spacing,
-    said: Parts | None = None,
+    fine: FloatImage, first: Parts, objects: Sequence[Piece], usual: Usual, plan: ObjectPlan, spacing: Spacing
 ) -> tuple[Parts, ...]:
-    """Level 2, and level 3 if planned: kinds of objects by their extremes, kinds of their cores by their means.
-
-    Which group of objects gets which number follows from what was said of them, if anything was: parts [Z,Y,X] of the
-    finest of these levels. Otherwise kinds are numbered by brightness.
-    """
+    """Level 2, and level 3 if planned: kinds of objects by their extremes, kinds of their cores by their means."""
     n_parts = plan.n_parts
     extremes = [np.quantile(fine[box][mask], EXTREMES) for box, mask in objects]
-    said_of_objects = said if said is None or len(n_parts) == 2 else np.array(plan.parents(3))[said]
-    kinds = _kinds(extremes, objects, n_parts[1] - 2, said_of_objects, 2)
+    kinds = _kinds(extremes, objects, n_parts[1] - 2)
     second = _painted(first, objects, 2 + kinds)
     if len(n_parts) == 2:
         return (second,)
@@ -131,27 +119,14 @@ def divided(
         inside = [piece for number, pieces in enumerate(cores) if kinds[number] == kind for piece in pieces]
         if n_kinds:
             means = [fine[box][mask].mean(keepdims=True, dtype=np.float64) for box, mask in inside]
-            third = _painted(third, inside, next_part + _kinds(means, inside, n_kinds, said, next_part))
+            third = _painted(third, inside, next_part + _kinds(means, inside, n_kinds))
         next_part += n_kinds
     return second, third
 
 
-def _kinds(
-    features: Sequence[npt.NDArray[Any]],
-    pieces: Sequence[Piece],
-    n_kinds: int,
-    said: npt.NDArray[np.integer[Any]] | None,
-    first_part: int,
-) -> Kinds:
-    if not pieces:
-        return np.zeros(0, dtype=np.intp)
+def _kinds(features: Sequence[npt.NDArray[Any]], pieces: Sequence[Piece], n_kinds: int) -> Kinds:
     volumes = np.array([mask.sum() for _, mask in pieces], dtype=np.float64)
-    kinds = sort_into_kinds(np.stack(features), volumes, n_kinds)
-    if said is None:
-        return kinds
-    numbers = range(first_part, first_part + n_kinds)
-    votes = [[np.count_nonzero(said[box][mask] == number) for number in numbers] for box, mask in pieces]
-    return named(kinds, volumes, np.array(votes, dtype=np.float64))
+    return sort_into_kinds(np.stack(features), volumes, n_kinds) if pieces else np.zeros(0, dtype=np.intp)
 
 
 def _painted(parts: Parts, pieces: Sequence[Piece], numbers: Kinds) -> Parts:

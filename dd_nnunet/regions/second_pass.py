@@ -31,7 +31,7 @@ def second_pass(
     kinds it is. What it knows well is where objects are. So these are taken from it: part 1 and above, whose outline
     is moved to where the volume changes (`sharp_outline`) and filled with what it encloses (`solid`), and parts 2 and
     above, those that touch cut apart. Their kinds, and their cores, follow by the rules that the segmenter was
-    started from; but which kind is which is for the segmenter to say, because it has seen the other cases.
+    started from.
 
     Args:
         parts: [Z,Y,X], below the plan's number of parts at this level.
@@ -43,7 +43,6 @@ def second_pass(
     Returns:
         [Z,Y,X].
     """
-    said = parts
     whole = solid(sharp_outline(parts > 0, volume, spacing_zyx_mm))
     parts = np.where(whole, np.maximum(parts, 1), 0).astype(np.uint8)
     if level == 1:
@@ -55,7 +54,7 @@ def second_pass(
     if usual is None:
         return parts
     plan = replace(plan, n_parts=plan.n_parts[:level], smallest_mm=plan.smallest_mm[:level])
-    return divided(fine, np.minimum(parts, 1), objects, usual, plan, spacing_zyx_mm, said)[-1]
+    return divided(fine, np.minimum(parts, 1), objects, usual, plan, spacing_zyx_mm)[-1]
 
 
 def _apart(mask: Mask, min_voxels: float) -> Iterator[Piece]:
