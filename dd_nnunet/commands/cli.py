@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from dd_nnunet import __version__
 from dd_nnunet.core.errors import DDError, UserError
-from dd_nnunet.core.plan import DEFAULT_PLANS, plans_flag
+from dd_nnunet.core.plan_names import DEFAULT_PLANS, plans_flag
 from dd_nnunet.storage.workspace import DatasetFolders, Workspace
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ def read_plan(folders: DatasetFolders, plans_name: str, dataset: str, flag: str 
 
 
 def _no_plan(folders: DatasetFolders, plans_name: str, dataset: str, flag: str) -> UserError:
-    from dd_nnunet.core.plan import PLAIN_NAME, TAKEN_NAMES
+    from dd_nnunet.core.plan_names import PLAIN_NAME, TAKEN_NAMES
 
     path = folders.plans_json(plans_name)
     names = [other.stem for other in sorted(folders.preprocessed.glob("*.json"))]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from dd_nnunet import __version__
 from dd_nnunet.commands import cli
 from dd_nnunet.core.errors import UserError
-from dd_nnunet.core.plan import plans_flag
+from dd_nnunet.core.plan_names import plans_flag
 
 if TYPE_CHECKING:
     from dd_nnunet.storage.model_archive import ModelArchive

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 from dd_nnunet.commands import cli
 from dd_nnunet.commands import planning_flags as flags
 from dd_nnunet.core.errors import UserError
-from dd_nnunet.core.plan import DEFAULT_PLANS, DEFAULT_PRESET, planning_anew, plans_flag
+from dd_nnunet.core.plan_names import DEFAULT_PLANS, DEFAULT_PRESET, plans_flag
 from dd_nnunet.core.units import counted
 
 if TYPE_CHECKING:
     from dd_nnunet.core.fingerprint import DatasetFingerprint
-    from dd_nnunet.core.plan import Plan, PresetName, ReadingPlan
+    from dd_nnunet.core.plan import Plan, ReadingPlan
+    from dd_nnunet.core.plan_names import PresetName
     from dd_nnunet.planning.presets import Budget
     from dd_nnunet.storage.workspace import DatasetFolders
 
@@ -195,7 +196,7 @@ def _preprocess(
         raise UserError(
             folders.images_tr,
             "holds other cases than the fingerprint",
-            f"run: {planning_anew(folders.name, plan)}{plans_flag(plan.plans_name, '-overwrite_plans_name')}",
+            f"run: {plan.planning_anew(folders.name)}{plans_flag(plan.plans_name, '-overwrite_plans_name')}",
         )
     for name in names:
         configuration = plan.configuration(name)

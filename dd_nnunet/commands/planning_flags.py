@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from dd_nnunet.commands import cli
 from dd_nnunet.core.errors import UserError
-from dd_nnunet.core.plan import DEFAULT_PLANS, DEFAULT_PRESET, plans_flag
+from dd_nnunet.core.plan_names import DEFAULT_PLANS, DEFAULT_PRESET, plans_flag
 from dd_nnunet.core.units import GB
 
 if TYPE_CHECKING:
@@ -175,7 +175,7 @@ def _positive(text: str) -> float:
 
 def plans_name(text: str) -> str:
     """A name that a plan can have."""
-    from dd_nnunet.core.plan import check_plans_name
+    from dd_nnunet.core.plan_names import check_plans_name
 
     try:
         check_plans_name(text)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from dd_nnunet.commands import cli
 from dd_nnunet.core.errors import UserError
-from dd_nnunet.core.plan import DEFAULT_PLANS, planning_anew
+from dd_nnunet.core.plan_names import DEFAULT_PLANS
 from dd_nnunet.core.units import counted
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ def _run_fold(args: argparse.Namespace, stop: "StopRequest") -> None:
                 counted(len(fold.val), "validation case"), setup.runtime.because)  # fmt: skip
     with locked(fold_folder):
         if not args.val:
-            planning = planning_anew(args.dataset, plan)
+            planning = plan.planning_anew(args.dataset)
             with memory_explained(configuration, planning):
                 _train(args, setup, levels, fold_folder, planning)
         if args.stage != "diffusion":

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from dd_nnunet.commands import planning_flags as flags
 from dd_nnunet.core.errors import UserError
-from dd_nnunet.core.plan import planning_anew, plans_flag
+from dd_nnunet.core.plan_names import plans_flag
 
 if TYPE_CHECKING:
     from dd_nnunet.core.plan import ConfigurationPlan, LevelGroup, LevelPlan, Plan
@@ -44,7 +44,7 @@ def load_fold(args: argparse.Namespace, folders: "DatasetFolders", plan: "Plan")
     if not case_ids:
         command = flags.preparing(args.dataset, args.configuration, args.plans_name)
         raise UserError(prepared, "holds no prepared cases", f"run: {command}")
-    plan_anew = planning_anew(args.dataset, plan) + plans_flag(args.plans_name, "-overwrite_plans_name")
+    plan_anew = plan.planning_anew(args.dataset) + plans_flag(args.plans_name, "-overwrite_plans_name")
     for path in (folders.splits_json, folders.fingerprint_json):
         if not path.is_file():
             raise UserError(path, "does not exist", f"run: {plan_anew}")

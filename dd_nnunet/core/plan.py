@@ -1,6 +1,5 @@
 """The plan: all that was decided about a dataset, with the reasons. Written once, never changed by code."""
 
-import re
 from dataclasses import dataclass
 from typing import Literal
 
@@ -13,43 +12,12 @@ from dd_nnunet.core.network_plans import DiffusionPlan as DiffusionPlan
 from dd_nnunet.core.network_plans import FeaturePlan as FeaturePlan
 from dd_nnunet.core.network_plans import SegmenterPlan as SegmenterPlan
 from dd_nnunet.core.network_plans import Zyx as Zyx
+from dd_nnunet.core.plan_names import DEFAULT_PRESET, PresetName, check_plain_name, check_plans_name
 from dd_nnunet.core.volume_plans import STRICT as STRICT
 from dd_nnunet.core.volume_plans import NormalizationPlan as NormalizationPlan
 from dd_nnunet.core.volume_plans import ReadingPlan as ReadingPlan
 
 SCHEMA_VERSION = 1
-DEFAULT_PLANS = "ddPlans"
-DEFAULT_PRESET: Literal["standard"] = "standard"
-PresetName = Literal["fast", "standard", "paper"]
-PLAIN_NAME = re.compile(r"[\w-]{1,100}")
-# other JSON files of a prepared dataset, beside which NAME.json is written
-TAKEN_NAMES = ("dataset", "dataset_fingerprint", "manifest", "splits_final")
-
-
-def check_plain_name(name: str) -> None:
-    """Refuse names that lead elsewhere, where they become part of a path.
-
-    Raises:
-        ValueError: says what is allowed.
-    """
-    if not PLAIN_NAME.fullmatch(name):
-        raise ValueError(f"{name[:100]!r} is no plain name (letters, digits, '_', '-'; at most 100)")
-
-
-def check_plans_name(name: str) -> None:
-    """Refuse names of plans that lead elsewhere, or to a file that is no plan.
-
-    Raises:
-        ValueError: says what is allowed.
-    """
-    check_plain_name(name)
-    if name.casefold() in TAKEN_NAMES:
-        raise ValueError(f"{name!r} is the name of a file of the dataset itself; choose another")
-
-
-def plans_flag(plans_name: str, flag: str = "-p") -> str:
-    """What a command needs to mean the plan of that name: " -p NAME", nothing where it is the default."""
-    return "" if plans_name == DEFAULT_PLANS else f" {flag} {plans_name}"
 
 
 @dataclass(frozen=True)
@@ -155,9 +123,8 @@ class Plan:
             raise UserError(f"configuration {name!r}", "is not in the plan", f"planned: {planned}")
         return self.configurations[name]
 
-
-def planning_anew(dataset: str, plan: Plan) -> str:
-    """The command that plans a dataset again with the effort of a plan; its name is for the caller to add."""
-    effort = "" if plan.preset == DEFAULT_PRESET else f" --preset {plan.preset}"
-    effort = " -pl paper" if plan.planner == "paper" else effort
-    return f"dd_plan_and_preprocess -d {dataset}{effort}"
+    def planning_anew(self, dataset: str) -> str:
+        """The command that plans a dataset again with the same effort; its name is for the caller to add."""
+        effort = "" if self.preset == DEFAULT_PRESET else f" --preset {self.preset}"
+        effort = " -pl paper" if self.planner == "paper" else effort
+        return f"dd_plan_and_preprocess -d {dataset}{effort}"

@@ -133,8 +133,8 @@ def _configurations(
     because = (
         f"a median volume is {n_patches:.0f} patches at full resolution, more than {MOST_PATCHES}; level 1, and "
         f"levels whose objects are wider than half of a patch of {edge_mm:.3g} mm and large enough at the coarser "
-        "spacing, are found where one patch holds it whole; a level does not look for its parts within those of another "
-        "configuration"
+        "spacing, are found where one patch holds it whole; a level does not look for its parts within those of "
+        "another configuration"
     )
     spacing, finest = product(coarser.spacing_zyx_mm), "the finest at which the median volume is one patch"
     explained = [

@@ -6,7 +6,8 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from dd_nnunet.core.errors import UserError
-from dd_nnunet.core.plan import DEFAULT_PLANS, DEFAULT_PRESET, PresetName, Zyx
+from dd_nnunet.core.plan import Zyx
+from dd_nnunet.core.plan_names import DEFAULT_PLANS, DEFAULT_PRESET, PresetName
 from dd_nnunet.core.units import MOST_PARTS
 
 

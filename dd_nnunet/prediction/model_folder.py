@@ -7,7 +7,8 @@ from torch import nn
 
 from dd_nnunet.core.dataset import DatasetDescription
 from dd_nnunet.core.errors import UserError
-from dd_nnunet.core.plan import ConfigurationPlan, LevelGroup, LevelPlan, Plan, plans_flag
+from dd_nnunet.core.plan import ConfigurationPlan, LevelGroup, LevelPlan, Plan
+from dd_nnunet.core.plan_names import plans_flag
 from dd_nnunet.networks.checkpoint import checkpoint_exists
 from dd_nnunet.networks.device import Runtime
 from dd_nnunet.networks.trained_segmenter import load_segmenter

@@ -8,7 +8,8 @@ from typing import Any
 from dd_nnunet.core.dataset import CaseFiles, DatasetDescription
 from dd_nnunet.core.errors import UserError
 from dd_nnunet.core.fingerprint import DatasetFingerprint
-from dd_nnunet.core.plan import ConfigurationPlan, LevelPlan, Plan, plans_flag
+from dd_nnunet.core.plan import ConfigurationPlan, LevelPlan, Plan
+from dd_nnunet.core.plan_names import plans_flag
 from dd_nnunet.core.splits import Fold
 from dd_nnunet.report.run_record import Json, RunRecord, read_run
 from dd_nnunet.storage.atomic import read_json, read_record

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 
-from dd_nnunet.core.plan import planning_anew, plans_flag
+from dd_nnunet.core.plan_names import plans_flag
 from dd_nnunet.core.units import counted
 from dd_nnunet.report.collect import Collected
 from dd_nnunet.report.parts import PartSizes, empty_parts
@@ -21,7 +21,7 @@ def warnings_of(
         sizes: of the parts in the predictions, by level.
     """
     named = plans_flag(pieces.request.plans_name, "-overwrite_plans_name")
-    plan_again = f"{planning_anew(pieces.plan.dataset_name, pieces.plan)}{named} --parts …"
+    plan_again = f"{pieces.plan.planning_anew(pieces.plan.dataset_name)}{named} --parts …"
     trained = f"Fold {pieces.request.fold}: " if pieces.request.predictions else ""
     found = [f"{trained}{line}" for level in pieces.levels for line in lost_parts(level, plan_again)]
     found += [line for level, measured in sizes.items() for line in empty_parts(level, measured)]
