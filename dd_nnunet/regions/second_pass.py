@@ -9,7 +9,7 @@ from scipy import ndimage
 from dd_nnunet.core.level_plan import ObjectPlan
 from dd_nnunet.regions.denoising import FINE_WEIGHT, FloatImage, denoise, laplacian_noise_sd
 from dd_nnunet.regions.foreground import Mask
-from dd_nnunet.regions.morphology import Box, components
+from dd_nnunet.regions.morphology import Box, components, largest_component, without_small
 from dd_nnunet.regions.nested_parts import Parts, Piece, Spacing, ball_volume, divided, solid, within
 from dd_nnunet.regions.outline import sharp_outline
 from dd_nnunet.regions.sub_objects import Usual, split_touching
@@ -36,19 +36,22 @@ def second_pass(
     Args:
         parts: [Z,Y,X], below the plan's number of parts at this level.
         volume: [Z,Y,X] in [0,1].
-        plan: how many parts and how large; objects of less than half of the smallest volume are left out.
+        plan: how many parts and how large; objects of less than half of the smallest volume are left out, of level 1
+            too, if a larger one is there.
         level: 1, 2 or 3.
         spacing_zyx_mm: of the volume.
 
     Returns:
         [Z,Y,X].
     """
+    fewest = [SMALLEST_SHARE * ball_volume(mm) / float(np.prod(spacing_zyx_mm)) for mm in plan.smallest_mm]
     whole = solid(sharp_outline(parts > 0, volume, spacing_zyx_mm))
+    # one is left, however small
+    whole = without_small(whole, min(fewest[0], np.count_nonzero(largest_component(whole))))
     parts = np.where(whole, np.maximum(parts, 1), 0).astype(np.uint8)
     if level == 1:
         return parts
-    voxel_mm3 = float(np.prod(spacing_zyx_mm))
-    objects = list(_apart(parts > 1, SMALLEST_SHARE * ball_volume(plan.smallest_mm[1]) / voxel_mm3))
+    objects = list(_apart(parts > 1, fewest[1]))
     fine, known = _denoised_around(volume, [box for box, _ in objects])
     usual = Usual.of(fine, known & (parts == 1), spacing_zyx_mm)
     if usual is None:

@@ -1,5 +1,6 @@
 import gallery_rivals
 import pytest
+from gallery_page import PAGE
 from gallery_rivals import NOT_EXAMINED, ahead, baselines_that_win
 from gallery_row import score
 
@@ -51,6 +52,10 @@ def test_a_level_that_nobody_finds_has_no_winner():
     )
     scored["scores"]["kmeans"]["level1"]["protocols"]["strict"]["foreground"] = 0.1
     assert ahead(scored) == "1: dd_nnunet"
+
+
+def test_the_page_says_why_wherever_a_baseline_wins():
+    assert NOT_EXAMINED not in PAGE.read_text(encoding="utf-8")
 
 
 def test_all_that_are_ahead_are_named():

@@ -45,6 +45,20 @@ def test_crumbs_go_and_touching_objects_part():
     np.testing.assert_array_equal(found == 0, parts == 0)
 
 
+@pytest.mark.parametrize("level", [1, 2])
+def test_what_is_small_beside_the_object_is_none(level):
+    image, (first, second, _) = nested_balls()
+    said = (first if level == 1 else second).astype(np.uint8)
+    with_crumb = said.copy()
+    crumb = image[1:4, 1:4, 1:4]
+    crumb[...], with_crumb[1:4, 1:4, 1:4] = 0.5, level
+    assert second_pass(with_crumb, image, PLAN, level, ONE_MM)[1:4, 1:4, 1:4].max() == 0
+    # alone it stays
+    alone = np.where(np.isin(np.arange(32), (1, 2, 3)), with_crumb, 0).astype(np.uint8)
+    alone[:, 4:], alone[4:] = 0, 0
+    assert second_pass(alone, image, PLAN, 1, ONE_MM).any()
+
+
 def test_what_the_object_encloses_is_not_background():
     image, (first, truth, _) = nested_balls()
     pierced = truth.copy()
