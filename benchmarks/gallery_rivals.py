@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from dd_nnunet.core.units import decimals
+
 OURS = "dd_nnunet"
 NOT_EXAMINED = "Why was not examined."
 # in Dice: what differs by less is the same
@@ -36,8 +38,8 @@ REMARKS: Mapping[str, str] = {
         "collapsed: cores of few voxels are below the noise."
     ),
     "em": (
-        "What level 1 asks for is plain: HD95 is one voxel for all three, and the network is .002 below the two rules. "
-        "The granules of level 2 it finds better."
+        "What level 1 asks for is plain: HD95 is one voxel for all three, and the network is .002 below the two "
+        "rules. The granules of level 2 it finds better."
     ),
     "pet": "That is a hundredth of a voxel.",
     "mni152": (
@@ -102,10 +104,10 @@ def _ahead_in_distance(row: Row, level: str) -> str:
     others = {m: _hd95_mm(row, m, level) for m in _rivals(row) if _strict(row, m, level) <= dice}
     nearer = {method: mm for method, mm in others.items() if mm is not None and mm < ours}
     # a digit more than the table: they may differ by less than it shows
-    shown = ", ".join(f"{method} ({mm:.2f} mm)" for method, mm in nearer.items())
+    shown = ", ".join(f"{method} ({decimals(mm, 2)} mm)" for method, mm in nearer.items())
     verb = "is" if len(nearer) == 1 else "are"
     return (
-        f"At {_words(level)} {shown} {verb} ahead in HD95, though not in Dice ({ours:.2f} mm)."
+        f"At {_words(level)} {shown} {verb} ahead in HD95, though not in Dice ({decimals(ours, 2)} mm)."
         if nearer
         else ""
     )

@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from dd_nnunet.core.units import decimals
+
 COLUMNS = ("hsu", "strict", "foreground", "HD95 mm")
 PROTOCOLS = ("hsu", "strict", "strict", "strict")
 TEXT_WIDTH = 80
@@ -93,7 +95,7 @@ def _cell(row: ScoreRow, column: int, rows: Sequence[ScoreRow], style: str) -> s
     unmarked = " " if style == "text" else ""
     if score is None:
         return "–" + unmarked
-    number = f"{score:.3f}" if HIGHER_IS_BETTER[column] else f"{score:.1f}"
+    number = decimals(score, 3 if HIGHER_IS_BETTER[column] else 1)
     if not _is_best(score, column, [other for other in rows if other.level == row.level]):
         return number + unmarked
     return f"{number}*" if style == "text" else f"**{number}**"

@@ -12,7 +12,7 @@ import jinja2
 from dd_nnunet import __version__
 from dd_nnunet.core.part_colours import hex_colour
 from dd_nnunet.core.plan import Decision
-from dd_nnunet.core.units import counted
+from dd_nnunet.core.units import counted, decimals
 from dd_nnunet.planning.edited_plan import edited_values
 from dd_nnunet.report.collect import Collected, LevelResult, ReportRequest, collect
 from dd_nnunet.report.figures import Chart, part_size_chart, progress_chart
@@ -279,11 +279,11 @@ def _number(value: float | None) -> str:
 
 def _score(score: Score | float | None, digits: int = 3) -> str:
     value = score.value if isinstance(score, Score) else score
-    return "–" if value is None else f"{value:.{digits}f}"
+    return "–" if value is None else decimals(value, digits)
 
 
 def _interval(score: Score, digits: int = 3) -> str:
-    return "" if score.interval is None else f"{score.interval[0]:.{digits}f}–{score.interval[1]:.{digits}f}"
+    return "" if score.interval is None else "–".join(decimals(end, digits) for end in score.interval)
 
 
 def _percent(value: float | None) -> str:

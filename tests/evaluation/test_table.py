@@ -32,6 +32,13 @@ def test_markdown_table():
     )
 
 
+def test_distances_of_nanometres_are_not_zero():
+    rows = [ScoreRow("a", 1, 0.9, 0.9, 0.00004, 1.6e-05), ScoreRow("b", 1, 0.9, 0.9, 0.0, 0.0)]
+    lines = score_table(rows).splitlines()
+    assert lines[2].split()[-2:] == ["4e-05*", "1.6e-05"] and lines[3].split()[-2:] == ["0.000", "0.0*"]
+    assert max(map(len, lines)) == 80
+
+
 def test_a_single_method_is_not_called_best():
     assert "*" not in score_table(ROWS[:2])
 
