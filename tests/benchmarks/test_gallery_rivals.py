@@ -61,7 +61,9 @@ def test_the_page_says_why_wherever_a_baseline_wins():
 def test_all_that_are_ahead_are_named():
     assert ahead(of((0.8, 2.0), kmeans=(0.7, 2.0), otsu=(0.8 + 1e-5, 9.0))) == "1: otsu"
     assert ahead(of((0.8, 2.0), kmeans=(0.7, 2.0), otsu=(0.8 + 1e-9, 9.0))) == "1: dd_nnunet = otsu"
-    assert baselines_that_win("not-there", of((0.8, 2.0), otsu=(0.8 + 1e-9, 2.0))).startswith("No baseline is ahead")
+    assert baselines_that_win("not-there", of((0.8, 2.0), otsu=(0.8 + 1e-9, 2.0))).startswith(
+        "No baseline is ahead"
+    )
 
 
 def test_one_baseline_is_ahead_in_dice_and_another_in_hd95():
