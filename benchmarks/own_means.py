@@ -13,7 +13,7 @@ from typing import Any
 
 from gallery_rows import commit
 from measuring import RESULTS, machine, write_result
-from predicting import predicted_summaries
+from scored_prediction import predicted_summaries
 
 from dd_nnunet.prediction.model_folder import ModelFolder
 from dd_nnunet.storage.atomic import read_json

@@ -27,7 +27,7 @@ from paper_page import fill, page
 from paper_plans import make_plan, plan_sha256
 from paper_rows import ON_FEATURES, OURS, TABLES, Table, Variant, ensemble_name
 from paper_student import teach, train_cases
-from predicting import predicted_summaries
+from scored_prediction import predicted_summaries
 
 from dd_nnunet.core.plan import Plan
 from dd_nnunet.networks.checkpoint import load_checkpoint, save_checkpoint

@@ -47,7 +47,7 @@ def second_pass(
     fewest = [SMALLEST_SHARE * ball_volume(mm) / float(np.prod(spacing_zyx_mm)) for mm in plan.smallest_mm]
     whole = solid(sharp_outline(parts > 0, volume, spacing_zyx_mm))
     # one is left, however small
-    whole = without_small(whole, min(fewest[0], np.count_nonzero(largest_component(whole))))
+    whole = without_small(whole, min(fewest[0], float(largest_component(whole).sum())))
     parts = np.where(whole, np.maximum(parts, 1), 0).astype(np.uint8)
     if level == 1:
         return parts

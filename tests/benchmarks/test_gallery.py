@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from gallery_data import EXHIBITS, NotAtHandError, Request
 from gallery_phantoms import KINDS, scattered
-from gallery_rivals import NOT_EXAMINED
+from gallery_rivals import REMARKS
 from gallery_row import trained_row
 
 from dd_nnunet.commands.baseline_setup import METHOD_NAMES
@@ -173,7 +173,7 @@ def test_the_page_shows_what_there_is_and_says_what_is_missing(tmp_path):
     assert "in 10.5 minutes on a CPU, 2 threads" in em and "no level collapsed" in em
     assert "| denoise-kmeans | 1 | **0.900** |" in em
     assert "A baseline wins. At level 1 denoise-kmeans 0.900 against 0.800 (`strict`)." in em
-    assert NOT_EXAMINED in em
+    assert REMARKS["em"] in em
     assert "(pictures/em.png)" in em
     ct = sections["Computed tomography"]
     assert "Not trained yet" in ct and "| dd_nnunet |" not in ct

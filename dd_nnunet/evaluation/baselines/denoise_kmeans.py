@@ -1,6 +1,5 @@
 """Baselines that denoise, then cluster: `denoise-kmeans`, and the same with two other denoisers."""
 
-import importlib
 import logging
 from collections.abc import Callable, Sequence
 from typing import cast
@@ -73,7 +72,7 @@ def by_bm4d(volume: FloatImage, noise: float) -> FloatImage:
     Source: Maggioni et al., IEEE Transactions on Image Processing 22 (2013), in the package of its authors.
     """
     try:
-        bm4d = importlib.import_module("bm4d")
+        import bm4d
     except ImportError as error:
         remedy = "choose denoise-kmeans; or, for non-commercial use: pip install bm4d"
         raise UserError(
