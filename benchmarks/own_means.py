@@ -6,18 +6,14 @@ adds to benchmarks/results/own_means.json. DIR holds raw/ and preprocessed/, and
 held-out cases are predicted. Nothing is trained here, and nothing is written into DIR.
 """
 
-import argparse
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
-from gallery_rows import commit
-from measuring import RESULTS, machine, write_result
 from scored_prediction import predicted_summaries
+from trained_model import keep_row, make_parser, open_model
 
 from dd_nnunet.prediction.model_folder import ModelFolder
-from dd_nnunet.storage.atomic import read_json
-from dd_nnunet.storage.workspace import DatasetFolders, Workspace
+from dd_nnunet.storage.workspace import DatasetFolders
 
 # the share of bright-cluster's source
 COMPONENTS = 0.3
@@ -33,28 +29,11 @@ WAYS: dict[str, dict[str, Any]] = {
 
 def main() -> None:
     """Predict and score."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--work", type=Path, required=True, help="holds raw/, preprocessed/ and results/")
-    parser.add_argument("--results", type=Path, help="instead of results/ in it")
-    parser.add_argument("-d", required=True, metavar="ID", help="data set")
-    parser.add_argument("-f", default="0", metavar="FOLD", help="default: 0")
-    parser.add_argument("-p", default="ddPlans", metavar="PLANS", help="default: ddPlans")
-    parser.add_argument("-c", default="3d_fullres", metavar="CONFIGURATION", help="default: 3d_fullres")
-    args = parser.parse_args()
-    results = args.results or args.work / "results"
-    folders = Workspace(args.work / "raw", args.work / "preprocessed", results).dataset(args.d)
-    model = ModelFolder.open(folders.model(args.p, args.c))
-    kept = RESULTS / "own_means.json"
-    rows = read_json(kept)["rows"] if kept.exists() else {}
-    rows[f"{folders.name} {args.p} {args.c} fold {args.f}"] = {
-        "levels": score(model, folders, args.p, args.f),
-        "machine": machine(),
-        "commit": commit(),
-    }
-    command = "python benchmarks/own_means.py --work DIR -d ID -f FOLD -p PLANS -c CONFIGURATION"
-    write_result("own_means", {"command": command, "rows": dict(sorted(rows.items()))})
+    args = make_parser(__doc__).parse_args()
+    model, folders = open_model(args)
+    name = f"{folders.name} {args.p} {args.c} fold {args.f}"
+    levels = score(model, folders, args.p, args.f)
+    keep_row("own_means", "-f FOLD -p PLANS -c CONFIGURATION", name, {"levels": levels})
 
 
 def score(model: ModelFolder, folders: DatasetFolders, plans: str, fold: str) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
     python benchmarks/second_pass.py --work DIR -d ID --variant regular --edge 50 --cases 20
 
-adds to benchmarks/results/second_pass.json. DIR holds raw/, preprocessed/ and results/ with fold 0 of the data set
+adds to benchmarks/results/second_pass.json. DIR holds raw/, preprocessed/ and results/ with a fold of the data set
 trained. The cases are fresh synthetic cells, of a seed that no data set has. Nothing is trained here.
 """
 
@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from gallery_rows import commit
-from measuring import RESULTS, machine, write_result
+from trained_model import keep_row, make_parser, open_model
 
 from dataset_conversion.synthcell import VARIANTS, make_volume
 from dd_nnunet.core.case import FloatArray, Geometry, PreparedCase, Volume
@@ -29,9 +28,7 @@ from dd_nnunet.preprocessing.case import preprocess_case, restore_labels, restor
 from dd_nnunet.regions.nested_parts import nested_parts
 from dd_nnunet.storage.atomic import read_json
 from dd_nnunet.storage.volume import write_labels
-from dd_nnunet.storage.workspace import Workspace
 
-FOLD = "0"
 SEED = 4711
 # parts [Z,Y,X] of each level, of a case and what the network says of it [parts of all levels,Z,Y,X]
 Way = Callable[[PreparedCase, FloatArray], Mapping[LevelPlan, Any]]
@@ -39,39 +36,22 @@ Way = Callable[[PreparedCase, FloatArray], Mapping[LevelPlan, Any]]
 
 def main() -> None:
     """Predict and score."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--work", type=Path, required=True, help="holds raw/, preprocessed/ and results/")
-    parser.add_argument("--results", type=Path, help="instead of results/ in it")
-    parser.add_argument("-d", required=True, metavar="ID", help="data set")
-    parser.add_argument("-p", default="ddPlans", metavar="PLANS", help="default: ddPlans")
+    parser = make_parser(__doc__)
     parser.add_argument("--variant", choices=tuple(VARIANTS), default="regular", help="of the fresh cells")
     parser.add_argument("--edge", type=int, default=50, help="of the fresh cells, in voxels")
     parser.add_argument("--cases", type=int, default=20, help="how many fresh cells")
     parser.add_argument("--seed", type=int, default=SEED, help="of the fresh cells")
     args = parser.parse_args()
-    results = args.results or args.work / "results"
-    folders = Workspace(args.work / "raw", args.work / "preprocessed", results).dataset(args.d)
-    model = ModelFolder.open(folders.model(args.p, "3d_fullres"))
-    n_training = len(read_json(folders.splits_json)[0]["train"])
-    rows = score_all(model, args.variant, args.edge, range(args.cases), args.seed)
-    kept = RESULTS / "second_pass.json"
-    every = read_json(kept)["rows"] if kept.exists() else {}
-    of_training = read_json(folders.model(args.p, "3d_fullres") / f"fold_{FOLD}" / "levels" / "debug.json")
-    seed = of_training["identity"]["seed"]
-    every[f"{args.variant} {args.edge}, {n_training} training cases, seed {seed}"] = {
-        "n_cases": args.cases,
-        "seed_of_cases": args.seed,
-        "levels": rows,
-        "machine": machine(),
-        "commit": commit(),
-    }
-    command = "python benchmarks/second_pass.py --work DIR -d ID -p PLANS --variant VARIANT --edge EDGE"
-    write_result("second_pass", {"command": command, "rows": dict(sorted(every.items()))})
+    model, folders = open_model(args)
+    n_training = len(read_json(folders.splits_json)[int(args.f)]["train"])
+    trained = read_json(model.path / f"fold_{args.f}" / "levels" / "debug.json")["identity"]["seed"]
+    levels = score_all(model, args, range(args.cases))
+    name = f"{args.variant} {args.edge}, {n_training} training cases, seed {trained}"
+    found = {"n_cases": args.cases, "seed_of_cases": args.seed, "levels": levels}
+    keep_row("second_pass", "-p PLANS --variant VARIANT --edge EDGE", name, found)
 
 
-def score_all(model: ModelFolder, variant: str, edge: int, cases: range, seed: int) -> dict[str, Any]:
+def score_all(model: ModelFolder, args: argparse.Namespace, cases: range) -> dict[str, Any]:
     """Level -> way -> protocol -> Dice."""
     planned = model.configuration
     if planned.objects is None:
@@ -79,7 +59,7 @@ def score_all(model: ModelFolder, variant: str, edge: int, cases: range, seed: i
     (group,) = planned.groups
     runtime = choose_runtime("cpu", planned.precision)
     settings = PredictionSettings(planned, runtime)
-    ensemble = FoldEnsemble([model.segmenter(FOLD, group, runtime)], settings, group)
+    ensemble = FoldEnsemble([model.segmenter(args.f, group, runtime)], settings, group)
     alone = replace(planned, objects=replace(planned.objects, second_pass=False))
     ways: dict[str, Way] = {
         "rules": by_rules(planned),
@@ -91,7 +71,7 @@ def score_all(model: ModelFolder, variant: str, edge: int, cases: range, seed: i
     with tempfile.TemporaryDirectory() as temporary:
         labels = Path(temporary) / "labels"
         for index, case_id in zip(cases, case_ids, strict=True):
-            case = fresh_case(planned, variant, edge, index, seed, labels)
+            case = fresh_case(planned, args.variant, args.edge, index, args.seed, labels)
             said = np.stack(list(ensemble.slices(case)), axis=1)
             for way, divide in ways.items():
                 for level, parts in divide(case, said).items():

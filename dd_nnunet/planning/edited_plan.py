@@ -7,6 +7,8 @@ from dd_nnunet.core.plan import ConfigurationPlan, Decision, Plan, Zyx
 from dd_nnunet.planning.normalization import explain_normalization
 from dd_nnunet.planning.plan_dataset import FULL_RESOLUTION
 from dd_nnunet.planning.reasons import (
+    KEPT_BY_PAPER,
+    KEPT_EPOCHS,
     OWN_MEANS,
     explain_effort,
     explain_nesting,
@@ -14,6 +16,7 @@ from dd_nnunet.planning.reasons import (
     kept_features,
     levels_from_objects,
     product,
+    shared_levels,
 )
 
 Stated = Iterator[tuple[str, str]]
@@ -36,6 +39,12 @@ def _of_plan(plan: Plan) -> Stated:
     levels.sort(key=lambda level: level.level)
     yield "preset", plan.preset
     yield "parts per level", _words([level.n_parts for level in levels])
+    yield (
+        "configurations",
+        shared_levels(
+            {name: [level.level for level in its.levels] for name, its in plan.configurations.items()}
+        ),
+    )
     full = plan.configurations.get(FULL_RESOLUTION)
     if full is not None:
         yield "target spacing", f"{product(full.spacing_zyx_mm)} mm"
@@ -65,6 +74,7 @@ def _of_configuration(configuration: ConfigurationPlan) -> Stated:
     yield "levels from objects", levels_from_objects(configuration.objects)
     yield "own means", OWN_MEANS if segmenter.own_means else "not looked at"
     yield "recipe", segmenter.recipe
+    yield "kept epoch", KEPT_BY_PAPER if segmenter.kept_epoch == "certain" else KEPT_EPOCHS["alive"]
     yield "parent of each part", "none: a network per level"  # unless levels nest
     yield from ((decision.name, decision.value) for decision in explain_nesting(configuration.groups, ""))
     yield "warm start", "none"  # unless there is one

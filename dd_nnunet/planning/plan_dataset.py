@@ -20,7 +20,7 @@ from dd_nnunet.planning.networks import Task
 from dd_nnunet.planning.normalization import MIN_MAX, explain_normalization, plan_normalization
 from dd_nnunet.planning.object_levels import object_levels
 from dd_nnunet.planning.presets import PAPER, Budget
-from dd_nnunet.planning.reasons import explain_paper, explain_reading, product
+from dd_nnunet.planning.reasons import explain_paper, explain_reading, product, shared_levels
 from dd_nnunet.planning.resolution import median_shape, target_spacing
 from dd_nnunet.planning.symmetry import explain_left_right
 
@@ -128,8 +128,7 @@ def _configurations(
     for_low, for_full = share_levels(diameters, edge_mm, max(coarser.spacing_zyx_mm))
     low, low_decisions = plan_configuration(LOW_RESOLUTION, coarser, for_low, choices)
     full, decisions = plan_configuration(FULL_RESOLUTION, task, for_full, choices)
-    shares = [f"{name}: level {' '.join(map(str, numbers))}"
-              for name, numbers in ((LOW_RESOLUTION, for_low), (FULL_RESOLUTION, for_full))]  # fmt: skip
+    shares = shared_levels({LOW_RESOLUTION: for_low, FULL_RESOLUTION: for_full})
     because = (
         f"a median volume is {n_patches:.0f} patches at full resolution, more than {MOST_PATCHES}; level 1, and "
         f"levels whose objects are wider than half of a patch of {edge_mm:.3g} mm and large enough at the coarser "
@@ -138,7 +137,7 @@ def _configurations(
     )
     spacing, finest = product(coarser.spacing_zyx_mm), "the finest at which the median volume is one patch"
     explained = [
-        Decision("configurations", "; ".join(shares), because),
+        Decision("configurations", shares, because),
         Decision("spacing", f"{spacing} mm", finest, LOW_RESOLUTION),
         *low_decisions,
         *decisions,

@@ -2,7 +2,7 @@
 
 import math
 import textwrap
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from dd_nnunet.core.noise_schedule import added_noise_sd
 from dd_nnunet.core.plan import (
@@ -40,6 +40,7 @@ SCALINGS = {
     "whiten": "each component to unit variance",
 }
 OWN_MEANS = "in each predicted case"
+KEPT_BY_PAPER = "highest mean largest probability"
 KEPT_EPOCHS = {
     "alive": "the epoch with the most living parts, of equal ones the surest",
     "certain": "the surest epoch",
@@ -49,6 +50,11 @@ KEPT_EPOCHS = {
 def product(values: Sequence[float]) -> str:
     """E.g. "64 x 64 x 32"."""
     return " x ".join(f"{value:g}" for value in values)
+
+
+def shared_levels(levels: Mapping[str, Sequence[int]]) -> str:
+    """E.g. "3d_lowres: level 1 2; 3d_fullres: level 3"."""
+    return "; ".join(f"{name}: level {' '.join(map(str, numbers))}" for name, numbers in levels.items())
 
 
 def explain_reading(reading: ReadingPlan) -> Iterator[Decision]:
@@ -314,7 +320,7 @@ def explain_paper(budget: Budget) -> Iterator[Decision]:
         "volumes, parts seeded again"
     )
     yield Decision("recipe", "plain", because)
-    yield Decision("kept epoch", "highest mean largest probability", "of all training cases, as in the paper")
+    yield Decision("kept epoch", KEPT_BY_PAPER, "of all training cases, as in the paper")
     if budget.as_released:
         yield Decision(
             "as in the released code",

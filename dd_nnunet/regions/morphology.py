@@ -81,6 +81,15 @@ def without_small(mask: Mask, min_voxels: float) -> Mask:
     return large
 
 
+def without_small_beside_largest(mask: Mask, share: float) -> Mask:
+    """The connected components (by faces) of a mask [Z,Y,X] that have at least this share of the largest's voxels."""
+    labels, _ = ndimage.label(mask)
+    sizes = np.bincount(labels.ravel())
+    sizes[0] = 0
+    large: Mask = (sizes >= max(share * sizes.max(), 1))[labels]
+    return large
+
+
 def largest_component(mask: Mask) -> Mask:
     """The connected component (by faces) of a mask [Z,Y,X] with the most voxels; the first of equal ones."""
     labels, _ = ndimage.label(mask)

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from dd_nnunet.regions.morphology import largest_component, without_small
+from dd_nnunet.regions.morphology import without_small_beside_largest
 
 Labels = npt.NDArray[np.unsignedinteger]
 
@@ -42,8 +42,7 @@ def absorb_small_components(
         settled = np.zeros(here.shape, bool)
         for part, its_parent in enumerate(parents):
             if its_parent == parent:
-                mask = its & (here == part)
-                settled |= without_small(mask, smallest_share * np.count_nonzero(largest_component(mask)))
+                settled |= without_small_beside_largest(its & (here == part), smallest_share)
         small = its & ~settled
         if small.any():
             nearest = ndimage.distance_transform_edt(

@@ -12,6 +12,7 @@ from dd_nnunet.regions.morphology import (
     filled_up_to_faces,
     opened,
     without_small,
+    without_small_beside_largest,
 )
 
 
@@ -99,3 +100,11 @@ def test_components_with_a_margin():
         (1, slice(1, 5), [False, True, True, False]),
         (3, slice(6, 9), [False, True, False]),
     ]
+
+
+@pytest.mark.parametrize(("share", "kept"), [(0.0, 7), (0.25, 7), (0.26, 6), (0.5, 6), (0.51, 4), (1.0, 4)])
+def test_what_is_small_beside_the_largest(share, kept):
+    # 4, 2 and 1 voxels
+    row = np.array([1, 1, 1, 1, 0, 1, 1, 0, 1], bool).reshape(1, 1, -1)
+    assert without_small_beside_largest(row, share).sum() == kept
+    assert not without_small_beside_largest(np.zeros((1, 1, 3), bool), share).any()

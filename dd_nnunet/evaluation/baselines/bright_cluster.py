@@ -9,7 +9,7 @@ from dd_nnunet.evaluation.baselines.gaussian_mixture import fit_mixture
 from dd_nnunet.evaluation.baselines.kmeans import FloatImage, Floats, Parts
 from dd_nnunet.regions.foreground import Mask
 from dd_nnunet.regions.intensity_classes import best_cuts
-from dd_nnunet.regions.morphology import filled, largest_component, without_small
+from dd_nnunet.regions.morphology import filled, without_small_beside_largest
 
 # as published; a constant background is one of the clusters
 N_CLUSTERS = 5
@@ -71,5 +71,4 @@ def clusters_by_mean(values: FloatImage, n_clusters: int) -> Classes:
 
 
 def _without_pieces(mask: Mask) -> Mask:
-    largest = int(largest_component(mask).sum())
-    return filled(without_small(mask, SMALLEST_SHARE * largest))
+    return filled(without_small_beside_largest(mask, SMALLEST_SHARE))
